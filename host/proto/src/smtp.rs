@@ -1,0 +1,9 @@
+//! SMTP and LMTP, the receiving side (RFC 5321, RFC 2033), as a machine.
+
+mod question;
+mod reply;
+mod session;
+
+pub use question::{Answer, BodyType, ForwardPath, Mail, Question, Rcpt};
+pub use reply::{Enhanced, Reply};
+pub use session::{Facts, Limits, Role, Session, Settings, Step, TlsFacts};

@@ -1,0 +1,1 @@
+//! Quota: the lowest ceiling of account and policies, enforced by the store in the commit itself.

@@ -1,0 +1,1 @@
+//! SMTP and LMTP sessions: drives `postern_proto::smtp` and answers its questions.

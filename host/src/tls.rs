@@ -1,0 +1,1 @@
+//! Certificates: by SNI, reloaded when they change, self-signed where none is configured.

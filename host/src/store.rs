@@ -8,6 +8,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use std::sync::Arc;
 
+#[cfg(test)]
+mod contract;
 pub mod memory;
 mod rules;
 

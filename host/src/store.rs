@@ -10,9 +10,11 @@ use std::sync::Arc;
 
 #[cfg(test)]
 mod contract;
+pub mod embedded;
 pub mod memory;
 mod rules;
 
+pub use embedded::EmbeddedStore;
 pub use memory::MemoryStore;
 
 /// Octets of every body chunk but the last.

@@ -98,7 +98,7 @@ macro_rules! contract {
 }
 pub(crate) use contract;
 
-pub(super) fn entry(mailbox: &str, size: u64) -> NewEntry {
+pub(crate) fn entry(mailbox: &str, size: u64) -> NewEntry {
     NewEntry {
         mailbox: mailbox.into(),
         trace: Bytes::from(format!("Delivered-To: {mailbox}\r\n")),
@@ -109,7 +109,7 @@ pub(super) fn entry(mailbox: &str, size: u64) -> NewEntry {
     }
 }
 
-pub(super) fn bounded(mailbox: &str, size: u64, bytes: u64, messages: u64) -> NewEntry {
+pub(crate) fn bounded(mailbox: &str, size: u64, bytes: u64, messages: u64) -> NewEntry {
     NewEntry {
         ceiling: Ceiling {
             bytes: Some(bytes),
@@ -119,7 +119,7 @@ pub(super) fn bounded(mailbox: &str, size: u64, bytes: u64, messages: u64) -> Ne
     }
 }
 
-pub(super) fn delivery(entries: Vec<NewEntry>) -> Delivery {
+pub(crate) fn delivery(entries: Vec<NewEntry>) -> Delivery {
     Delivery {
         id: MessageId::new(),
         content: Content {
@@ -134,7 +134,7 @@ pub(super) fn delivery(entries: Vec<NewEntry>) -> Delivery {
 }
 
 /// Octets that compress badly and tell every position apart.
-pub(super) fn noise(len: usize) -> Bytes {
+pub(crate) fn noise(len: usize) -> Bytes {
     let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
     let octets = (0..len).map(|_| {
         seed ^= seed << 13;
@@ -145,7 +145,7 @@ pub(super) fn noise(len: usize) -> Bytes {
     octets.collect()
 }
 
-pub(super) async fn append_all(store: &impl Store, id: MessageId, text: &Bytes) -> Text {
+pub(crate) async fn append_all(store: &impl Store, id: MessageId, text: &Bytes) -> Text {
     let mut chunks = 0;
     for at in (0..text.len()).step_by(CHUNK) {
         let chunk = text.slice(at..(at + CHUNK).min(text.len()));
@@ -159,7 +159,7 @@ pub(super) async fn append_all(store: &impl Store, id: MessageId, text: &Bytes) 
 }
 
 /// The whole content, read in parts of `step`.
-pub(super) async fn read_all(store: &impl Store, id: MessageId, step: usize) -> Vec<u8> {
+pub(crate) async fn read_all(store: &impl Store, id: MessageId, step: usize) -> Vec<u8> {
     let mut content = Vec::new();
     loop {
         let part = store.read(id, content.len() as u64, step).await.unwrap();
@@ -170,12 +170,12 @@ pub(super) async fn read_all(store: &impl Store, id: MessageId, step: usize) -> 
     }
 }
 
-pub(super) fn is_not_found<T>(result: Result<T>) -> bool {
+pub(crate) fn is_not_found<T>(result: Result<T>) -> bool {
     matches!(result, Err(StoreError::NotFound))
 }
 
 /// Runs all at once and gives their answers.
-pub(super) async fn together<F>(calls: impl IntoIterator<Item = F>) -> Vec<F::Output>
+pub(crate) async fn together<F>(calls: impl IntoIterator<Item = F>) -> Vec<F::Output>
 where
     F: Future + Send + 'static,
     F::Output: Send,

@@ -1,21 +1,27 @@
 //! The store's traits: writes through the committer, reads from the engine.
 
 use super::change::Change;
-use super::chunks;
-use super::committer::Need;
+use super::chunks::{self, Chunk};
+use super::committer::{HEAVIEST_REQUEST, Need};
 use super::rows::{self, Copy, Meta, Part, Space, tag};
 use super::{EmbeddedStore, Spaces, engine};
 use crate::message::MessageId;
 use crate::store::rules;
 use crate::store::{
-    Account, Alias, Bodies, Created, Delivered, Delivery, Directory, Domain, Entry, Kv, KvWrite,
-    Maildrops, Quarantine, Quarantined, Result, Store, StoreError, Usage,
+    Account, Alias, Bodies, CHUNK, Created, Delivered, Delivery, Directory, Domain, Entry, Kv, KvWrite,
+    Maildrops, Quarantine, Quarantined, Result, Store, StoreError, Text, Usage,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
 use fjall::{Readable, Slice, Snapshot};
 use serde::de::DeserializeOwned;
 use std::ops::{Bound, RangeBounds};
+
+/// Entries removed by one request; more are removed in steps, each durable.
+const REMOVED_AT_ONCE: usize = 1000;
+
+/// Longer texts are appended before their commit, so that a group stays small.
+const LONGEST_INLINE: usize = 2 * 1024 * 1024;
 
 impl EmbeddedStore {
     /// A durable write.
@@ -39,9 +45,39 @@ impl EmbeddedStore {
             .map_err(|error| StoreError::Engine(error.to_string()))?
     }
 
+    /// A delivery whose commit is bounded: a long inline text is appended first.
+    async fn without_long_text(&self, mut delivery: Delivery) -> Result<Delivery> {
+        let Text::Inline(text) = &delivery.content.text else {
+            return Ok(delivery);
+        };
+        if text.len() <= LONGEST_INLINE || self.view().is_committed(delivery.id)? {
+            return Ok(delivery);
+        }
+        let (size, mut chunks) = (text.len() as u64, 0);
+        for at in (0..text.len()).step_by(CHUNK) {
+            let chunk = text.slice(at..text.len().min(at + CHUNK));
+            self.append(delivery.id, chunks, chunk).await?;
+            chunks += 1;
+        }
+        delivery.content.text = Text::Appended { size, chunks };
+        Ok(delivery)
+    }
+
     fn view(&self) -> View {
         View::new(&self.spaces)
     }
+}
+
+/// What a delivery brings to its group, the traces of its entries included.
+fn weight(delivery: &Delivery, body: &[Chunk]) -> Result<usize> {
+    let chunks: usize = body.iter().map(|chunk| chunk.value.len()).sum();
+    let entries: usize = delivery.entries.iter().map(|entry| entry.trace.len()).sum();
+    let copies: usize = delivery.quarantine.iter().map(|copy| copy.trace.len()).sum();
+    let weight = chunks + entries + copies + delivery.facts.len();
+    if weight > HEAVIEST_REQUEST {
+        return Err(StoreError::Engine(format!("a commit of {weight} octets at once")));
+    }
+    Ok(weight)
 }
 
 /// The store at one moment. Without it a read could see half of a group that is being applied.
@@ -86,6 +122,12 @@ impl View {
         let body = self.copy(id)?.body;
         let row = self.get(Space::Message, &rows::message_key(tag::META, body))?;
         Ok((body, Meta::from_row(&row.ok_or(StoreError::NotFound)?)?))
+    }
+
+    fn is_committed(&self, id: MessageId) -> Result<bool> {
+        Ok(self
+            .get(Space::Message, &rows::message_key(tag::META, id))?
+            .is_some())
     }
 
     fn copy(&self, id: MessageId) -> Result<Copy> {
@@ -185,8 +227,9 @@ impl Bodies for EmbeddedStore {
 impl Maildrops for EmbeddedStore {
     async fn deliver(&self, delivery: Delivery) -> Result<Vec<Delivered>> {
         self.free.admit()?;
+        let delivery = self.without_long_text(delivery).await?;
         let body = chunks::cut(delivery.id, &delivery.content);
-        let weight = body.iter().map(|chunk| chunk.value.len()).sum();
+        let weight = weight(&delivery, &body)?;
         let work = move |change: &mut Change<'_>| change.deliver(&delivery, body);
         self.queue()?.submit(Need::Synced, weight, work).await
     }
@@ -204,8 +247,11 @@ impl Maildrops for EmbeddedStore {
     }
 
     async fn remove(&self, mailbox: &str, ids: &[MessageId]) -> Result<()> {
-        let (mailbox, ids) = (mailbox.to_owned(), ids.to_owned());
-        self.write(move |change| change.remove(&mailbox, &ids)).await
+        for ids in ids.chunks(REMOVED_AT_ONCE) {
+            let (mailbox, ids) = (mailbox.to_owned(), ids.to_owned());
+            self.write(move |change| change.remove(&mailbox, &ids)).await?;
+        }
+        Ok(())
     }
 
     async fn usage(&self, mailbox: &str) -> Result<Usage> {
@@ -265,6 +311,12 @@ impl Directory for EmbeddedStore {
     }
 
     async fn remove_account(&self, key: &str) -> Result<bool> {
+        if self.account(key).await?.is_none() {
+            return Ok(false);
+        }
+        // Most of its mail in steps; what arrives meanwhile goes with the account itself.
+        let ids: Vec<_> = self.list(key).await?.iter().map(|entry| entry.id).collect();
+        self.remove(key, &ids).await?;
         let key = key.to_owned();
         self.write(move |change| change.remove_account(&key)).await
     }

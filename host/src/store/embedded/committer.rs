@@ -24,6 +24,12 @@ const QUEUE: usize = 1024;
 const MOST_REQUESTS: usize = 256;
 const MOST_OCTETS: usize = 4 * 1024 * 1024;
 
+/// Octets that one request may bring.
+pub(super) const HEAVIEST_REQUEST: usize = 16 * 1024 * 1024;
+
+/// Octets of the heaviest group: all but its last request weigh less than [`MOST_OCTETS`].
+pub(super) const HEAVIEST_GROUP: usize = MOST_OCTETS + HEAVIEST_REQUEST;
+
 /// Octets that may have been written and not synced. With a group they bound how long a torn tail can be.
 pub(super) const MOST_UNSYNCED: usize = 8 * 1024 * 1024;
 

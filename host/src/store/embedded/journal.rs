@@ -11,14 +11,15 @@
 //! journal's file is made 64 MiB long in advance.
 
 use super::OpenError;
-use super::committer::MOST_UNSYNCED;
+use super::committer::{HEAVIEST_GROUP, MOST_UNSYNCED};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use xxhash_rust::xxh3::Xxh3;
 
-/// A longer tail was not written since the last sync: that is [`MOST_UNSYNCED`], one group, and what the format adds.
-const LONGEST_TAIL: u64 = MOST_UNSYNCED as u64 + 24 * 1024 * 1024;
+/// A longer tail was not written since the last sync: that is [`MOST_UNSYNCED`], one group, and a tenth for what keys
+/// and the format add.
+const LONGEST_TAIL: u64 = (MOST_UNSYNCED + HEAVIEST_GROUP) as u64 / 10 * 11;
 
 const TRAILER: [u8; 4] = [b'F', b'J', b'L', 3];
 
@@ -52,7 +53,7 @@ fn failed(path: &Path, error: io::Error) -> OpenError {
 }
 
 /// Journals by number; none where no engine has been yet.
-fn journals(engine: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
+pub(super) fn journals(engine: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
     let folder = match fs::read_dir(engine) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         folder => folder?,
@@ -72,13 +73,13 @@ fn journals(engine: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
 
 /// What stands behind the last whole batch: its place, and octets up to the last that is not zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Tail {
-    at: u64,
-    len: u64,
+pub(super) struct Tail {
+    pub(super) at: u64,
+    pub(super) len: u64,
 }
 
 impl Tail {
-    fn of(path: &Path) -> io::Result<Self> {
+    pub(super) fn of(path: &Path) -> io::Result<Self> {
         let file = File::open(path)?;
         let mut scan = Scan {
             left: file.metadata()?.len(),

@@ -94,6 +94,7 @@ impl Spaces {
             .journal_compression(CompressionType::None)
             .manual_journal_persist(true)
             .cache_size(64 * MIB)
+            .max_journaling_size(128 * MIB)
             .open()?;
         let space = |space: Space| db.keyspace(space.name(), || settings(space));
         Ok(Self {
@@ -180,6 +181,7 @@ impl EmbeddedStore {
             failure: failure.clone(),
             removed: Arc::clone(&removed),
             floor: options.garbage,
+            left: 0,
         };
         let (queue, committing) = committer.start()?;
         let (stop, stopped) = mpsc::channel();

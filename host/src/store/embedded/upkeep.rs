@@ -5,6 +5,7 @@
 
 use super::Spaces;
 use super::committer::Failure;
+use super::rows::Space;
 use super::space::FreeSpace;
 use fjall::PersistMode;
 use metrics::{counter, gauge};
@@ -18,7 +19,8 @@ const EVERY: Duration = Duration::from_secs(1);
 /// Garbage in hundredths of the bodies' octets that is worth a compaction.
 const WORTH_PERCENT: u64 = 30;
 
-/// Garbage that is worth a compaction when the disk is nearly full.
+/// Garbage that is worth a compaction when the disk is nearly full; and what must have come since the last one, which
+/// leaves files alone that hold little of it.
 const WORTH_WHEN_SHORT: u64 = 1024 * 1024;
 
 #[derive(Debug)]
@@ -28,11 +30,13 @@ pub(super) struct Upkeep {
     pub(super) failure: Failure,
     pub(super) removed: Arc<AtomicU64>,
     pub(super) floor: u64,
+    /// Garbage that the last compaction left.
+    pub(super) left: u64,
 }
 
 impl Upkeep {
     /// Runs until the other end of `stop` is gone.
-    pub(super) fn serve(self, stop: &Receiver<()>) {
+    pub(super) fn serve(mut self, stop: &Receiver<()>) {
         while stop.recv_timeout(EVERY) == Err(RecvTimeoutError::Timeout) {
             self.free.look();
             if let Err(error) = self.round() {
@@ -42,7 +46,7 @@ impl Upkeep {
         }
     }
 
-    fn round(&self) -> fjall::Result<()> {
+    fn round(&mut self) -> fjall::Result<()> {
         // Writes nothing new: it answers an error if a worker of the engine has failed.
         self.spaces.db.persist(PersistMode::Buffer)?;
         let (garbage, held) = self.garbage();
@@ -51,6 +55,7 @@ impl Upkeep {
         gauge!("postern_store_journals").set(self.spaces.db.journal_count() as f64);
         if self.is_worth_it(garbage, held) {
             compact(&self.spaces, &self.removed)?;
+            self.left = self.garbage().0;
             self.free.look();
         }
         Ok(())
@@ -64,8 +69,11 @@ impl Upkeep {
     }
 
     fn is_worth_it(&self, garbage: u64, held: u64) -> bool {
-        let worth = self.floor.max(held / 100 * WORTH_PERCENT);
-        garbage > worth || (self.free.is_short() && garbage > WORTH_WHEN_SHORT)
+        let worth = match self.free.is_short() {
+            true => WORTH_WHEN_SHORT,
+            false => self.floor.max(held / 100 * WORTH_PERCENT),
+        };
+        garbage > worth && garbage.saturating_sub(self.left) > WORTH_WHEN_SHORT
     }
 }
 
@@ -73,7 +81,10 @@ impl Upkeep {
 pub(super) fn compact(spaces: &Spaces, removed: &AtomicU64) -> fjall::Result<()> {
     let started = std::time::Instant::now();
     let before = removed.load(Ordering::Relaxed);
-    spaces.body.rotate_memtable_and_wait()?;
+    // All four, so that no journal is kept for what one of them has still in memory.
+    for space in Space::ALL {
+        spaces.of(space).rotate_memtable_and_wait()?;
+    }
     spaces.body.major_compact()?;
     spaces.body.major_compact()?;
     removed.fetch_sub(before, Ordering::Relaxed);

@@ -47,6 +47,11 @@ async fn left() -> Left {
     let written = end_of_journal(folder.path());
     let copy = tempfile::tempdir().unwrap();
     copy_folder(folder.path(), copy.path());
+    let journal = OpenOptions::new()
+        .write(true)
+        .open(journal_of(copy.path()))
+        .unwrap();
+    journal.set_len(written + 64 * 1024).unwrap();
     Left {
         folder: copy,
         acknowledged,

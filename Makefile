@@ -3,26 +3,34 @@
 
 CARGO      ?= cargo
 WASM       := wasm32-wasip2
-GUESTS     := plugins/target/$(WASM)/release
+BUILD      := $(abspath $(or $(CARGO_TARGET_DIR),target))
+DEBUG      := $(BUILD)/debug/postern
+RELEASE    := $(BUILD)/release/postern
+GUESTS     := $(abspath $(or $(CARGO_TARGET_DIR),plugins/target))/$(WASM)/release
 STATE      := .postern
 
-.PHONY: run test lint bench fuzz policies target clients
+.PHONY: run test lint bench fuzz policies target gateway clients
 
 ## A working gateway on the embedded store, on unprivileged ports, with a demo account.
 run: policies
 	$(CARGO) build --locked --release --package postern
-	@config/run.sh "$(or $(CARGO_TARGET_DIR),target)/release/postern" "$(STATE)" "$(or $(CARGO_TARGET_DIR),plugins/target)/$(WASM)/release"
+	@config/run.sh "$(RELEASE)" "$(STATE)" "$(GUESTS)"
 
 ## All tests, real mail clients included.
 test: target
 	cd plugins && $(CARGO) test --locked --quiet
 	$(CARGO) test --locked --workspace
-	$(MAKE) --no-print-directory clients
+	$(MAKE) --no-print-directory gateway clients
+
+## A real process and what happens around it: odd mail, policies, kill -9, vanishing and idle clients.
+gateway: policies
+	$(CARGO) build --locked --package postern
+	cd tests && POSTERN="$(DEBUG)" POSTERN_GUESTS="$(GUESTS)" python3 -m unittest discover -v -s gateway -t .
 
 ## The mail clients that are installed here, against a real gateway.
 clients: policies
 	$(CARGO) build --locked --package postern
-	python3 tests/clients/run.py --postern "$(or $(CARGO_TARGET_DIR),target)/debug/postern"
+	python3 tests/clients/run.py --postern "$(DEBUG)"
 
 lint: target
 	$(CARGO) fmt --all --check
@@ -31,9 +39,8 @@ lint: target
 	@tests/lint.sh
 
 ## Rates, each beside its ceiling in the same run.
-bench: policies
-	$(CARGO) build --locked --release --package postern
-	python3 tests/bench/run.py --postern "$(or $(CARGO_TARGET_DIR),target)/release/postern"
+bench:
+	$(CARGO) bench --locked --package postern --bench deliveries
 
 ## A bounded run of every fuzz target (FUZZ_SECONDS each).
 fuzz:

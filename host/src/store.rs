@@ -8,6 +8,11 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use std::sync::Arc;
 
+pub mod memory;
+mod rules;
+
+pub use memory::MemoryStore;
+
 /// Octets of every body chunk but the last.
 pub const CHUNK: usize = 256 * 1024;
 
@@ -235,6 +240,26 @@ pub trait Quarantine: Send + Sync {
 
     /// Octets and messages held now.
     async fn quarantine_usage(&self) -> Result<Usage>;
+
+    /// Drops what was quarantined before `moment` (milliseconds since 1970); answers what was dropped.
+    async fn quarantine_expire(&self, moment: u64) -> Result<Vec<Quarantined>> {
+        let mut expired = Vec::new();
+        loop {
+            let page = self.quarantined(None, 64).await?;
+            let old = page.into_iter().filter(|copy| copy.id.unix_millis() < moment);
+            let before = expired.len();
+            for copy in old {
+                match self.quarantine_drop(copy.id).await {
+                    Ok(()) => expired.push(copy),
+                    Err(StoreError::NotFound) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            if expired.len() == before {
+                return Ok(expired);
+            }
+        }
+    }
 }
 
 /// A local domain.
@@ -347,4 +372,7 @@ pub struct KvWrite {
 pub trait Store: Bodies + Maildrops + Quarantine + Directory + Kv + std::fmt::Debug {
     /// Whether new mail is taken now; the error is what is told to clients and to `/readyz`.
     fn ready(&self) -> Result<()>;
+
+    /// Tells how many octets of messages are under way: the store keeps 4 times as many free.
+    fn in_flight(&self, _octets: u64) {}
 }

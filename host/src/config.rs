@@ -1,9 +1,25 @@
 //! The configuration, validated: every value has its unit and its default.
+//!
+//! A file becomes a [`Config`] in three steps: `decode` turns YAML into the mirror in `raw`, `check` turns
+//! that into this, and `fault` gathers all that is wrong on the way. Nothing half-right leaves this module.
+
+mod check;
+mod decode;
+mod fault;
+mod listeners;
+mod raw;
+#[cfg(test)]
+mod tests;
+pub mod units;
+
+pub(crate) use check::is_level;
+pub use fault::{Fault, Faults};
+pub use units::{Network, Secret};
 
 use postern_proto::Address;
 use postern_proto::smtp;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// What a listener speaks.
@@ -20,13 +36,6 @@ pub enum TlsMode {
     StartTls,
     Implicit,
     None,
-}
-
-/// An IPv4 or IPv6 network, `10.0.0.0/8`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Network {
-    pub address: std::net::IpAddr,
-    pub prefix: u8,
 }
 
 /// One listening socket.
@@ -89,6 +98,8 @@ pub struct Limits {
     pub pop3_idle: Duration,
     /// Until a client must have authenticated or begun a transaction is not bounded; a TLS handshake is.
     pub tls_handshake: Duration,
+    /// Waiting for the PROXY header of a connection from a proxy.
+    pub proxy_header: Duration,
     /// How long running sessions may go on after SIGTERM.
     pub drain: Duration,
 }
@@ -127,6 +138,37 @@ pub struct Pop3Config {
     pub login_delay: Option<Duration>,
 }
 
+/// What a policy gets where the file beside it says nothing else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PolicyDefaults {
+    /// For one call.
+    pub deadline: Duration,
+    /// Linear memory of one call.
+    pub memory: u64,
+}
+
+/// The admin listener.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdminConfig {
+    /// What `/metrics` asks for as `Authorization: Bearer`; None: it asks for nothing.
+    pub token: Option<Secret>,
+}
+
+/// How a log line is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+/// Logging.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogConfig {
+    pub format: LogFormat,
+    /// `info`, or by module: `info,postern::net=debug`.
+    pub level: String,
+}
+
 /// The whole configuration of a gateway. Paths are absolute or relative to the process, resolved against
 /// the file that named them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -137,15 +179,43 @@ pub struct Config {
     pub certificates: Vec<Certificate>,
     pub store: StoreConfig,
     pub policy_folder: Option<PathBuf>,
+    pub policy: PolicyDefaults,
     pub postmaster: Address,
     pub limits: Limits,
     pub quarantine: QuarantineConfig,
     pub auth: AuthConfig,
     pub submission: SubmissionConfig,
     pub pop3: Pop3Config,
+    pub admin: AdminConfig,
+    pub log: LogConfig,
     /// Networks exempt from limits by address (loopback always is).
     pub trusted: Vec<Network>,
     /// What stands between a local part and its detail.
     pub detail_separator: char,
     pub strict_8bitmime: bool,
+}
+
+impl Config {
+    /// Reads and checks a file. Paths in it are relative to the folder it is in.
+    pub fn load(path: &Path) -> Result<Self, Faults> {
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            Faults(vec![Fault {
+                path: String::new(),
+                line: None,
+                text: format!(
+                    "cannot read {}: {error}; name a readable file with --config",
+                    path.display()
+                ),
+            }])
+        })?;
+        Self::parse(&text, path.parent().unwrap_or(Path::new("")))
+    }
+
+    /// Checks a configuration that is given as text; its paths are relative to `base`.
+    pub fn parse(text: &str, base: &Path) -> Result<Self, Faults> {
+        let mut faults = fault::Collector::new(text);
+        let raw = decode::decode(text, &mut faults)?;
+        let config = check::check(raw, base, &mut faults);
+        faults.unless_any(config)
+    }
 }

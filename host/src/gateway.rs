@@ -1,9 +1,15 @@
-//! What every session holds.
+//! What every session holds: the composition of a running gateway.
+
+mod counts;
+
+pub use counts::{AccountSession, AccountSessions, Budget, Claim};
 
 use crate::config::Config;
 use crate::directory::Directory;
+use crate::net::Admission;
 use crate::policy::Policies;
 use crate::store::Store;
+use crate::tls::{Tls, TlsError};
 use std::sync::Arc;
 
 /// The parts of a running gateway.
@@ -13,4 +19,32 @@ pub struct Gateway {
     pub store: Arc<dyn Store>,
     pub directory: Directory,
     pub policies: Arc<Policies>,
+    pub tls: Tls,
+    /// Sessions in all and by address; counted before a protocol begins.
+    pub admission: Arc<Admission>,
+    /// Sessions by account (`limits.sessions_per_account`); entered when a login succeeds.
+    pub accounts: Arc<AccountSessions>,
+    /// Octets of messages in transfer and commit (`limits.bytes_in_flight`).
+    pub in_flight: Arc<Budget>,
+}
+
+impl Gateway {
+    /// Puts the parts together. `descriptors` is how many files the process may open.
+    pub fn new(
+        config: Arc<Config>,
+        store: Arc<dyn Store>,
+        policies: Arc<Policies>,
+        descriptors: u64,
+    ) -> Result<Self, TlsError> {
+        Ok(Self {
+            directory: Directory::new(Arc::clone(&store), &config),
+            tls: Tls::open(&config)?,
+            admission: Admission::new(&config.limits, &config.trusted, descriptors),
+            accounts: AccountSessions::new(config.limits.sessions_per_account),
+            in_flight: Budget::new(config.limits.bytes_in_flight),
+            config,
+            store,
+            policies,
+        })
+    }
 }

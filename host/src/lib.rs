@@ -8,6 +8,7 @@ pub mod cli;
 pub mod config;
 pub mod directory;
 pub mod gateway;
+pub mod log;
 pub mod message;
 pub mod net;
 pub mod policy;

@@ -1,14 +1,32 @@
 //! Connections: listeners, PROXY protocol, TLS, limits, drain.
+//!
+//! This module owns everything between `accept` and the first octet of a protocol. What it cannot admit it
+//! tells so in one short line and closes; it never waits for a client longer than a configured time, and an
+//! accept loop survives every error that `accept` can answer.
+
+mod accept;
+mod admission;
+mod listen;
+mod proxy;
+#[cfg(test)]
+mod tests;
+
+pub use accept::{Stop, serve};
+pub use admission::{Admission, Admitted, Refusal, raise_descriptor_limit};
+pub use listen::{Bound, bind};
 
 use crate::config::Listener;
 use postern_proto::smtp::TlsFacts;
+use rustls::{CipherSuite, ProtocolVersion, ServerConnection};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 /// The bytes of a connection, in clear or encrypted.
@@ -25,14 +43,29 @@ pub struct Connection {
     /// The client, as the PROXY protocol says where it is used. Mapped IPv4 is IPv4.
     pub client: SocketAddr,
     pub listener: Arc<Listener>,
+    /// A handshake takes no longer.
+    handshake: Duration,
+    /// Counts the session; None for one that nobody counts.
+    _admitted: Option<Admitted>,
 }
 
 impl Connection {
+    /// A connection that no limit counts, for tests and for tools inside the process.
+    pub fn uncounted(stream: Stream, client: SocketAddr, listener: Arc<Listener>) -> Self {
+        Self {
+            stream,
+            client,
+            listener,
+            handshake: Duration::from_secs(30),
+            _admitted: None,
+        }
+    }
+
     /// Starts TLS on a plain connection (STARTTLS, STLS); bounded in time.
-    pub async fn secure(self, acceptor: &tokio_rustls::TlsAcceptor) -> io::Result<Self> {
+    pub async fn secure(self, acceptor: &TlsAcceptor) -> io::Result<Self> {
         match self.stream {
             Stream::Plain(tcp) => {
-                let stream = Stream::Tls(Box::new(acceptor.accept(tcp).await?));
+                let stream = shake_hands(tcp, acceptor, self.handshake).await?;
                 Ok(Self { stream, ..self })
             }
             Stream::Tls(_) => Ok(self),
@@ -41,14 +74,98 @@ impl Connection {
 
     /// What the handshake agreed on; None in clear.
     pub fn tls(&self) -> Option<TlsFacts> {
-        None
+        match &self.stream {
+            Stream::Plain(_) => None,
+            Stream::Tls(tls) => Some(facts(tls.get_ref().1)),
+        }
+    }
+
+    /// Waits up to `patience` for the client to speak first, and answers whether it did. Reads nothing.
+    pub async fn speaks_first(&self, patience: Duration) -> bool {
+        let Stream::Plain(tcp) = &self.stream else {
+            return false;
+        };
+        let peeked = tokio::time::timeout(patience, tcp.peek(&mut [0])).await;
+        matches!(peeked, Ok(Ok(octets)) if octets > 0)
+    }
+}
+
+/// A TLS handshake as server; the error says what the other side may have wanted.
+async fn shake_hands(tcp: TcpStream, acceptor: &TlsAcceptor, patience: Duration) -> io::Result<Stream> {
+    let shaken = match tokio::time::timeout(patience, acceptor.accept(tcp)).await {
+        Ok(Ok(tls)) => Ok(Stream::Tls(Box::new(tls))),
+        Ok(Err(error)) => Err(explained(error)),
+        Err(_) => Err(io::Error::new(
+            io::ErrorKind::TimedOut,
+            "the TLS handshake took too long",
+        )),
+    };
+    let result = if shaken.is_ok() { "completed" } else { "failed" };
+    metrics::counter!("postern_tls_handshakes_total", "result" => result).increment(1);
+    shaken
+}
+
+/// A client in clear on a TLS port shows as a message that is none.
+fn explained(error: io::Error) -> io::Error {
+    let inner = error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    match inner {
+        Some(rustls::Error::InvalidMessage(_)) => io::Error::new(
+            io::ErrorKind::InvalidData,
+            "the client does not speak TLS; does it want a port in clear (STARTTLS)?",
+        ),
+        _ => error,
+    }
+}
+
+fn facts(tls: &ServerConnection) -> TlsFacts {
+    let version = tls.protocol_version();
+    let cipher = tls.negotiated_cipher_suite().map(|cipher| cipher.suite());
+    // RFC 9266 §3: tls-exporter is only safe where the handshake binds its transcript, as 1.3 does.
+    let exporter = (version == Some(ProtocolVersion::TLSv1_3))
+        .then(|| {
+            tls.export_keying_material(vec![0; 32], b"EXPORTER-Channel-Binding", None)
+                .ok()
+        })
+        .flatten();
+    TlsFacts {
+        version: match version {
+            Some(ProtocolVersion::TLSv1_3) => "TLSv1.3".to_owned(),
+            Some(ProtocolVersion::TLSv1_2) => "TLSv1.2".to_owned(),
+            other => format!("{other:?}"),
+        },
+        cipher: cipher.and_then(registered_name).unwrap_or_default(),
+        exporter,
+    }
+}
+
+/// The name in IANA's registry, where TLS 1.3's suites begin with `TLS_` like all others.
+fn registered_name(cipher: CipherSuite) -> Option<String> {
+    let name = cipher.as_str()?;
+    Some(match name.strip_prefix("TLS13_") {
+        Some(rest) => format!("TLS_{rest}"),
+        None => name.to_owned(),
+    })
+}
+
+/// A `ClientHello` where a command should be: the first two octets of a TLS record.
+fn note_client_hello(tcp: &TcpStream, read: &[u8]) {
+    if read.starts_with(&[0x16, 0x03]) {
+        let client = tcp.peer_addr().map(|peer| peer.to_string()).unwrap_or_default();
+        tracing::warn!(%client, "a client speaks TLS on a connection in clear; does it want a port with tls: implicit?");
     }
 }
 
 impl AsyncRead for Stream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Self::Plain(tcp) => Pin::new(tcp).poll_read(cx, buf),
+            Self::Plain(tcp) => {
+                let before = buf.filled().len();
+                let polled = Pin::new(&mut *tcp).poll_read(cx, buf);
+                note_client_hello(tcp, buf.filled().get(before..).unwrap_or_default());
+                polled
+            }
             Self::Tls(tls) => Pin::new(tls).poll_read(cx, buf),
         }
     }

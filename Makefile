@@ -1,0 +1,55 @@
+# Everything a person does with a checkout: run, test, lint, bench, fuzz.
+# Each target brings what it needs, or says in one line what is missing.
+
+CARGO      ?= cargo
+WASM       := wasm32-wasip2
+BUILD      := $(abspath $(or $(CARGO_TARGET_DIR),target))
+DEBUG      := $(BUILD)/debug/postern
+RELEASE    := $(BUILD)/release/postern
+GUESTS     := $(abspath $(or $(CARGO_TARGET_DIR),plugins/target))/$(WASM)/release
+STATE      := .postern
+
+.PHONY: run test lint bench fuzz policies target gateway clients
+
+## A working gateway on the embedded store, on unprivileged ports, with a demo account.
+run: policies
+	$(CARGO) build --locked --release --package postern
+	@config/run.sh "$(RELEASE)" "$(STATE)" "$(GUESTS)"
+
+## All tests, real mail clients included.
+test: target
+	cd plugins && $(CARGO) test --locked --quiet
+	$(CARGO) test --locked --workspace
+	$(MAKE) --no-print-directory gateway clients
+
+## A real process and what happens around it: odd mail, policies, kill -9, vanishing and idle clients.
+gateway: policies
+	$(CARGO) build --locked --package postern
+	cd tests && POSTERN="$(DEBUG)" POSTERN_GUESTS="$(GUESTS)" python3 -m unittest discover -v -s gateway -t .
+
+## The mail clients that are installed here, against a real gateway.
+clients: policies
+	$(CARGO) build --locked --package postern
+	python3 tests/clients/run.py --postern "$(DEBUG)"
+
+lint: target
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	cd plugins && $(CARGO) fmt --all --check && $(CARGO) clippy --locked --target $(WASM) -- -D warnings
+	@tests/lint.sh
+
+## Rates, each beside its ceiling in the same run.
+bench:
+	$(CARGO) bench --locked --package postern --bench deliveries
+
+## A bounded run of every fuzz target (FUZZ_SECONDS each).
+fuzz:
+	@tests/fuzz.sh $(or $(FUZZ_SECONDS),60)
+
+policies: target
+	cd plugins && $(CARGO) build --locked --release --target $(WASM)
+
+target:
+	@command -v $(CARGO) >/dev/null || { echo "cargo is missing: install Rust 1.95 or newer"; exit 1; }
+	@rustc --print target-libdir --target $(WASM) 2>/dev/null | xargs -r test -d || rustup target add $(WASM) \
+	  || { echo "the Rust target $(WASM) is missing and rustup could not add it"; exit 1; }

@@ -1,0 +1,44 @@
+#!/usr/bin/env bash
+# Serves config/run.yaml: places the shipped policies, makes one demo account at the first start and prints
+# the two commands that send it a message and fetch it.
+# Usage: run.sh POSTERN STATE GUESTS
+set -euo pipefail
+cd "$(dirname "$0")/.."
+postern="$1" state="$2" guests="$3"
+config=config/run.yaml
+account=demo@example.org
+
+mkdir -p "$state/plugins.d"
+chmod 700 "$state"
+place() {
+  cp "$guests/${2//-/_}.wasm" "$state/plugins.d/.$1-$2.wasm.new"
+  mv "$state/plugins.d/.$1-$2.wasm.new" "$state/plugins.d/$1-$2.wasm"
+  [ -e "$state/plugins.d/$1-$2.yaml" ] || cp "plugins/$2/$1-$2.yaml" "$state/plugins.d/"
+}
+for policy in $(cd plugins && ls -d */); do
+  policy="${policy%/}"
+  for yaml in plugins/"$policy"/[0-9][0-9]-"$policy".yaml; do
+    [ -e "$yaml" ] || continue
+    [ "$policy" = greylist ] && continue
+    order="$(basename "$yaml")"
+    place "${order%%-*}" "$policy"
+  done
+done
+
+"$postern" check --config "$config" >/dev/null || exec "$postern" check --config "$config"
+if ! "$postern" domain list --config "$config" | grep -q example.org; then
+  "$postern" domain add example.org --config "$config" >/dev/null
+fi
+if ! "$postern" user list --config "$config" | grep -q "$account"; then
+  password="$("$postern" user add "$account" --generate --config "$config" | tail -n 1 | awk '{print $NF}')"
+  cat <<TEXT
+
+The demo account is $account, its password $password (shown this once).
+Send it a message, and fetch it, from another terminal in this folder:
+
+  printf 'From: $account\nTo: $account\nSubject: hello\n\nIt works.\n' | curl --crlf --cacert $state/tls/self-signed.pem --ssl-reqd --url smtp://localhost:2587 --user '$account:$password' --mail-from $account --mail-rcpt $account --upload-file -
+  curl --cacert $state/tls/self-signed.pem --user '$account:$password' pop3s://localhost:2995/1
+
+TEXT
+fi
+exec "$postern" serve --config "$config"

@@ -1,0 +1,55 @@
+"""What the tests of this folder share: a running gateway with two accounts."""
+
+import os
+import unittest
+
+from support.gateway import Gateway
+from support.mail import Pop3, Smtp, trusting
+
+POSTERN = os.environ.get("POSTERN", "target/debug/postern")
+GUESTS = os.environ.get("POSTERN_GUESTS", "plugins/target/wasm32-wasip2/release")
+PASSWORD = "correct horse battery"
+
+
+class GatewayCase(unittest.TestCase):
+    """`extra` is YAML put behind the configuration; `prepare` runs before the start."""
+
+    extra = ""
+    users = ("ann@example.org", "bob@example.org")
+
+    def setUp(self):
+        self.gateway = Gateway(POSTERN, extra=self.extra)
+        self.addCleanup(self.gateway._own.cleanup)
+        self.gateway.write_config()
+        self.gateway.postern("domain", "add", "example.org")
+        for user in self.users:
+            self.gateway.add_user(user, PASSWORD)
+        self.prepare()
+        self.gateway.start()
+        self.addCleanup(self.gateway.kill)
+
+    def prepare(self):
+        pass
+
+    def mx(self, **options):
+        return Smtp(self.gateway.ports["mx"], **options)
+
+    def submission(self, user="ann@example.org"):
+        import base64
+        client = Smtp(self.gateway.ports["submissions"], context=trusting(self.gateway.certificate))
+        token = base64.b64encode(f"\0{user}\0{PASSWORD}".encode()).decode()
+        code, text = client.command(f"AUTH PLAIN {token}")
+        self.assertEqual(code, 235, text)
+        return client
+
+    def pop(self, user="ann@example.org", **options):
+        return Pop3(self.gateway.ports["pop3s"], user, PASSWORD,
+                    context=trusting(self.gateway.certificate), **options)
+
+    def accept(self, client, content, recipients=("ann@example.org",), sender="sender@example.net", parameters="",
+               how="data"):
+        for code, text in client.envelope(sender, recipients, parameters):
+            self.assertEqual(code, 250, text)
+        code, text = getattr(client, how)(content)
+        self.assertEqual(code, 250, text)
+        return text

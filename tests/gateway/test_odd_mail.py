@@ -1,0 +1,103 @@
+"""Every odd message comes back byte for byte behind the trace headers."""
+
+import os
+
+from gateway.base import GatewayCase
+
+HEAD = b"From: <sender@example.net>\r\nSubject: odd\r\n\r\n"
+
+
+def large(octets):
+    line = b"0123456789abcdef" * 4 + b"\r\n"
+    return HEAD + line * (octets // len(line))
+
+
+class OddMail(GatewayCase):
+    def comes_back(self, content, expected=None, how="data", parameters="", recipient="ann@example.org"):
+        expected = content if expected is None else expected
+        with self.mx() as client:
+            self.accept(client, content, [recipient], parameters=parameters, how=how)
+        pop = self.pop(utf8=True)
+        sizes = pop.listing()
+        self.assertEqual(list(sizes), [1])
+        text = pop.retrieve(1)
+        self.assertEqual(len(text), sizes[1], "LIST and RETR differ in size")
+        self.assertTrue(text.endswith(expected), "the message behind the trace is not what was sent")
+        trace = text[:len(text) - len(expected)]
+        self.assertIn(b"Received: from ", trace)
+        self.assertTrue(trace.startswith(b"Return-Path: <sender@example.net>\r\n"), trace[:80])
+        pop.command("DELE 1")
+        pop.quit()
+
+    def test_dots_at_line_starts(self):
+        self.comes_back(HEAD + b".\r\n..\r\n...\r\n.a\r\n\r\n.\r\n")
+
+    def test_a_message_that_begins_with_a_dot(self):
+        self.comes_back(b".\r\n")
+
+    def test_undeclared_eight_bit(self):
+        self.comes_back(HEAD + bytes(range(128, 256)) + b"\r\n")
+
+    def test_declared_eight_bit(self):
+        self.comes_back(HEAD + "grüße\r\n".encode(), parameters=" BODY=8BITMIME")
+
+    def test_an_empty_message(self):
+        self.comes_back(b"")
+
+    def test_headers_only(self):
+        self.comes_back(b"Subject: x\r\n")
+
+    def test_ten_thousand_header_lines(self):
+        self.comes_back(b"".join(b"X-Line-%d: value\r\n" % n for n in range(10_000)) + b"\r\nbody\r\n")
+
+    def test_a_missing_final_crlf_by_bdat_is_added_and_nothing_else(self):
+        self.comes_back(HEAD + b"no end", HEAD + b"no end\r\n", how="bdat")
+
+    def test_bdat_with_dots(self):
+        self.comes_back(HEAD + b".\r\n..x\r\n", how="bdat")
+
+    def test_forty_megabytes(self):
+        self.comes_back(large(40 << 20))
+
+    def test_forty_megabytes_by_bdat(self):
+        self.comes_back(large(40 << 20), how="bdat")
+
+    def test_utf8_addresses(self):
+        self.gateway.add_user("jürgen@example.org", "correct horse battery")
+        with self.mx() as client:
+            self.accept(client, "Subject: grüße\r\n\r\nfür dich\r\n".encode(), ["jürgen@example.org"],
+                        parameters=" SMTPUTF8")
+        pop = self.pop("jürgen@example.org", utf8=True)
+        self.assertTrue(pop.retrieve(1).endswith("Subject: grüße\r\n\r\nfür dich\r\n".encode()))
+        pop.quit()
+        pop = self.pop("ann@example.org")
+        self.assertEqual(pop.listing(), {})
+        pop.quit()
+
+    def test_without_utf8_the_headers_are_downgraded_and_sizes_are_true(self):
+        content = "From: Jürgen <j@example.net>\r\nSubject: grüße\r\n\r\nfür dich\r\n".encode()
+        with self.mx() as client:
+            self.accept(client, content, parameters=" SMTPUTF8")
+        pop = self.pop()
+        text = pop.retrieve(1)
+        self.assertEqual(len(text), pop.listing()[1])
+        self.assertTrue(text.split(b"\r\n\r\n")[0].isascii(), text)
+        self.assertTrue(text.endswith("\r\n\r\nfür dich\r\n".encode()))
+        pop.quit()
+
+    def test_bare_line_feeds_are_refused_and_the_session_goes_on(self):
+        with self.mx() as client:
+            client.envelope("sender@example.net", ["ann@example.org"])
+            code, text = client.data(HEAD + b"bare\nfeed\r\n")
+            self.assertEqual(code // 100, 5, text)
+            self.accept(client, HEAD + b"good\r\n")
+
+    def test_nobody_sees_another_recipient(self):
+        with self.mx() as client:
+            self.accept(client, HEAD + b"two\r\n", ["ann@example.org", "bob@example.org"])
+        for user, other in (("ann", "bob"), ("bob", "ann")):
+            pop = self.pop(f"{user}@example.org")
+            text = pop.retrieve(1)
+            self.assertNotIn(f"{other}@".encode(), text)
+            self.assertEqual(len(text), pop.listing()[1])
+            pop.quit()

@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# What clippy cannot see: the size of files, the dependency direction, what must never be committed.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+failed=0
+say() { echo "lint: $1"; failed=1; }
+
+while read -r lines file; do
+  [ "$lines" -le 600 ] || say "$file has $lines lines; 600 are the most (tests apart)"
+done < <(git ls-files 'host/*.rs' | grep -vE '(^|/)tests?(/|\.rs)|contract' | xargs wc -l | grep -v ' total$' | awk '{print $1, $2}')
+
+while read -r lines file; do
+  [ "$lines" -le 200 ] || say "$file has $lines lines; a shipped policy has at most 200"
+done < <(git ls-files 'plugins/*/src/lib.rs' | xargs wc -l | grep -v ' total$' | awk '{print $1, $2}')
+
+found=$(git grep -nE 'wasmtime(_wasi)?::' -- 'host/src/*.rs' | grep -v '^host/src/policy') && say "wasmtime outside the policy module: $found"
+found=$(git grep -nE '^use (tokio|wasmtime|rand|std::time)' -- 'host/proto/src/*.rs') && say "postern-proto knows no runtime, clock or randomness: $found"
+found=$(git grep -nE 'crate::(smtp|pop3|admin|cli)\b' -- 'host/src/store*' 'host/src/message*' 'host/src/policy*' 'host/src/directory*') && say "a dependency points the wrong way: $found"
+found=$(git grep -nE '#\[ignore|\b(todo|unimplemented)!\(' -- '*.rs') && say "unfinished: $found"
+found=$(git ls-files | cut -d/ -f1 | sort -u | grep -vxE 'Cargo.toml|Cargo.lock|Makefile|LICENSE|CHANGELOG.md|README.md|host|plugins|wit|config|tests|\..*') && say "not at the top level: $found"
+exit $failed

@@ -11,6 +11,7 @@ use crate::policy::Policies;
 use crate::store::Store;
 use crate::tls::{Tls, TlsError};
 use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
 
 /// The parts of a running gateway.
 #[derive(Debug)]
@@ -26,6 +27,8 @@ pub struct Gateway {
     pub accounts: Arc<AccountSessions>,
     /// Octets of messages in transfer and commit (`limits.bytes_in_flight`).
     pub in_flight: Arc<Budget>,
+    /// Cancelled when `limits.drain` is over: a session says 421 and ends, whatever is under way.
+    pub cut: CancellationToken,
 }
 
 impl Gateway {
@@ -42,6 +45,7 @@ impl Gateway {
             admission: Admission::new(&config.limits, &config.trusted, descriptors),
             accounts: AccountSessions::new(config.limits.sessions_per_account),
             in_flight: Budget::new(config.limits.bytes_in_flight),
+            cut: CancellationToken::new(),
             config,
             store,
             policies,

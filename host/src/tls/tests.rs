@@ -205,7 +205,7 @@ async fn facts_and_the_exporter_are_the_same_on_both_sides() {
     let tls = Tls::open(&config(folder.path(), &["a"])).unwrap();
     let (server, client_13) = handshake(
         &tls,
-        client(&[root.clone()], &[&rustls::version::TLS13]),
+        client(std::slice::from_ref(&root), &[&rustls::version::TLS13]),
         "mx.example.org",
     )
     .await;
@@ -241,13 +241,13 @@ async fn a_changed_certificate_is_served_and_a_broken_one_leaves_the_one_before(
     std::fs::write(folder.path().join("a.pem"), "garbage").unwrap();
     tls.reload_changed();
     assert_eq!(
-        shown(&tls, &[old.clone()], "mx.example.org").await,
+        shown(&tls, std::slice::from_ref(&old), "mx.example.org").await,
         Some(old.clone())
     );
     std::fs::remove_file(folder.path().join("a.key")).unwrap();
     tls.reload_all();
     assert_eq!(
-        shown(&tls, &[old.clone()], "mx.example.org").await,
+        shown(&tls, std::slice::from_ref(&old), "mx.example.org").await,
         Some(old.clone())
     );
     let new = issue(folder.path(), "a", &["mx.example.org"]);
@@ -271,7 +271,7 @@ async fn a_chain_without_its_new_key_waits_for_it() {
     std::fs::rename(b("pem"), a("pem")).unwrap();
     tls.reload_changed();
     assert_eq!(
-        shown(&tls, &[old.clone()], "mx.example.org").await,
+        shown(&tls, std::slice::from_ref(&old), "mx.example.org").await,
         Some(old.clone())
     );
     std::fs::rename(b("key"), a("key")).unwrap();

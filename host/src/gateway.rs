@@ -4,11 +4,12 @@ mod counts;
 
 pub use counts::{AccountSession, AccountSessions, Budget, Claim};
 
-use crate::config::Config;
+use crate::config::{Config, StoreConfig};
 use crate::directory::Directory;
 use crate::net::Admission;
 use crate::policy::Policies;
-use crate::store::Store;
+use crate::store::embedded::{OpenError, Options};
+use crate::store::{EmbeddedStore, Store};
 use crate::tls::{Tls, TlsError};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
@@ -51,4 +52,15 @@ impl Gateway {
             policies,
         })
     }
+}
+
+/// Opens the store that the configuration names. Blocks while it repairs what a power cut left.
+pub fn open_store(config: &Config) -> Result<Arc<EmbeddedStore>, OpenError> {
+    let StoreConfig::Embedded { reserve } = config.store;
+    let options = Options {
+        reserve,
+        quarantine_max: config.quarantine.max,
+        ..Options::default()
+    };
+    EmbeddedStore::open(config.state.join("store"), options)
 }

@@ -41,11 +41,19 @@ fn summary(path: &Path, config: &Config, certificates: &[Loaded]) -> String {
     );
     for certificate in certificates {
         let (chain, names) = (certificate.source.chain.display(), certificate.names.join(", "));
-        let _ = writeln!(text, "certificate   {chain}: {names}; until {}", certificate.not_after_text);
+        let _ = writeln!(
+            text,
+            "certificate   {chain}: {names}; until {}",
+            certificate.not_after_text
+        );
     }
     if certificates.is_empty() {
         let folder = config.state.join("tls");
-        let _ = writeln!(text, "certificate   self-signed, made at the first start in {}", folder.display());
+        let _ = writeln!(
+            text,
+            "certificate   self-signed, made at the first start in {}",
+            folder.display()
+        );
     }
     text.push_str(&plugins(config));
     text
@@ -67,7 +75,12 @@ fn plugins(config: &Config) -> String {
     names.sort();
     match names.as_slice() {
         [] => format!("policies      none in {}\n", folder.display()),
-        names => format!("policies      {} in {}: {}\n", names.len(), folder.display(), names.join(", ")),
+        names => format!(
+            "policies      {} in {}: {}\n",
+            names.len(),
+            folder.display(),
+            names.join(", ")
+        ),
     }
 }
 
@@ -98,6 +111,10 @@ mod tests {
         let (loaded, faults) = tls::inspect(&config);
         assert!(loaded.is_empty());
         assert_eq!(faults.len(), 2);
-        assert!(faults[1].starts_with("tls.certificates[1]: cannot read /nowhere/b.pem"), "{}", faults[1]);
+        assert!(
+            faults[1].starts_with("tls.certificates[1]: cannot read /nowhere/b.pem"),
+            "{}",
+            faults[1]
+        );
     }
 }

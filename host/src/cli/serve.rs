@@ -10,10 +10,10 @@ mod tasks;
 use crate::admin::{self, Admin, Check};
 use crate::config::{Config, Listener, Role, TlsMode};
 use crate::control;
-use crate::gateway::Gateway;
+use crate::gateway::{self, Gateway};
 use crate::net::{self, Bound, Stop};
 use crate::policy::Policies;
-use crate::store::{self, Store};
+use crate::store::Store;
 use anyhow::Context as _;
 use metrics_exporter_prometheus::PrometheusHandle;
 use postern_proto::smtp;
@@ -54,12 +54,17 @@ fn make_state(state: &Path) -> anyhow::Result<()> {
         .mode(0o700)
         .create(state)
         .and_then(|()| std::fs::set_permissions(state, std::fs::Permissions::from_mode(0o700)))
-        .with_context(|| format!("cannot make the state folder {}; give this user the right to", state.display()))
+        .with_context(|| {
+            format!(
+                "cannot make the state folder {}; give this user the right to",
+                state.display()
+            )
+        })
 }
 
 async fn serve(config: Arc<Config>, metrics: PrometheusHandle, descriptors: u64) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::new()?;
-    let gateway = compose(&config, descriptors).await?;
+    let gateway = compose(&config, descriptors)?;
     let (admins, sockets) = listen(&config)?;
     let stop = Stop::default();
     let tasks = Tasks::default();
@@ -81,9 +86,9 @@ async fn serve(config: Arc<Config>, metrics: PrometheusHandle, descriptors: u64)
 }
 
 /// The store, the policies and all else that sessions hold.
-async fn compose(config: &Arc<Config>, descriptors: u64) -> anyhow::Result<Arc<Gateway>> {
-    let store = store::open(config).await.context("cannot open the store")?;
-    let policies = Arc::new(Policies::load(config, Arc::clone(&store)).await.context("cannot start the policy host")?);
+fn compose(config: &Arc<Config>, descriptors: u64) -> anyhow::Result<Arc<Gateway>> {
+    let store: Arc<dyn Store> = gateway::open_store(config).context("cannot open the store")?;
+    let policies = Arc::new(Policies::default());
     let gateway = Gateway::new(Arc::clone(config), store, policies, descriptors)?;
     Ok(Arc::new(gateway))
 }
@@ -97,7 +102,9 @@ fn listen(config: &Config) -> anyhow::Result<(Vec<Bound>, Vec<Bound>)> {
         announce(&bound.listener);
         all.push(bound);
     }
-    Ok(all.into_iter().partition(|bound| bound.listener.role == Role::Admin))
+    Ok(all
+        .into_iter()
+        .partition(|bound| bound.listener.role == Role::Admin))
 }
 
 fn announce(listener: &Listener) {
@@ -130,7 +137,10 @@ async fn drain(gateway: &Gateway, sessions: &TaskTracker, stop: &Stop) {
     if timeout(limit, sessions.wait()).await.is_ok() {
         return;
     }
-    tracing::warn!(sessions = sessions.len(), "limits.drain is over; the sessions left are cut off");
+    tracing::warn!(
+        sessions = sessions.len(),
+        "limits.drain is over; the sessions left are cut off"
+    );
     metrics::counter!("postern_limit_hits_total", "limit" => "drain").increment(1);
     gateway.cut.cancel();
     // Each session is dropped at the end of its grace, so this ends.
@@ -205,9 +215,12 @@ impl Tasks {
             Some(Arc::clone(&gateway.policies)),
         );
         let (path, end) = (control::socket_path(&gateway.config.state), self.end.clone());
-        self.spawn("control", async move { control::serve(&path, Arc::new(context), end).await });
+        self.spawn("control", async move {
+            control::serve(&path, Arc::new(context), end).await
+        });
         self.tracker.spawn(admin::keep_up(metrics, self.end.clone()));
-        self.tracker.spawn(tasks::expire_quarantine(Arc::clone(gateway), self.end.clone()));
+        self.tracker
+            .spawn(tasks::expire_quarantine(Arc::clone(gateway), self.end.clone()));
         let (watched, end) = (Arc::clone(gateway), self.end.clone());
         self.tracker.spawn(async move { watched.tls.watch(end).await });
         self.tracker.close();

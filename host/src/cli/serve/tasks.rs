@@ -1,7 +1,7 @@
 //! What a gateway does by the clock.
 
 use crate::gateway::Gateway;
-use crate::store::{Quarantine as _, Result};
+use crate::store::Result;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio_util::sync::CancellationToken;
@@ -16,7 +16,10 @@ pub(super) async fn expire_quarantine(gateway: Arc<Gateway>, end: CancellationTo
     let mut tick = tokio::time::interval(EXPIRY);
     while end.run_until_cancelled(tick.tick()).await.is_some() {
         let keep = gateway.config.quarantine.keep;
-        let since = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().saturating_sub(keep);
+        let since = SystemTime::UNIX_EPOCH
+            .elapsed()
+            .unwrap_or_default()
+            .saturating_sub(keep);
         match end.run_until_cancelled(drop_before(&gateway, since)).await {
             Some(Err(error)) => tracing::error!(%error, "quarantine is not expired; trying again in an hour"),
             Some(Ok(())) | None => {}

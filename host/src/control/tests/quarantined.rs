@@ -1,4 +1,5 @@
 use super::*;
+use crate::message::MessageId;
 use crate::store::{Bodies as _, Quarantine as _};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD as BASE64;

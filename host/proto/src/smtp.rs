@@ -1,5 +1,6 @@
 //! SMTP and LMTP, the receiving side (RFC 5321, RFC 2033), as a machine.
 
+mod content;
 mod question;
 mod reply;
 mod session;

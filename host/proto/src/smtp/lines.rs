@@ -7,6 +7,7 @@
 mod tests;
 
 use bytes::{Buf as _, BytesMut};
+use memchr::memchr3;
 
 /// RFC 4954 §4: AUTH and its responses are at most 12288 octets, CRLF included; no other line may be longer.
 pub(super) const LONGEST: usize = 12_288;
@@ -46,7 +47,7 @@ impl Lines {
     pub(super) fn next(&mut self, input: &mut BytesMut) -> Option<Result<BytesMut, Fault>> {
         loop {
             let fresh = input.get(self.seen..).unwrap_or_default();
-            let found = fresh.iter().position(|byte| matches!(byte, b'\r' | b'\n' | 0));
+            let found = memchr3(b'\n', b'\r', 0, fresh);
             let at = found.map_or(input.len(), |at| at + self.seen);
             if self.skip == Skip::No && at + 2 > LONGEST {
                 return self.fault(input, LONGEST - 1, Fault::TooLong);

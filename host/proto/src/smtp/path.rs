@@ -54,7 +54,8 @@ impl Spelling {
 /// RFC 5321 §3.3 allows no space behind the colon, but enough clients send one that it is let through.
 fn after_keyword<'line>(argument: &'line str, keyword: &str) -> Option<&'line str> {
     let (head, path) = argument.split_at_checked(keyword.len())?;
-    head.eq_ignore_ascii_case(keyword).then(|| path.trim_start_matches(' '))
+    head.eq_ignore_ascii_case(keyword)
+        .then(|| path.trim_start_matches(' '))
 }
 
 fn bracketed(path: &str) -> Option<Bracketed<'_>> {

@@ -90,7 +90,10 @@ impl Session {
             return Err(Reply::smtputf8_required());
         }
         // RFC 1870 §6.1: before anything is sent.
-        if parameters.size.is_some_and(|size| size > self.settings.limits.message_size) {
+        if parameters
+            .size
+            .is_some_and(|size| size > self.settings.limits.message_size)
+        {
             return Err(Reply::too_big());
         }
         Ok(Mail {

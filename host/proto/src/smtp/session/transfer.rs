@@ -2,8 +2,8 @@
 //!
 //! Whatever is refused is read to its real end first, so that content is never taken for commands.
 
-use super::{Pace, Role, Session, State, Step};
 use super::{Envelope, Transaction};
+use super::{Pace, Role, Session, State, Step};
 use crate::smtp::command::{self, Place};
 use crate::smtp::content::{Content, Progress};
 use crate::smtp::{Answer, Question, Reply};
@@ -243,7 +243,9 @@ impl Session {
             Answer::Proceed => self.conclude(envelope, Reply::ok()),
             Answer::Reply(reply) => self.conclude(envelope, reply),
             Answer::Close(reply) => self.end(reply),
-            Answer::Each(replies) if self.settings.role == Role::Lmtp => self.conclude_each(envelope, replies),
+            Answer::Each(replies) if self.settings.role == Role::Lmtp => {
+                self.conclude_each(envelope, replies)
+            }
             Answer::Each(_) | Answer::Auth(_) => self.conclude(envelope, Reply::our_trouble()),
         }
     }

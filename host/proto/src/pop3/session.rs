@@ -76,7 +76,7 @@ pub struct Session {
 enum State {
     Authorization(Visitor),
     /// AUTH waits for the client's response.
-    Responding(Visitor, Exchange),
+    Responding(Visitor, Box<Exchange>),
     /// [`Question::Auth`] was asked.
     Judging(Visitor, Credentials),
     /// [`Question::Open`] was asked.
@@ -103,7 +103,7 @@ struct Visitor {
 #[derive(Debug)]
 enum Credentials {
     Pass,
-    Sasl(Exchange),
+    Sasl(Box<Exchange>),
 }
 
 impl Session {

@@ -149,7 +149,7 @@ impl Stage {
                 Step::Send(fetch) => heard.push(shown('M', fetched(&fetch).as_bytes())),
                 Step::Upgrade => heard.push(shown('U', b"")),
                 Step::Close => {
-                    if !heard.last().is_some_and(|last| last == "E: ") {
+                    if heard.last().is_none_or(|last| last != "E: ") {
                         heard.push(shown('E', b""));
                     }
                     return;
@@ -288,12 +288,11 @@ fn tls(exporter: Option<Vec<u8>>) -> TlsFacts {
 fn runs_in_pieces(script: &Script, sizes: &[usize]) {
     let (actions, expected) = merged(&turns(script));
     let mut stage = Stage::new(script);
-    let heard: Vec<String> = actions
-        .iter()
-        .flat_map(|action| stage.act(action, sizes))
-        .collect();
+    let mut heard = Vec::new();
+    for action in &actions {
+        heard.extend(stage.act(action, sizes));
+    }
     // A session that is over says so for every piece that still comes.
-    let mut heard = heard;
     heard.dedup_by(|a, b| a == "E: " && b == "E: ");
     assert_eq!(heard, expected, "{} in pieces of {sizes:?}", script.name);
     assert!(stage.answers.is_empty(), "{}: an answer is left", script.name);

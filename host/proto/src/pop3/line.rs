@@ -133,3 +133,6 @@ impl Lines {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -343,3 +343,6 @@ fn messages(count: usize) -> String {
         _ => format!("{count} messages"),
     }
 }
+
+#[cfg(test)]
+mod tests;

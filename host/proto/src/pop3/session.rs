@@ -346,3 +346,6 @@ impl Session {
             .collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

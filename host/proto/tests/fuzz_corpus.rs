@@ -26,7 +26,7 @@ fn run_corpus(target: &str, run: fn(&[u8])) {
     let mut count = 0;
     for entry in std::fs::read_dir(&folder).expect("a corpus") {
         let path = entry.expect("an entry").path();
-        println!("{}", path.display());
+        eprintln!("{}", path.display());
         run(&std::fs::read(&path).expect("a readable input"));
         count += 1;
     }

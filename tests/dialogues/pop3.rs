@@ -76,9 +76,6 @@ struct Connection {
 }
 
 impl Peer for Connection {
-    // RFC 2449 §6.6: a client may send all it has to say at once.
-    const PIPELINED: bool = true;
-
     fn turn(&mut self, input: &[u8], log: &mut Log) -> Flow {
         self.session.feed(input);
         if self.securing {

@@ -7,7 +7,7 @@
 //! `\{100 x}`, which is x a hundred times.
 //!
 //! Each script is run with the input of each turn whole, octet by octet, and in pieces of random length, and
-//! where the protocol allows it with all turns as one: what is observed must always be the same.
+//! with all turns as one (RFC 2449 §6.6, RFC 2920): what is observed must always be the same.
 
 mod script;
 mod split;
@@ -24,8 +24,6 @@ const SEEDS: u64 = 48;
 
 /// A session under test with all that its driver would keep.
 pub(crate) trait Peer {
-    /// Whether everything may be sent at once; then each script is run that way too.
-    const PIPELINED: bool = false;
     /// Feeds `input` and takes steps, writing each into the log, until something else is needed.
     fn turn(&mut self, input: &[u8], log: &mut Log) -> Flow;
     /// TLS was started.
@@ -89,9 +87,7 @@ pub(crate) fn run_folder<P: Peer>(folder: &str, connect: impl Fn(&Script) -> P) 
             .chain((1..=SEEDS).map(Split::Random));
         let mut ways: Vec<_> = splits.map(|split| (split, &script)).collect();
         let pipelined = script.pipelined();
-        if P::PIPELINED {
-            ways.push((Split::Whole, &pipelined));
-        }
+        ways.push((Split::Whole, &pipelined));
         for (split, script) in ways {
             if let Err(fault) = run(script, connect(script), split) {
                 failures.push(format!("{}:{fault} ({split:?})", path.display()));

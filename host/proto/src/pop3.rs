@@ -5,7 +5,8 @@
 //! never pass through it: the driver streams them through a [`Stuffer`].
 //!
 //! Refused: lines that do not end with CRLF, lines over 255 octets (RFC 2449 §4), NUL, credentials in clear
-//! unless the listener allows them. Too many such errors end the session.
+//! unless the listener allows them. Too many such errors end the session; what is plainly another protocol
+//! (HTTP, TLS without STLS) or a line without an end does so at once.
 
 mod command;
 mod line;

@@ -100,6 +100,15 @@ pub(super) fn find(line: &[u8]) -> Option<(&'static Row, &[u8])> {
     Some((row, argument))
 }
 
+/// Whether a line is no command but the first of an HTTP request (RFC 9112 §3).
+pub(super) fn is_http(line: &[u8]) -> bool {
+    if find(line).is_some() {
+        return false;
+    }
+    let mut words = line.rsplit(|octet| *octet == b' ');
+    words.next().is_some_and(|last| last.starts_with(b"HTTP/")) && words.count() >= 2
+}
+
 /// What stands behind the verb and its space.
 #[derive(Clone, Copy)]
 struct Argument<'l>(&'l [u8]);

@@ -9,6 +9,12 @@ pub(super) const COMMAND: usize = 255;
 /// Responses within AUTH may be longer (RFC 5034 §4): as in RFC 4954 §4.
 pub(super) const RESPONSE: usize = 12_288;
 
+/// Octets of a faulty line that are thrown away while its end is awaited.
+pub(super) const SKIPPED: usize = 65_536;
+
+/// The first octet of a TLS handshake (RFC 8446 §5.1), which no command has.
+const HANDSHAKE: u8 = 0x16;
+
 /// What is wrong with a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fault {
@@ -16,6 +22,10 @@ pub(super) enum Fault {
     /// CR or LF alone: where one side sees a line end and the other does not, commands can be smuggled.
     BareLineEnd,
     Nul,
+    /// TLS on a port where it begins with STLS.
+    Handshake,
+    /// A line that was refused already goes on and on.
+    Endless,
 }
 
 /// Input on its way into lines.
@@ -34,7 +44,8 @@ pub(super) struct Lines {
 enum Skip {
     #[default]
     No,
-    ToLineEnd,
+    /// To the line's end; so many octets are gone already.
+    ToLineEnd(usize),
 }
 
 /// Shows no input: it may be a password.
@@ -64,8 +75,10 @@ impl Lines {
             let rest = self.input.get(self.used..).unwrap_or_default();
             let found = memchr::memchr3(b'\n', b'\r', 0, rest.get(self.seen..).unwrap_or_default());
             let at = found.map_or(rest.len(), |at| at + self.seen);
-            if self.skip == Skip::No && at + 2 > bound {
-                return self.fault(bound - 1, Fault::TooLong);
+            match self.skip {
+                Skip::No if at + 2 > bound => return self.fault(bound - 1, Fault::TooLong),
+                Skip::ToLineEnd(gone) if gone + at > SKIPPED => return self.fault(at, Fault::Endless),
+                _ => {}
             }
             match (rest.get(at), rest.get(at + 1)) {
                 (Some(b'\r'), Some(b'\n')) => match self.take(at) {
@@ -78,7 +91,10 @@ impl Lines {
                     self.forget_skipped();
                     return None;
                 }
-                (Some(_), _) if self.skip == Skip::ToLineEnd => self.seen = at + 1,
+                (Some(_), _) if self.skip != Skip::No => self.seen = at + 1,
+                (Some(0), _) if rest.first() == Some(&HANDSHAKE) => {
+                    return self.fault(at + 1, Fault::Handshake);
+                }
                 (Some(0), _) => return self.fault(at + 1, Fault::Nul),
                 (Some(_), _) => return self.fault(at + 1, Fault::BareLineEnd),
             }
@@ -96,7 +112,7 @@ impl Lines {
         self.seen = 0;
         match std::mem::take(&mut self.skip) {
             Skip::No => Some(line),
-            Skip::ToLineEnd => None,
+            Skip::ToLineEnd(_) => None,
         }
     }
 
@@ -104,15 +120,19 @@ impl Lines {
     fn fault(&mut self, at: usize, fault: Fault) -> Option<Result<Vec<u8>, Fault>> {
         self.used += at;
         self.seen = 0;
-        self.skip = Skip::ToLineEnd;
+        self.skip = Skip::ToLineEnd(0);
         Some(Err(fault))
     }
 
     /// What is being skipped is not kept.
     fn forget_skipped(&mut self) {
-        if self.skip == Skip::ToLineEnd {
+        if let Skip::ToLineEnd(gone) = &mut self.skip {
             self.used += self.seen;
+            *gone += self.seen;
             self.seen = 0;
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

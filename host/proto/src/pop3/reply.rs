@@ -246,7 +246,7 @@ impl Reply {
     }
 
     pub(super) fn removed(count: usize) -> Self {
-        Self::ok(format!("bye, {count} messages deleted"))
+        Self::ok(format!("bye, {} deleted", messages(count)))
     }
 
     pub(super) fn not_removed() -> Self {
@@ -311,12 +311,38 @@ impl Reply {
         Self::err(text)
     }
 
-    pub(super) fn too_many_errors() -> Self {
-        Self::err("too many errors, bye")
+    pub(super) fn not_http() -> Self {
+        Self::err("this is POP3, not HTTP")
+    }
+
+    pub(super) fn unexpected_handshake() -> Self {
+        Self::err("no TLS handshake is expected now")
+    }
+
+    pub(super) fn endless_line() -> Self {
+        Self::err("a line without end, bye")
+    }
+
+    /// This refusal as the session's last word: one line of the client, one answer.
+    pub(super) fn too_many_errors(self) -> Self {
+        Self {
+            text: format!("{}; too many errors, bye", self.text).into(),
+            ..self
+        }
     }
 }
 
 fn holding(maildrop: &Maildrop) -> String {
     let (count, octets) = maildrop.sum();
-    format!("{count} messages ({octets} octets)")
+    format!("{} ({octets} octets)", messages(count))
 }
+
+fn messages(count: usize) -> String {
+    match count {
+        1 => "1 message".to_owned(),
+        _ => format!("{count} messages"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -76,7 +76,7 @@ pub struct Session {
 enum State {
     Authorization(Visitor),
     /// AUTH waits for the client's response.
-    Responding(Visitor, Exchange),
+    Responding(Visitor, Box<Exchange>),
     /// [`Question::Auth`] was asked.
     Judging(Visitor, Credentials),
     /// [`Question::Open`] was asked.
@@ -103,7 +103,7 @@ struct Visitor {
 #[derive(Debug)]
 enum Credentials {
     Pass,
-    Sasl(Exchange),
+    Sasl(Box<Exchange>),
 }
 
 impl Session {
@@ -139,9 +139,6 @@ impl Session {
         loop {
             if let Some(step) = self.steps.pop_front() {
                 return step;
-            }
-            if self.faults > self.settings.limits.bad_commands {
-                self.state = State::Over;
             }
             let bound = match self.state {
                 State::Authorization(_) | State::Transaction(_) => line::COMMAND,
@@ -193,9 +190,11 @@ impl Session {
     }
 
     /// The driver ends the session for a reason of its own: the next steps write this reply and close.
-    /// Nothing is deleted.
+    /// Nothing is deleted. A session that has said its last word says no other.
     pub fn abort(&mut self, reply: Reply) {
-        self.end(reply);
+        if !matches!(self.state, State::Over) {
+            self.end(reply);
+        }
     }
 
     fn leave(&mut self) -> State {
@@ -218,11 +217,11 @@ impl Session {
 
     /// Answers an error of the client; [`Session::step`] ends the session after one too many.
     fn refuse(&mut self, reply: Reply) {
-        self.write(reply);
         self.faults += 1;
         if self.faults > self.settings.limits.bad_commands {
-            self.write(Reply::too_many_errors());
+            return self.end(reply.too_many_errors());
         }
+        self.write(reply);
     }
 
     fn faulty(&mut self, fault: Fault) {
@@ -232,16 +231,20 @@ impl Session {
             State::Responding(visitor, _) => State::Authorization(visitor),
             state => state,
         };
-        self.refuse(match fault {
-            Fault::TooLong => Reply::line_too_long(),
-            Fault::BareLineEnd => Reply::bare_line_end(),
-            Fault::Nul => Reply::nul(),
-        });
+        match fault {
+            Fault::TooLong => self.refuse(Reply::line_too_long()),
+            Fault::BareLineEnd => self.refuse(Reply::bare_line_end()),
+            Fault::Nul => self.refuse(Reply::nul()),
+            Fault::Handshake => self.end(Reply::unexpected_handshake()),
+            Fault::Endless => self.end(Reply::endless_line()),
+        }
     }
 
     fn line(&mut self, line: &[u8]) {
         match self.leave() {
             State::Responding(visitor, exchange) => self.response(visitor, exchange, line),
+            // A browser made to talk to this port: its body must not become commands.
+            State::Authorization(_) if command::is_http(line) => self.end(Reply::not_http()),
             State::Authorization(visitor) => match self.command(line, Place::Authorization) {
                 Ok(command) => self.authorize(visitor, command),
                 Err(reply) => {
@@ -272,7 +275,8 @@ impl Session {
         }
     }
 
-    /// What is true now, in this state (RFC 2449 §6).
+    /// What is true now, in this state (RFC 2449 §6). §5 would have what only a visitor may say (USER, SASL,
+    /// UTF8) shown after login too, where it is refused; here no keyword promises what would fail.
     fn capabilities(&self, place: Place) -> Reply {
         let before_login = place == Place::Authorization;
         let mechanisms = self.mechanisms();
@@ -294,7 +298,8 @@ impl Session {
         say("RESP-CODES");
         say("AUTH-RESP-CODE");
         if before_login {
-            say("UTF8 USER");
+            // RFC 6856 §2.1: the argument says that logins may be UTF-8.
+            say(if self.may_log_in() { "UTF8 USER" } else { "UTF8" });
         }
         say("LANG");
         say("EXPIRE NEVER");
@@ -341,3 +346,9 @@ impl Session {
             .collect()
     }
 }
+
+#[cfg(test)]
+mod tests;
+
+#[cfg(test)]
+mod properties;

@@ -67,11 +67,11 @@ impl Session {
             .exporter()
             .filter(|_| self.mechanisms().contains(&Mechanism::ScramSha256Plus));
         let (exchange, step) = Exchange::start(mechanism, initial, binding);
-        self.exchange(visitor, exchange, step);
+        self.exchange(visitor, Box::new(exchange), step);
     }
 
     /// A line of the client within AUTH.
-    pub(super) fn response(&mut self, visitor: Visitor, mut exchange: Exchange, line: &[u8]) {
+    pub(super) fn response(&mut self, visitor: Visitor, mut exchange: Box<Exchange>, line: &[u8]) {
         self.verb = "AUTH";
         // RFC 5034 §4: `*` cancels.
         if line == b"*" {
@@ -86,7 +86,7 @@ impl Session {
         }
     }
 
-    fn exchange(&mut self, visitor: Visitor, exchange: Exchange, step: sasl::Step) {
+    fn exchange(&mut self, visitor: Visitor, exchange: Box<Exchange>, step: sasl::Step) {
         match step {
             sasl::Step::Challenge(message) => {
                 self.write(Reply::challenge(&message));

@@ -1,5 +1,7 @@
 //! Messages: their id, their envelope, their bytes on the way in.
 
+pub mod downgrade;
+
 use std::fmt;
 use std::str::FromStr;
 use uuid::Uuid;

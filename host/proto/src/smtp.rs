@@ -5,5 +5,5 @@ mod reply;
 mod session;
 
 pub use question::{Answer, BodyType, ForwardPath, Mail, Question, Rcpt};
-pub use reply::{Enhanced, Reply};
+pub use reply::{Enhanced, Flaw, Refusal, Reply};
 pub use session::{Facts, Limits, Role, Session, Settings, Step, TlsFacts};

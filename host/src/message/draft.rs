@@ -208,6 +208,12 @@ impl Message {
     pub fn committed(&self) {
         self.body.removable.store(false, Ordering::Relaxed);
     }
+
+    /// The store took nothing: what was stored of it goes with the message again.
+    pub fn refused(&self) {
+        let stored = matches!(self.content.text, Text::Appended { .. });
+        self.body.removable.store(stored, Ordering::Relaxed);
+    }
 }
 
 #[async_trait]

@@ -2,6 +2,8 @@
 //!
 //! Nothing here refuses: a line that is no field is a field without a name, and stays as it is.
 
+use postern_proto::Address;
+
 /// Recommended length of a line without its CRLF (RFC 5322 §2.1.1).
 const FOLD: usize = 78;
 
@@ -59,6 +61,17 @@ pub fn fields(head: &[u8]) -> impl Iterator<Item = Field<'_>> {
             .trim_ascii_end();
         Some(Field { name, raw })
     })
+}
+
+/// The addresses of `From` that are addresses; those that are none name nobody.
+pub fn authors(head: &[u8]) -> Vec<Address> {
+    let parsed = mail_parser::MessageParser::default().parse_headers(head);
+    let from = parsed.as_ref().and_then(|message| message.from());
+    let texts = from
+        .into_iter()
+        .flat_map(|from| from.iter())
+        .filter_map(|author| author.address());
+    texts.filter_map(|text| Address::parse(text).ok()).collect()
 }
 
 /// Octets of the first field: its line and those that continue it.
@@ -138,6 +151,14 @@ mod tests {
         let all: Vec<u8> = found.iter().flat_map(|field| field.raw.to_vec()).collect();
         assert_eq!(all, &head[..head.len() - 2]);
         assert_eq!(fields(b"no line end").count(), 1);
+    }
+
+    #[test]
+    fn authors_are_all_addresses_of_from() {
+        let head = b"From: Ann <ann@example.org>,\r\n bob@example.org\r\nSender: eve@example.org\r\n\r\n";
+        let authors: Vec<String> = authors(head).iter().map(Address::to_string).collect();
+        assert_eq!(authors, ["ann@example.org", "bob@example.org"]);
+        assert_eq!(super::authors(b"To: x@example.org\r\n\r\n"), []);
     }
 
     #[test]

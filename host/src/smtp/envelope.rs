@@ -60,6 +60,46 @@ pub(super) struct Recipient {
     pub(super) mailboxes: Vec<Mailbox>,
 }
 
+/// Whether a policy put another address in a recipient's place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Redirected {
+    No,
+    Yes,
+}
+
+impl Recipient {
+    pub(super) fn new(address: Address) -> Self {
+        Self {
+            address,
+            standing: Standing::Deliver,
+            mailboxes: Vec::new(),
+        }
+    }
+
+    /// Makes the edits of RCPT that concern this recipient; the others wait for the message. The error is
+    /// a refusal of this recipient.
+    pub(super) fn edit(&mut self, edits: Vec<Edit>) -> Result<(Vec<Edit>, Redirected), Reply> {
+        let named = self.address.key();
+        let is_named = |address: &str| Address::parse(address).is_ok_and(|address| address.key() == named);
+        let mut later = Vec::new();
+        let mut redirected = Redirected::No;
+        for edit in edits {
+            match edit {
+                Edit::Redirect(to) => {
+                    self.address = Address::parse(&to).map_err(|_| Reply::policy_deferred())?;
+                    redirected = Redirected::Yes;
+                }
+                Edit::RemoveRecipient(address) if is_named(&address) => self.standing = Standing::Discard,
+                Edit::RecipientVerdict { recipient, verdict } if is_named(&recipient) => {
+                    self.standing.take(verdict)?;
+                }
+                other => later.push(other),
+            }
+        }
+        Ok((later, redirected))
+    }
+}
+
 /// Where the content goes while it comes.
 #[derive(Debug, Default)]
 pub(super) enum Content {
@@ -112,10 +152,6 @@ impl Transaction {
             .as_ref()
             .map(Address::to_string)
             .unwrap_or_default()
-    }
-
-    pub(super) fn tags(&self) -> Vec<String> {
-        tags(&self.edits)
     }
 }
 

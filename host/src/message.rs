@@ -1,5 +1,12 @@
 //! Messages: their id, their envelope, their bytes on the way in.
 
+mod draft;
+pub mod edits;
+pub mod head;
+pub mod trace;
+
+pub use draft::{Draft, DraftError, Message};
+
 use std::fmt;
 use std::str::FromStr;
 use uuid::Uuid;

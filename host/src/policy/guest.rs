@@ -9,76 +9,38 @@ mod sink;
 mod view;
 
 pub(super) use budget::{Budget, Limits};
-pub(super) use limiter::Limiter;
-pub(super) use sink::Sink;
-pub(super) use view::View;
+pub(super) use view::{Letter, View};
+
+use limiter::Limiter;
+use sink::Sink;
 
 use super::manifest::KvGrant;
 use super::{AddressCheck, Edit, Facts};
 use crate::store::Store;
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+use wasmtime::ResourceLimiter;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
-
-/// What is being asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Question {
-    Connect,
-    Mail,
-    Rcpt,
-    Message,
-    Route,
-    Quota,
-    Validate,
-}
-
-impl Question {
-    /// As it is called in logs, metrics and the `failure` section of a policy's file.
-    pub(super) fn word(self) -> &'static str {
-        match self {
-            Self::Connect => "connect",
-            Self::Mail => "mail",
-            Self::Rcpt => "rcpt",
-            Self::Message => "message",
-            Self::Route => "router",
-            Self::Quota => "quota",
-            Self::Validate => "validate",
-        }
-    }
-
-    /// Only a filter has an envelope or a message to change.
-    pub(super) fn edits(self) -> bool {
-        matches!(self, Self::Connect | Self::Mail | Self::Rcpt | Self::Message)
-    }
-}
 
 /// What one call is about and what its policy was given.
 #[derive(Debug, Clone)]
 pub(super) struct Call {
     /// The policy's name, for the log.
     pub(super) policy: Arc<str>,
-    pub(super) question: Question,
     /// With the edits of the policies before this one.
     pub(super) facts: Facts,
+    /// None before there is one.
+    pub(super) message: Option<Arc<Letter>>,
+    /// Those of the policies before this one, which it sees made.
+    pub(super) edits: Vec<Edit>,
     /// A JSON object.
     pub(super) settings: Arc<serde_json::Value>,
     /// None: `kv` answers `not granted`.
     pub(super) kv: Option<KvGrant>,
     pub(super) store: Arc<dyn Store>,
     pub(super) addresses: Arc<dyn AddressCheck>,
-    /// None before there is one.
-    pub(super) message: Option<Arc<View>>,
-    /// The time of the call in milliseconds since 1970.
-    pub(super) now: u64,
-}
-
-/// What a call left behind, beside its answer.
-#[derive(Debug)]
-pub(super) struct Outcome {
-    pub(super) edits: Vec<Edit>,
-    /// The end of what it printed: tracebacks are there and nowhere else.
-    pub(super) printed: String,
-    /// The most memory it had, in octets.
+    /// Octets of memory.
     pub(super) memory: usize,
 }
 
@@ -86,7 +48,11 @@ pub(super) struct Outcome {
 pub(super) struct Guest {
     pub(super) call: Call,
     pub(super) budget: Budget,
+    /// Its own.
     pub(super) edits: Vec<Edit>,
+    pub(super) view: Option<View>,
+    /// The time of the call in milliseconds since 1970.
+    pub(super) now: u64,
     limiter: Limiter,
     printed: Sink,
     wasi: WasiCtx,
@@ -99,7 +65,12 @@ const RESOURCES: usize = 1024;
 const RANDOM: u64 = 64 << 10;
 
 impl Guest {
-    pub(super) fn new(call: Call, limits: Limits) -> Self {
+    pub(super) fn new(call: Call) -> Self {
+        Self::within(call, Limits::default())
+    }
+
+    /// With bounds other than the usual ones.
+    pub(super) fn within(call: Call, limits: Limits) -> Self {
         let printed = Sink::new();
         let mut table = ResourceTable::new();
         table.set_max_capacity(RESOURCES);
@@ -111,11 +82,14 @@ impl Guest {
             .allow_ip_name_lookup(false)
             .max_random_size(RANDOM)
             .build();
+        let view = call.message.as_ref();
         Self {
+            view: view.map(|letter| View::new(Arc::clone(letter), &call.edits)),
+            limiter: Limiter::new(call.memory, limits.table_elements),
             call,
             budget: Budget::new(limits),
             edits: Vec::new(),
-            limiter: Limiter::new(limits.memory, limits.table_elements),
+            now: unix_millis(),
             printed,
             wasi,
             table,
@@ -123,22 +97,33 @@ impl Guest {
     }
 
     /// For `Store::limiter`.
-    pub(super) fn limiter(&mut self) -> &mut Limiter {
+    pub(super) fn limiter(&mut self) -> &mut dyn ResourceLimiter {
         &mut self.limiter
     }
 
-    pub(super) fn into_outcome(self) -> Outcome {
-        Outcome {
-            edits: self.edits,
-            printed: self.printed.tail(),
-            memory: self.limiter.most(),
-        }
+    /// The most memory it had, in octets.
+    pub(super) fn memory_peak(&self) -> usize {
+        self.limiter.most()
     }
+
+    /// The end of what it printed: tracebacks are there and nowhere else.
+    pub(super) fn last_words(&self) -> String {
+        self.printed.tail()
+    }
+
+    pub(super) fn into_edits(self) -> Vec<Edit> {
+        self.edits
+    }
+}
+
+fn unix_millis() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl std::fmt::Debug for Guest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Guest({} at {})", self.call.policy, self.call.question.word())
+        write!(f, "Guest({})", self.call.policy)
     }
 }
 

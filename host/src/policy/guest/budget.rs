@@ -5,8 +5,6 @@ use metrics::counter;
 /// The bounds of one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::policy) struct Limits {
-    /// Octets of all its memories together.
-    pub(in crate::policy) memory: usize,
     /// Elements of all its tables together.
     pub(in crate::policy) table_elements: usize,
     /// Calls of capabilities. A 50 MB message read in pieces of 1 KiB takes half of them.
@@ -20,11 +18,9 @@ pub(in crate::policy) struct Limits {
     pub(in crate::policy) edited: u64,
 }
 
-impl Limits {
-    /// The bounds that hold where nothing else is said, with so much memory.
-    pub(in crate::policy) fn with_memory(memory: u64) -> Self {
+impl Default for Limits {
+    fn default() -> Self {
         Self {
-            memory: usize::try_from(memory).unwrap_or(usize::MAX),
             table_elements: 4 * crate::policy::engine::TABLE_ELEMENTS,
             calls: 100_000,
             read: 256 << 20,
@@ -97,7 +93,7 @@ mod tests {
             lines: 1,
             edits: 2,
             edited: 5,
-            ..Limits::with_memory(0)
+            ..Limits::default()
         })
     }
 

@@ -11,38 +11,72 @@ use tokio::sync::OnceCell;
 /// Octets of one reading of the text while the whole message is fetched for its tree.
 const FETCH: usize = 256 << 10;
 
-/// See the module.
+/// A message that several policies are asked about, one after the other. It is parsed once.
 #[derive(Debug)]
-pub(in crate::policy) struct View {
+pub(in crate::policy) struct Letter {
     source: Arc<dyn MessageSource>,
-    head: Bytes,
-    /// Shared by the views of one message as long as no edit concerns what the tree is made from.
-    tree: Arc<OnceCell<Arc<Tree>>>,
+    tree: OnceCell<Arc<Tree>>,
     room: Room,
 }
 
-impl View {
-    /// The message before any edit; `room` bounds the octets of all trees together.
+/// The message with edits made.
+#[derive(Debug)]
+pub(in crate::policy) struct View {
+    letter: Arc<Letter>,
+    head: Bytes,
+    tree: Shape,
+}
+
+/// Which tree a view has.
+#[derive(Debug)]
+enum Shape {
+    /// The message's own.
+    Shared,
+    /// One that edits of its content fields made another.
+    Own(OnceCell<Arc<Tree>>),
+}
+
+impl Letter {
+    /// `room` bounds the octets of all trees together.
     pub(in crate::policy) fn new(source: Arc<dyn MessageSource>, room: Room) -> Self {
         Self {
-            head: source.head(),
             source,
-            tree: Arc::default(),
+            tree: OnceCell::new(),
             room,
         }
     }
 
-    /// The same message with these edits made as well.
-    pub(in crate::policy) fn with(&self, edits: &[Edit]) -> Self {
-        let tree = match edits.iter().any(shapes_the_tree) {
-            true => Arc::default(),
-            false => Arc::clone(&self.tree),
+    fn text_size(&self) -> u64 {
+        let head = self.source.head().len() as u64;
+        self.source.size().saturating_sub(head)
+    }
+
+    async fn parse(&self, head: &Bytes) -> store::Result<Arc<Tree>> {
+        let size = self.text_size();
+        let Some(share) = self.room.share(size).await else {
+            return Ok(Arc::new(Tree::unread(head)));
         };
+        let mut text = BytesMut::with_capacity(usize::try_from(size).unwrap_or(0));
+        loop {
+            let piece = self.source.read_text(text.len() as u64, FETCH).await?;
+            if piece.is_empty() {
+                break;
+            }
+            text.extend_from_slice(&piece);
+        }
+        Ok(Arc::new(Tree::parse(head.clone(), text.freeze(), share).await))
+    }
+}
+
+impl View {
+    pub(in crate::policy) fn new(letter: Arc<Letter>, edits: &[Edit]) -> Self {
         Self {
-            source: Arc::clone(&self.source),
-            head: edits::apply(&self.head, edits),
-            tree,
-            room: self.room.clone(),
+            head: edits::apply(&letter.source.head(), edits),
+            tree: match edits.iter().any(shapes_the_tree) {
+                true => Shape::Own(OnceCell::new()),
+                false => Shape::Shared,
+            },
+            letter,
         }
     }
 
@@ -51,47 +85,34 @@ impl View {
         &self.head
     }
 
-    fn text_size(&self) -> u64 {
-        self.source.size().saturating_sub(self.source.head().len() as u64)
-    }
-
     pub(in crate::policy) fn size(&self) -> u64 {
-        self.head.len() as u64 + self.text_size()
+        self.head.len() as u64 + self.letter.text_size()
     }
 
     /// Up to `len` octets from `offset`; fewer only at the end.
     pub(in crate::policy) async fn read(&self, offset: u64, len: usize) -> store::Result<Bytes> {
+        let source = &self.letter.source;
         let head = self.head.len() as u64;
         if offset >= head {
-            return self.source.read_text(offset - head, len).await;
+            return source.read_text(offset - head, len).await;
         }
         let from = usize::try_from(offset).unwrap_or(usize::MAX).min(self.head.len());
         let until = from.saturating_add(len).min(self.head.len());
         let mut octets = BytesMut::from(self.head.slice(from..until).as_ref());
         if octets.len() < len {
-            let text = self.source.read_text(0, len - octets.len()).await?;
-            octets.extend_from_slice(&text);
+            octets.extend_from_slice(&source.read_text(0, len - octets.len()).await?);
         }
         Ok(octets.freeze())
     }
 
     /// The message as a tree, made when it is first asked for.
     pub(in crate::policy) async fn tree(&self) -> store::Result<Arc<Tree>> {
-        let made = self.tree.get_or_try_init(|| async {
-            let Some(share) = self.room.share(self.text_size()).await else {
-                return Ok(Arc::new(Tree::of_head(&self.head)));
-            };
-            let mut raw = BytesMut::with_capacity(usize::try_from(self.text_size()).unwrap_or(0));
-            loop {
-                let piece = self.source.read_text(raw.len() as u64, FETCH).await?;
-                if piece.is_empty() {
-                    break;
-                }
-                raw.extend_from_slice(&piece);
-            }
-            Ok(Arc::new(Tree::parse(self.head.clone(), raw.freeze(), share).await))
-        });
-        made.await.cloned()
+        let (cell, head) = match &self.tree {
+            Shape::Shared => (&self.letter.tree, self.letter.source.head()),
+            Shape::Own(cell) => (cell, self.head.clone()),
+        };
+        let tree = cell.get_or_try_init(|| self.letter.parse(&head)).await;
+        tree.cloned()
     }
 }
 

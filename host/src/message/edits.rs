@@ -28,7 +28,7 @@ fn concerns_head(edit: &Edit) -> bool {
 
 /// `field` behind the last field, before the empty line.
 pub fn appended(mut head: Vec<u8>, field: &[u8]) -> Vec<u8> {
-    let fields = head::fields(&head).map(|field| field.raw.len()).sum();
+    let fields = head::fields(&head).map(|field| field.raw.len()).sum::<usize>();
     head.splice(fields..fields, field.iter().copied());
     head
 }
@@ -65,7 +65,9 @@ mod tests {
     }
 
     fn remove(name: &str) -> Edit {
-        Edit::RemoveHeader { name: name.to_owned() }
+        Edit::RemoveHeader {
+            name: name.to_owned(),
+        }
     }
 
     fn edited(head: &'static str, edits: &[Edit]) -> String {
@@ -91,12 +93,18 @@ mod tests {
     #[test]
     fn removing_takes_every_field_of_the_name_in_any_case_and_nothing_else() {
         let head = "Subject: a\r\nX: kept  \r\nSUBJECT : b\r\n\tc\r\nSubjects: d\r\n\r\n";
-        assert_eq!(edited(head, &[remove("subject")]), "X: kept  \r\nSubjects: d\r\n\r\n");
+        assert_eq!(
+            edited(head, &[remove("subject")]),
+            "X: kept  \r\nSubjects: d\r\n\r\n"
+        );
     }
 
     #[test]
     fn edits_are_made_in_their_order() {
-        assert_eq!(edited("A: b\r\n\r\n", &[add("X", "1"), remove("X"), add("X", "2")]), "A: b\r\nX: 2\r\n\r\n");
+        assert_eq!(
+            edited("A: b\r\n\r\n", &[add("X", "1"), remove("X"), add("X", "2")]),
+            "A: b\r\nX: 2\r\n\r\n"
+        );
     }
 
     #[test]

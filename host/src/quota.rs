@@ -1,11 +1,11 @@
 //! Room in a mailbox: the account's own bounds and what quota policies say, and the owner's warning.
 //!
 //! The answer is a ceiling. The store compares it with exact usage in the commit itself, so deliveries at
-//! the same moment cannot pass it together. Usage is read only where somebody asks for it.
+//! the same moment cannot pass it together.
 
-mod warning;
 #[cfg(test)]
 mod tests;
+mod warning;
 
 pub use warning::warn;
 
@@ -32,22 +32,14 @@ pub async fn ask(
     (mailbox, incoming): (&str, u64),
     opinions: &mut Vec<Opinion>,
 ) -> Result<Room, StoreError> {
-    let own = store.account(mailbox).await?.map(|account| bounds(&account)).unwrap_or_default();
-    let policies_ask = policies.asks_quota();
-    if !policies_ask && own == Ceiling::default() {
-        return Ok(Room::Granted {
-            ceiling: own,
-            warning: None,
-        });
-    }
+    let own = store
+        .account(mailbox)
+        .await?
+        .map(|account| bounds(&account))
+        .unwrap_or_default();
     let usage = store.usage(mailbox).await?;
-    let decision = if policies_ask {
-        let (decision, said) = policies.quota(facts, mailbox, usage, incoming).await;
-        opinions.extend(said);
-        decision
-    } else {
-        QuotaDecision::Allow(Ceiling::default())
-    };
+    let (decision, said) = policies.quota(facts, mailbox, usage, incoming).await;
+    opinions.extend(said);
     Ok(room(own, decision, usage, incoming))
 }
 

@@ -1,5 +1,8 @@
 //! SMTP and LMTP sessions: drives `postern_proto::smtp` and answers its questions.
 
+mod envelope;
+mod outcome;
+
 use crate::gateway::Gateway;
 use crate::net::Connection;
 use std::sync::Arc;

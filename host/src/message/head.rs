@@ -35,7 +35,9 @@ impl Field<'_> {
     /// What stands behind the colon, unfolded and trimmed; octets that are no UTF-8 are replaced.
     pub fn value(&self) -> String {
         let behind = self.raw.iter().position(|octet| *octet == b':');
-        let value = behind.and_then(|colon| self.raw.get(colon + 1..)).unwrap_or_default();
+        let value = behind
+            .and_then(|colon| self.raw.get(colon + 1..))
+            .unwrap_or_default();
         let text = String::from_utf8_lossy(value).replace("\r\n", "");
         text.trim().to_owned()
     }
@@ -51,7 +53,10 @@ pub fn fields(head: &[u8]) -> impl Iterator<Item = Field<'_>> {
         let (raw, behind) = rest.split_at(length(rest));
         rest = behind;
         let name = raw.iter().position(|octet| *octet == b':');
-        let name = name.and_then(|colon| raw.get(..colon)).unwrap_or_default().trim_ascii_end();
+        let name = name
+            .and_then(|colon| raw.get(..colon))
+            .unwrap_or_default()
+            .trim_ascii_end();
         Some(Field { name, raw })
     })
 }
@@ -81,7 +86,11 @@ pub fn write(name: &str, value: &str) -> String {
         // A line of nothing but white space would end the field for some readers.
         let fits = word.is_empty() || line + 1 + word.len() <= most;
         out.push_str(if fits { " " } else { "\r\n " });
-        line = if fits { line + 1 + word.len() } else { 1 + word.len() };
+        line = if fits {
+            line + 1 + word.len()
+        } else {
+            1 + word.len()
+        };
         out.push_str(word);
     }
     out.push_str("\r\n");
@@ -112,7 +121,11 @@ mod tests {
         assert_eq!(end(b"\r\nx", 0), Some(2));
         assert_eq!(end(b"A: b\r\n\r\nx\r\n\r\n", 0), Some(8));
         assert_eq!(end(b"A: b\r\n\r", 0), None);
-        assert_eq!(end(b"A: b\r\n\r\n", 7), Some(8), "the end may lie across two pieces");
+        assert_eq!(
+            end(b"A: b\r\n\r\n", 7),
+            Some(8),
+            "the end may lie across two pieces"
+        );
     }
 
     #[test]
@@ -138,7 +151,10 @@ mod tests {
         let value = "word ".repeat(60);
         let written = write("X-Long", value.trim_end());
         assert!(written.lines().all(|line| line.len() <= FOLD), "{written}");
-        assert_eq!(written.replace("\r\n ", " ").trim_end(), format!("X-Long: {}", value.trim_end()));
+        assert_eq!(
+            written.replace("\r\n ", " ").trim_end(),
+            format!("X-Long: {}", value.trim_end())
+        );
     }
 
     #[test]

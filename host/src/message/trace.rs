@@ -35,7 +35,11 @@ impl Hop<'_> {
             IpAddr::V4(v4) => write!(field, "[{v4}])"),
             IpAddr::V6(v6) => write!(field, "[IPv6:{v6}])"),
         };
-        let _ = write!(field, "\r\n\tby {} with {} id {}", self.hostname, self.protocol, self.id);
+        let _ = write!(
+            field,
+            "\r\n\tby {} with {} id {}",
+            self.hostname, self.protocol, self.id
+        );
         // RFC 8314 §4.3 registers this clause.
         if let Some(cipher) = self.cipher {
             let _ = write!(field, "\r\n\ttls {}", said(cipher));
@@ -160,7 +164,10 @@ mod tests {
             ..hop()
         };
         let field = hop.received(None);
-        assert!(field.starts_with("Received: from mail.example.net (client.example [IPv6:2001:db8::1])\r\n\tby"), "{field}");
+        assert!(
+            field.starts_with("Received: from mail.example.net (client.example [IPv6:2001:db8::1])\r\n\tby"),
+            "{field}"
+        );
     }
 
     #[test]
@@ -169,7 +176,10 @@ mod tests {
             helo: "a (b)\r\nX: y;",
             ..hop()
         };
-        assert!(hop.received(None).starts_with("Received: from a??b???X:?y? ([192.0.2.7])"));
+        assert!(
+            hop.received(None)
+                .starts_with("Received: from a??b???X:?y? ([192.0.2.7])")
+        );
         let silent = Hop { helo: "", ..hop };
         assert!(silent.received(None).starts_with("Received: from unknown ("));
     }
@@ -177,9 +187,18 @@ mod tests {
     #[test]
     fn trace_is_ascii_unless_a_local_part_is_not() {
         let unicode_domain = Address::parse("ann@bücher.example").unwrap();
-        assert_eq!(return_path(Some(&unicode_domain)), "Return-Path: <ann@xn--bcher-kva.example>\r\n");
-        assert_eq!(delivered_to("ann@bücher.example"), "Delivered-To: ann@xn--bcher-kva.example\r\n");
-        assert_eq!(delivered_to("jürgen@example.org"), "Delivered-To: jürgen@example.org\r\n");
+        assert_eq!(
+            return_path(Some(&unicode_domain)),
+            "Return-Path: <ann@xn--bcher-kva.example>\r\n"
+        );
+        assert_eq!(
+            delivered_to("ann@bücher.example"),
+            "Delivered-To: ann@xn--bcher-kva.example\r\n"
+        );
+        assert_eq!(
+            delivered_to("jürgen@example.org"),
+            "Delivered-To: jürgen@example.org\r\n"
+        );
         assert_eq!(return_path(None), "Return-Path: <>\r\n");
     }
 
@@ -193,7 +212,10 @@ mod tests {
 
     #[test]
     fn hops_are_received_fields_only() {
-        assert_eq!(hops(b"Received: a\r\n b\r\nX-Received: c\r\nreceived: d\r\n\r\nReceived: e\r\n"), 2);
+        assert_eq!(
+            hops(b"Received: a\r\n b\r\nX-Received: c\r\nreceived: d\r\n\r\nReceived: e\r\n"),
+            2
+        );
     }
 
     #[test]
@@ -207,6 +229,9 @@ mod tests {
             missing_fields(b"Date: today\r\n\r\n", id, "h.example", 0),
             format!("Message-ID: <{id}@h.example>\r\n")
         );
-        assert_eq!(missing_fields(b"Date: a\r\nMessage-Id: b\r\n\r\n", id, "h.example", 0), "");
+        assert_eq!(
+            missing_fields(b"Date: a\r\nMessage-Id: b\r\n\r\n", id, "h.example", 0),
+            ""
+        );
     }
 }

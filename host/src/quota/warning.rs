@@ -28,7 +28,11 @@ async fn write(gateway: &Gateway, mailbox: &Mailbox, text: &str, ceiling: Ceilin
     let now = id.unix_millis();
     let key = format!("{mailbox}/{}", now / 1000 / u64::from(DAY));
     let store = &gateway.store;
-    if store.kv_increment(NAMESPACE, &key, 1, REMEMBERED, now, u64::MAX).await? > 1 {
+    if store
+        .kv_increment(NAMESPACE, &key, 1, REMEMBERED, now, u64::MAX)
+        .await?
+        > 1
+    {
         return Ok(());
     }
     let content = letter(gateway, id, mailbox, text);
@@ -69,7 +73,10 @@ fn letter(gateway: &Gateway, id: MessageId, mailbox: &str, text: &str) -> Conten
         "MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n"
             .to_owned(),
     ];
-    let lines: String = text.lines().map(|line| format!("{}\r\n", line.trim_end_matches('\r'))).collect();
+    let lines: String = text
+        .lines()
+        .map(|line| format!("{}\r\n", line.trim_end_matches('\r')))
+        .collect();
     Content {
         head: head.concat().into(),
         text: Text::Inline(lines.into()),

@@ -70,7 +70,9 @@ pub(super) enum Content {
     /// It is read to its end and dropped; this is the final reply.
     Refused(Reply),
     /// It is read to its end and dropped, as a policy wants.
-    Discarded { size: u64 },
+    Discarded {
+        size: u64,
+    },
 }
 
 /// From MAIL to the final reply or RSET.
@@ -105,7 +107,11 @@ impl Transaction {
     }
 
     pub(super) fn sender(&self) -> String {
-        self.mail.sender.as_ref().map(Address::to_string).unwrap_or_default()
+        self.mail
+            .sender
+            .as_ref()
+            .map(Address::to_string)
+            .unwrap_or_default()
     }
 
     pub(super) fn tags(&self) -> Vec<String> {
@@ -169,7 +175,8 @@ pub(super) fn shares(recipients: &[Recipient], whole: &Standing, edits: &[Edit])
                 let theirs = shares.iter_mut().filter(|share| is(share, recipient));
                 theirs.for_each(|share| judge(share, verdict));
             }
-            Edit::AddHeader { .. } | Edit::InsertHeader { .. } | Edit::RemoveHeader { .. } | Edit::Tag(_) => {}
+            Edit::AddHeader { .. } | Edit::InsertHeader { .. } | Edit::RemoveHeader { .. } | Edit::Tag(_) => {
+            }
         }
     }
     shares

@@ -103,11 +103,21 @@ mod tests {
 
     #[test]
     fn any_deferral_defers_all_and_nothing_is_written() {
-        for others in [vec![], vec![deliver()], vec![refused()], vec![held()], vec![Fate::Discard]] {
+        for others in [
+            vec![],
+            vec![deliver()],
+            vec![refused()],
+            vec![held()],
+            vec![Fate::Discard],
+        ] {
             for place in 0..=others.len() {
                 let mut fates = others.clone();
                 fates.insert(place, deferred());
-                assert_eq!(settle(&fates), Settled::Refused(Reply::mailbox_full()), "{fates:?}");
+                assert_eq!(
+                    settle(&fates),
+                    Settled::Refused(Reply::mailbox_full()),
+                    "{fates:?}"
+                );
             }
         }
     }
@@ -115,7 +125,10 @@ mod tests {
     #[test]
     fn all_refused_is_a_refusal_in_the_words_of_the_first() {
         let other = Fate::Refuse(Reply::relay_denied());
-        assert_eq!(settle(&[refused(), other]), Settled::Refused(Reply::no_such_user()));
+        assert_eq!(
+            settle(&[refused(), other]),
+            Settled::Refused(Reply::no_such_user())
+        );
     }
 
     #[test]
@@ -127,7 +140,10 @@ mod tests {
             (held(), kept("virus")),
             (Fate::Discard, Copy::Nothing),
         ] {
-            assert_eq!(settle(&[refused(), other]), Settled::Taken(vec![kept(&reason), copy]));
+            assert_eq!(
+                settle(&[refused(), other]),
+                Settled::Taken(vec![kept(&reason), copy])
+            );
         }
     }
 
@@ -137,12 +153,19 @@ mod tests {
             settle(&[held(), Fate::Discard]),
             Settled::Taken(vec![kept("virus"), Copy::Nothing])
         );
-        assert_eq!(settle(&[]), Settled::Taken(vec![]), "a router discarded the only recipient");
+        assert_eq!(
+            settle(&[]),
+            Settled::Taken(vec![]),
+            "a router discarded the only recipient"
+        );
     }
 
     #[test]
     fn what_no_reply_speaks_for_is_never_lost() {
         let copies = keep(&[deferred(), refused(), deliver()]);
-        assert!(matches!(&copies[..], [Copy::Quarantine(_), Copy::Quarantine(_), Copy::Deliver(_)]));
+        assert!(matches!(
+            &copies[..],
+            [Copy::Quarantine(_), Copy::Quarantine(_), Copy::Deliver(_)]
+        ));
     }
 }

@@ -52,7 +52,13 @@ async fn head_and_text_part_at_the_empty_line_however_the_pieces_fall() {
 
 #[tokio::test]
 async fn odd_messages_keep_every_octet() {
-    for content in [b"".as_slice(), b"\r\n", b"Subject: x\r\n", b".\r\n", b"\r\n\r\n\r\n"] {
+    for content in [
+        b"".as_slice(),
+        b"\r\n",
+        b"Subject: x\r\n",
+        b".\r\n",
+        b"\r\n\r\n\r\n",
+    ] {
         let message = bench(1000).sealed(content, 1).await;
         assert_eq!(whole(&message).await, content);
     }
@@ -89,7 +95,9 @@ async fn octets_in_flight_are_claimed_given_back_and_end_a_draft_at_the_limit() 
 #[tokio::test]
 async fn a_dropped_draft_takes_its_chunks_out_of_the_store() {
     let bench = bench(u64::MAX);
-    let message = bench.sealed(&[b"\r\n".as_slice(), &vec![b'x'; 2 * CHUNK]].concat(), 9000).await;
+    let message = bench
+        .sealed(&[b"\r\n".as_slice(), &vec![b'x'; 2 * CHUNK]].concat(), 9000)
+        .await;
     assert_eq!(bench.memory.read_text(bench.id, 0, 1).await.unwrap().len(), 1);
     drop(message);
     while !bench.memory.read_text(bench.id, 0, 1).await.unwrap().is_empty() {
@@ -100,7 +108,9 @@ async fn a_dropped_draft_takes_its_chunks_out_of_the_store() {
 #[tokio::test]
 async fn a_committed_message_is_left_alone() {
     let bench = bench(u64::MAX);
-    let message = bench.sealed(&[b"\r\n".as_slice(), &vec![b'x'; 2 * CHUNK]].concat(), 9000).await;
+    let message = bench
+        .sealed(&[b"\r\n".as_slice(), &vec![b'x'; 2 * CHUNK]].concat(), 9000)
+        .await;
     message.committed();
     let size = message.content().size();
     let entry = NewEntry {
@@ -122,14 +132,20 @@ async fn a_committed_message_is_left_alone() {
     bench.memory.deliver(delivery).await.unwrap();
     drop(message);
     tokio::task::yield_now().await;
-    assert_eq!(bench.memory.read(bench.id, 0, usize::MAX).await.unwrap().len() as u64, size);
+    assert_eq!(
+        bench.memory.read(bench.id, 0, usize::MAX).await.unwrap().len() as u64,
+        size
+    );
 }
 
 #[tokio::test]
 async fn filters_see_the_trace_before_the_head_and_the_content_does_not_have_it() {
     let message = bench(1000).sealed(b"A: b\r\n\r\ntext\r\n", 100).await;
     let message = message.completed("Date: d\r\n").shown_behind("Received: r\r\n");
-    assert_eq!(message.head(), b"Received: r\r\nA: b\r\nDate: d\r\n\r\n".as_slice());
+    assert_eq!(
+        message.head(),
+        b"Received: r\r\nA: b\r\nDate: d\r\n\r\n".as_slice()
+    );
     assert_eq!(message.content().head, b"A: b\r\nDate: d\r\n\r\n".as_slice());
     assert_eq!(message.size(), message.head().len() as u64 + 6);
 }

@@ -9,7 +9,9 @@ fn recipient(address: &str) -> Recipient {
 }
 
 fn three() -> Vec<Recipient> {
-    ["a@x.example", "b@x.example", "c@x.example"].map(recipient).to_vec()
+    ["a@x.example", "b@x.example", "c@x.example"]
+        .map(recipient)
+        .to_vec()
 }
 
 fn verdict(recipient: &str, verdict: Verdict) -> Edit {
@@ -20,7 +22,9 @@ fn verdict(recipient: &str, verdict: Verdict) -> Edit {
 }
 
 fn seen(shares: &[Share]) -> Vec<(String, Vec<usize>)> {
-    let seen = shares.iter().map(|share| (share.address.to_string(), share.answers_for.clone()));
+    let seen = shares
+        .iter()
+        .map(|share| (share.address.to_string(), share.answers_for.clone()));
     seen.collect()
 }
 
@@ -31,7 +35,10 @@ fn quarantine_accumulates_and_discard_stays() {
     standing.take(Verdict::Accept).unwrap();
     standing.take(Verdict::Quarantine("virus".to_owned())).unwrap();
     assert_eq!(standing, Standing::Quarantine("spam; virus".to_owned()));
-    assert_eq!(standing.take(Verdict::Defer(Reply::our_trouble())), Err(Reply::our_trouble()));
+    assert_eq!(
+        standing.take(Verdict::Defer(Reply::our_trouble())),
+        Err(Reply::our_trouble())
+    );
     standing.take(Verdict::Discard).unwrap();
     standing.take(Verdict::Quarantine("late".to_owned())).unwrap();
     assert_eq!(standing, Standing::Discard);
@@ -44,8 +51,15 @@ fn added_recipients_answer_for_nobody_and_removed_ones_are_gone_in_any_case() {
         Edit::RemoveRecipient("B@X.example".to_owned()),
     ];
     let shares = shares(&three(), &Standing::Deliver, &edits);
-    let expected = [("a@x.example", vec![0]), ("c@x.example", vec![2]), ("archive@x.example", vec![])];
-    assert_eq!(seen(&shares), expected.map(|(address, places)| (address.to_owned(), places)));
+    let expected = [
+        ("a@x.example", vec![0]),
+        ("c@x.example", vec![2]),
+        ("archive@x.example", vec![]),
+    ];
+    assert_eq!(
+        seen(&shares),
+        expected.map(|(address, places)| (address.to_owned(), places))
+    );
     assert_eq!(shares[2].mailboxes, None, "it is not routed yet");
 }
 
@@ -71,7 +85,11 @@ fn a_verdict_for_one_recipient_leaves_the_others_alone() {
     ];
     let shares = shares(&three(), &Standing::Deliver, &edits);
     assert_eq!(shares[0].fate(), Some(Fate::Quarantine("odd".to_owned())));
-    assert_eq!(shares[1].fate(), Some(Fate::Refuse(Reply::our_trouble())), "the first refusal ends it");
+    assert_eq!(
+        shares[1].fate(),
+        Some(Fate::Refuse(Reply::our_trouble())),
+        "the first refusal ends it"
+    );
     assert_eq!(shares[2].fate(), None);
 }
 
@@ -80,8 +98,20 @@ fn what_was_decided_for_the_whole_holds_for_each_and_for_those_put_in() {
     let whole = Standing::Quarantine("sender".to_owned());
     let mut recipients = three();
     recipients[0].standing = Standing::Quarantine("own".to_owned());
-    let shares = shares(&recipients, &whole, &[Edit::AddRecipient("d@x.example".to_owned())]);
+    let shares = shares(
+        &recipients,
+        &whole,
+        &[Edit::AddRecipient("d@x.example".to_owned())],
+    );
     let fates: Vec<_> = shares.iter().map(Share::fate).collect();
     let held = |reason: &str| Some(Fate::Quarantine(reason.to_owned()));
-    assert_eq!(fates, [held("own; sender"), held("sender"), held("sender"), held("sender")]);
+    assert_eq!(
+        fates,
+        [
+            held("own; sender"),
+            held("sender"),
+            held("sender"),
+            held("sender")
+        ]
+    );
 }

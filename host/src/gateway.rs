@@ -4,13 +4,15 @@ mod counts;
 
 pub use counts::{AccountSession, AccountSessions, Budget, Claim};
 
-use crate::config::Config;
+use crate::config::{Config, StoreConfig};
 use crate::directory::Directory;
 use crate::net::Admission;
 use crate::policy::Policies;
-use crate::store::Store;
+use crate::store::embedded::{OpenError, Options};
+use crate::store::{EmbeddedStore, Store};
 use crate::tls::{Tls, TlsError};
 use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
 
 /// The parts of a running gateway.
 #[derive(Debug)]
@@ -26,6 +28,8 @@ pub struct Gateway {
     pub accounts: Arc<AccountSessions>,
     /// Octets of messages in transfer and commit (`limits.bytes_in_flight`).
     pub in_flight: Arc<Budget>,
+    /// Cancelled when `limits.drain` is over: a session says 421 and ends, whatever is under way.
+    pub cut: CancellationToken,
 }
 
 impl Gateway {
@@ -42,9 +46,21 @@ impl Gateway {
             admission: Admission::new(&config.limits, &config.trusted, descriptors),
             accounts: AccountSessions::new(config.limits.sessions_per_account),
             in_flight: Budget::new(config.limits.bytes_in_flight),
+            cut: CancellationToken::new(),
             config,
             store,
             policies,
         })
     }
+}
+
+/// Opens the store that the configuration names. Blocks while it repairs what a power cut left.
+pub fn open_store(config: &Config) -> Result<Arc<EmbeddedStore>, OpenError> {
+    let StoreConfig::Embedded { reserve } = config.store;
+    let options = Options {
+        reserve,
+        quarantine_max: config.quarantine.max,
+        ..Options::default()
+    };
+    EmbeddedStore::open(config.state.join("store"), options)
 }

@@ -11,7 +11,7 @@ mod proxy;
 #[cfg(test)]
 mod tests;
 
-pub use accept::{Stop, serve};
+pub use accept::{GRACE, Stop, serve};
 pub use admission::{Admission, Admitted, Refusal, raise_descriptor_limit};
 pub use listen::{Bound, bind};
 

@@ -8,9 +8,13 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use std::sync::Arc;
 
+#[cfg(test)]
+mod contract;
+pub mod embedded;
 pub mod memory;
 mod rules;
 
+pub use embedded::EmbeddedStore;
 pub use memory::MemoryStore;
 
 /// Octets of every body chunk but the last.

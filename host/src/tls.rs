@@ -83,6 +83,25 @@ impl Tls {
     }
 }
 
+/// Tries the certificates without serving them: those that load, and a fault for each that does not. One
+/// that was made by an earlier start is among them; none is made.
+pub fn inspect(config: &Config) -> (Vec<Loaded>, Vec<String>) {
+    let provider = rustls::crypto::aws_lc_rs::default_provider();
+    let mut loaded = Vec::new();
+    let mut faults = Vec::new();
+    for (index, source) in config.certificates.iter().enumerate() {
+        match Loaded::read(source, &provider) {
+            Ok(certificate) => loaded.push(certificate),
+            Err(error) => faults.push(format!("tls.certificates[{index}]: {error}")),
+        }
+    }
+    if config.certificates.is_empty() {
+        let kept = self_signed::pair(&config.state.join("tls"));
+        loaded.extend(Loaded::read(&kept, &provider).ok());
+    }
+    (loaded, faults)
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Which {
     All,

@@ -10,19 +10,22 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 /// After an error of `accept` that another try at once would only repeat (no descriptors, no memory).
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// The two moments at which a gateway stops.
+/// What a session has for its 421 once the time to finish is over; then it is dropped.
+pub const GRACE: Duration = Duration::from_secs(2);
+
+/// The moments at which a gateway stops; that at which sessions are cut is [`Gateway::cut`].
 #[derive(Debug, Clone, Default)]
 pub struct Stop {
     /// No new sessions from here on.
     pub accepting: CancellationToken,
-    /// Sessions that still run say 421 and end.
+    /// Sessions say 421 and end as soon as nothing of theirs is under way.
     pub sessions: CancellationToken,
 }
 
@@ -31,16 +34,11 @@ pub struct Stop {
 pub fn serve(gateway: &Arc<Gateway>, sockets: Vec<Bound>, stop: &Stop) -> TaskTracker {
     let tracker = TaskTracker::new();
     for bound in sockets {
-        let desk = Desk {
-            gateway: Arc::clone(gateway),
-            listener: bound.listener,
-            stop: stop.clone(),
-            tracker: tracker.clone(),
-        };
-        let socket = bound.socket;
-        tracker.spawn(async move {
+        let (desk, socket) = Desk::of(gateway, bound, stop);
+        let tracker = tracker.clone();
+        tracker.clone().spawn(async move {
             let accepting = desk.stop.accepting.clone();
-            accepting.run_until_cancelled(desk.accept(socket)).await;
+            accepting.run_until_cancelled(desk.accept(socket, &tracker)).await;
         });
     }
     tracker.close();
@@ -49,20 +47,33 @@ pub fn serve(gateway: &Arc<Gateway>, sockets: Vec<Bound>, stop: &Stop) -> TaskTr
 
 /// What one listener's clients meet first.
 #[derive(Clone)]
-struct Desk {
+pub(super) struct Desk {
     gateway: Arc<Gateway>,
     listener: Arc<Listener>,
     stop: Stop,
-    tracker: TaskTracker,
 }
 
 impl Desk {
-    async fn accept(&self, socket: tokio::net::TcpListener) {
+    pub(super) fn of(gateway: &Arc<Gateway>, bound: Bound, stop: &Stop) -> (Self, TcpListener) {
+        let desk = Self {
+            gateway: Arc::clone(gateway),
+            listener: bound.listener,
+            stop: stop.clone(),
+        };
+        (desk, bound.socket)
+    }
+
+    #[cfg(test)]
+    pub(super) fn gateway(&self) -> &Arc<Gateway> {
+        &self.gateway
+    }
+
+    async fn accept(&self, socket: TcpListener, tracker: &TaskTracker) {
         loop {
             match socket.accept().await {
                 Ok((tcp, peer)) => {
                     let desk = self.clone();
-                    self.tracker.spawn(async move { desk.receive(tcp, peer).await });
+                    tracker.spawn(async move { desk.receive(tcp, peer).await });
                 }
                 Err(error) => self.after(error).await,
             }
@@ -92,16 +103,28 @@ impl Desk {
     async fn serve(self, connection: Connection) {
         let listener = self.listener.name.clone();
         metrics::counter!("postern_sessions_total", "listener" => listener).increment(1);
-        match self.listener.role {
-            Role::Smtp(_) => crate::smtp::serve(connection, self.gateway, self.stop.sessions).await,
-            Role::Pop3 => crate::pop3::serve(connection, self.gateway, self.stop.sessions).await,
-            // The admin listener accepts by itself.
-            Role::Admin => {}
+        let (gateway, stop) = (self.gateway, self.stop);
+        let cut = gateway.cut.clone();
+        let session = async {
+            match self.listener.role {
+                Role::Smtp(_) => crate::smtp::serve(connection, gateway, stop.sessions).await,
+                Role::Pop3 => crate::pop3::serve(connection, gateway, stop.sessions).await,
+                // The admin listener accepts by itself.
+                Role::Admin => {}
+            }
+        };
+        let over = async {
+            cut.cancelled().await;
+            tokio::time::sleep(GRACE).await;
+        };
+        tokio::select! {
+            () = session => {}
+            () = over => {}
         }
     }
 
     /// Counts the client, learns who it is, starts TLS where it is implicit.
-    async fn admit(&self, mut tcp: TcpStream, peer: SocketAddr) -> Result<Connection, Turned> {
+    pub(super) async fn admit(&self, mut tcp: TcpStream, peer: SocketAddr) -> Result<Connection, Turned> {
         let mut admitted = match self.gateway.admission.enter() {
             Ok(admitted) => admitted,
             Err(refusal) => return Err(self.refuse(tcp, refusal).await),
@@ -195,7 +218,7 @@ impl Desk {
 
 /// Why a connection did not become a session.
 #[derive(Debug, thiserror::Error)]
-enum Turned {
+pub(super) enum Turned {
     #[error("over limits.{}", .0.word())]
     Limit(Refusal),
     #[error("{0}")]
@@ -208,7 +231,7 @@ enum Turned {
 
 impl Turned {
     /// As metrics name it.
-    fn word(&self) -> &'static str {
+    pub(super) fn word(&self) -> &'static str {
         match self {
             Self::Limit(refusal) => refusal.word(),
             Self::Network(_) => "network",

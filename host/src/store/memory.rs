@@ -493,3 +493,11 @@ impl Store for MemoryStore {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::contract::{QUARANTINE_MAX, contract};
+
+    contract! { ((), Arc::new(MemoryStore::with_quarantine_max(QUARANTINE_MAX))) }
+}

@@ -16,10 +16,7 @@ use std::path::Path;
 
 /// The pair in `folder`, made now if it is not there.
 pub(super) fn kept(folder: &Path, hostname: &str) -> Result<Certificate, TlsError> {
-    let pair = Certificate {
-        chain: folder.join("cert.pem"),
-        key: folder.join("key.pem"),
-    };
+    let pair = pair(folder);
     if !(pair.chain.exists() && pair.key.exists()) {
         let failed = |reason: String| TlsError::SelfSigned {
             folder: folder.to_owned(),
@@ -30,6 +27,14 @@ pub(super) fn kept(folder: &Path, hostname: &str) -> Result<Certificate, TlsErro
         tracing::warn!(chain = %pair.chain.display(), "no certificate is configured; a self-signed one was made");
     }
     Ok(pair)
+}
+
+/// Where the pair is kept.
+pub(super) fn pair(folder: &Path) -> Certificate {
+    Certificate {
+        chain: folder.join("cert.pem"),
+        key: folder.join("key.pem"),
+    }
 }
 
 fn make(hostname: &str) -> Result<(String, String), rcgen::Error> {

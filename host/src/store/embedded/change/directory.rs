@@ -1,0 +1,75 @@
+//! Domains, accounts and aliases: compared and written in one step.
+
+use super::Change;
+use crate::store::embedded::rows::{self, Space, tag};
+use crate::store::{Account, Alias, Created, Domain, Result};
+use serde::Serialize;
+
+impl Change<'_> {
+    fn has(&self, tag: u8, name: &str) -> Result<bool> {
+        Ok(self.get(Space::State, &rows::named_key(tag, name))?.is_some())
+    }
+
+    fn record(&mut self, tag: u8, name: &str, record: &impl Serialize) -> Result<()> {
+        self.put(Space::State, rows::named_key(tag, name), rows::json_row(record)?)
+    }
+
+    /// Removes a record and says whether it was there.
+    fn forget(&mut self, tag: u8, name: &str) -> Result<bool> {
+        let there = self.has(tag, name)?;
+        if there {
+            self.delete(Space::State, rows::named_key(tag, name));
+        }
+        Ok(there)
+    }
+
+    pub(in super::super) fn create_domain(&mut self, domain: &Domain) -> Result<Created> {
+        if self.has(tag::DOMAIN, &domain.name)? {
+            return Ok(Created::Exists);
+        }
+        self.record(tag::DOMAIN, &domain.name, domain)?;
+        Ok(Created::Yes)
+    }
+
+    pub(in super::super) fn remove_domain(&mut self, name: &str) -> Result<bool> {
+        self.forget(tag::DOMAIN, name)
+    }
+
+    pub(in super::super) fn create_account(&mut self, account: &Account) -> Result<Created> {
+        let key = account.address.to_lowercase();
+        if self.has(tag::ACCOUNT, &key)? || self.has(tag::ALIAS, &key)? {
+            return Ok(Created::Exists);
+        }
+        self.record(tag::ACCOUNT, &key, account)?;
+        Ok(Created::Yes)
+    }
+
+    pub(in super::super) fn update_account(&mut self, account: &Account) -> Result<bool> {
+        let key = account.address.to_lowercase();
+        let there = self.has(tag::ACCOUNT, &key)?;
+        if there {
+            self.record(tag::ACCOUNT, &key, account)?;
+        }
+        Ok(there)
+    }
+
+    pub(in super::super) fn remove_account(&mut self, key: &str) -> Result<bool> {
+        let there = self.forget(tag::ACCOUNT, key)?;
+        if there {
+            self.empty(key)?;
+        }
+        Ok(there)
+    }
+
+    pub(in super::super) fn put_alias(&mut self, alias: &Alias) -> Result<Created> {
+        if self.has(tag::ACCOUNT, &alias.address)? {
+            return Ok(Created::Exists);
+        }
+        self.record(tag::ALIAS, &alias.address, alias)?;
+        Ok(Created::Yes)
+    }
+
+    pub(in super::super) fn remove_alias(&mut self, key: &str) -> Result<bool> {
+        self.forget(tag::ALIAS, key)
+    }
+}

@@ -1,0 +1,176 @@
+//! Whether what the store says in several places agrees: listings, holders, bodies, usage.
+
+use super::access::View;
+use super::rows::{self, Holder, Meta, Part, Space, tag};
+use super::{EmbeddedStore, damaged};
+use crate::message::MessageId;
+use crate::store::{CHUNK, Result, Usage, rules};
+use std::collections::HashMap;
+
+/// So many faults are described; behind them they are only counted.
+const DESCRIBED: usize = 100;
+
+/// What a check found.
+#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize)]
+pub struct Report {
+    pub mailboxes: u64,
+    pub entries: u64,
+    pub quarantined: u64,
+    pub bodies: u64,
+    /// Texts that are arriving now.
+    pub uncommitted: u64,
+    pub faults: u64,
+    /// The first faults, one line each.
+    pub described: Vec<String>,
+}
+
+impl Report {
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        self.faults == 0
+    }
+
+    fn fault(&mut self, what: impl FnOnce() -> String) {
+        self.faults += 1;
+        if self.described.len() < DESCRIBED {
+            self.described.push(what());
+        }
+    }
+}
+
+/// Compares all of it at one moment; deliveries go on. Blocks, and reads every key.
+pub fn check(store: &EmbeddedStore) -> Result<Report> {
+    let view = View::new(&store.spaces);
+    let mut report = Report::default();
+    listings(&view, &mut report)?;
+    quarantine(&view, &mut report)?;
+    messages(&view, &mut report)?;
+    bodies(&view, &mut report)?;
+    Ok(report)
+}
+
+/// Every entry has a body and is its holder; usage is the sum of the entries.
+fn listings(view: &View, report: &mut Report) -> Result<()> {
+    let mut sums: HashMap<String, Usage> = HashMap::new();
+    for row in view.range(Space::Entry, ..) {
+        let (key, value) = row?;
+        let (id, mailbox) = (rows::id_at_end(&key)?, rows::mailbox_of(&key)?);
+        let entry = rows::read_entry(id, &value)?;
+        report.entries += 1;
+        held(view, report, id, Holder::Mailbox(mailbox))?;
+        match sums.get_mut(mailbox) {
+            Some(sum) => *sum = rules::grown(*sum, entry.size),
+            None => {
+                let first = rules::grown(Usage::default(), entry.size);
+                sums.insert(mailbox.to_owned(), first);
+            }
+        }
+    }
+    report.mailboxes = sums.len() as u64;
+    for row in view.range(Space::State, rows::beginning_with(vec![tag::USAGE])) {
+        let (key, value) = row?;
+        let mailbox = key.get(1..).and_then(|name| std::str::from_utf8(name).ok());
+        let mailbox = mailbox.ok_or_else(|| damaged("a usage key"))?;
+        let (said, sum) = (
+            rows::read_usage(&value)?,
+            sums.remove(mailbox).unwrap_or_default(),
+        );
+        if said != sum {
+            report.fault(|| format!("{mailbox}: usage says {said:?}, its listing {sum:?}"));
+        }
+    }
+    for (mailbox, sum) in sums {
+        report.fault(|| format!("{mailbox}: no usage, its listing {sum:?}"));
+    }
+    Ok(())
+}
+
+fn quarantine(view: &View, report: &mut Report) -> Result<()> {
+    let mut sum = Usage::default();
+    for row in view.range(Space::State, rows::beginning_with(vec![tag::QUARANTINED])) {
+        let (key, value) = row?;
+        let id = rows::id_at_end(&key)?;
+        let copy = rows::Copy::from_row(id, &value)?;
+        report.quarantined += 1;
+        sum = rules::grown(sum, copy.listed.size);
+        held(view, report, copy.body, Holder::Quarantine(id))?;
+    }
+    let said = view.get(Space::State, &[tag::QUARANTINE_USAGE])?;
+    let said = said.map_or(Ok(Usage::default()), |row| rows::read_usage(&row))?;
+    if said != sum {
+        report.fault(|| format!("quarantine: usage says {said:?}, its listing {sum:?}"));
+    }
+    Ok(())
+}
+
+fn held(view: &View, report: &mut Report, id: MessageId, holder: Holder<'_>) -> Result<()> {
+    if view
+        .get(Space::Message, &rows::message_key(tag::META, id))?
+        .is_none()
+    {
+        report.fault(|| format!("{id}: listed by {holder:?} and has no body"));
+    }
+    if view.get(Space::Message, &rows::holder_key(id, holder))?.is_none() {
+        report.fault(|| format!("{id}: listed by {holder:?}, which is not its holder"));
+    }
+    Ok(())
+}
+
+/// Every holder lists its message, and every message has a holder and all its chunks.
+fn messages(view: &View, report: &mut Report) -> Result<()> {
+    for row in view.range(Space::Message, rows::beginning_with(vec![tag::HOLDER])) {
+        let (key, _) = row?;
+        let (id, holder) = rows::read_holder_key(&key).ok_or_else(|| damaged("a holder key"))?;
+        let listed = match holder {
+            Holder::Mailbox(mailbox) => view.get(Space::Entry, &rows::entry_key(mailbox, id))?,
+            Holder::Quarantine(copy) => view.get(Space::State, &rows::message_key(tag::QUARANTINED, copy))?,
+        };
+        if listed.is_none() {
+            report.fault(|| format!("{id}: held by {holder:?}, which does not list it"));
+        }
+    }
+    for row in view.range(Space::Message, rows::beginning_with(vec![tag::META])) {
+        let (key, value) = row?;
+        let (id, meta) = (rows::id_at_end(&key)?, Meta::from_row(&value)?);
+        report.bodies += 1;
+        chunks(view, report, id, &meta)?;
+        let holders = rows::beginning_with(rows::message_key(tag::HOLDER, id));
+        if view.range(Space::Message, holders).next().is_none() {
+            report.fault(|| format!("{id}: a body without holder"));
+        }
+    }
+    Ok(())
+}
+
+fn chunks(view: &View, report: &mut Report, id: MessageId, meta: &Meta) -> Result<()> {
+    for (part, size) in [(Part::Committed, meta.committed), (Part::Appended, meta.appended)] {
+        for seq in 0..u32::try_from(size.div_ceil(CHUNK as u64)).unwrap_or(u32::MAX) {
+            if view.get(Space::Body, &rows::body_key(id, part, seq))?.is_none() {
+                report.fault(|| format!("{id}: chunk {seq} of its {part:?} octets is missing"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Every chunk belongs to a message, committed or arriving.
+fn bodies(view: &View, report: &mut Report) -> Result<()> {
+    let mut last = None;
+    for key in view.keys(Space::Body) {
+        let id = rows::id_at_start(&key?)?;
+        if last.replace(id) == Some(id) {
+            continue;
+        }
+        if view
+            .get(Space::Message, &rows::message_key(tag::META, id))?
+            .is_some()
+        {
+            continue;
+        }
+        match view.get(Space::Message, &rows::message_key(tag::UNCOMMITTED, id))? {
+            Some(_) => report.uncommitted += 1,
+            None => report.fault(|| format!("{id}: chunks that belong to no message")),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,210 @@
+//! The contract, and what only the embedded store promises.
+
+use super::*;
+use crate::message::MessageId;
+use crate::store::contract::{QUARANTINE_MAX, append_all, contract, delivery, entry, noise, read_all};
+use crate::store::{
+    Account, Bodies, CHUNK, Delivered, Directory, Maildrops, NewQuarantined, Quarantine, Store, Text, Usage,
+};
+use bytes::Bytes;
+use std::sync::atomic::Ordering;
+use std::sync::{Mutex, mpsc as std_mpsc};
+
+mod archives;
+mod full_disk;
+mod torn_tails;
+
+fn options() -> Options {
+    Options {
+        reserve: 0,
+        quarantine_max: QUARANTINE_MAX,
+        fatal: Some(Arc::new(|reason| panic!("the store failed: {reason}"))),
+        ..Options::default()
+    }
+}
+
+fn open(folder: &Path) -> Arc<EmbeddedStore> {
+    EmbeddedStore::open(folder, options()).unwrap()
+}
+
+fn opened() -> (tempfile::TempDir, Arc<EmbeddedStore>) {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    (folder, store)
+}
+
+fn account(address: &str) -> Account {
+    Account {
+        address: address.into(),
+        password: None,
+        scram: None,
+        quota_bytes: None,
+        quota_messages: None,
+    }
+}
+
+contract! { opened() }
+
+#[tokio::test]
+async fn what_was_acknowledged_is_there_after_a_restart() {
+    let (folder, store) = opened();
+    let (kept, gone) = (
+        delivery(vec![entry("a@x.org", 5)]),
+        delivery(vec![entry("a@x.org", 6)]),
+    );
+    let mut long = delivery(vec![entry("b@x.org", 7)]);
+    let text = noise(2 * CHUNK + 1);
+    long.content.text = append_all(&*store, long.id, &text).await;
+    for sent in [&kept, &gone, &long] {
+        store.deliver(sent.clone()).await.unwrap();
+    }
+    store.remove("a@x.org", &[gone.id]).await.unwrap();
+    store.create_account(account("A@x.org")).await.unwrap();
+    drop(store);
+
+    let store = open(folder.path());
+    let listed: Vec<_> = store
+        .list("a@x.org")
+        .await
+        .unwrap()
+        .iter()
+        .map(|entry| entry.id)
+        .collect();
+    assert_eq!(listed, [kept.id]);
+    assert_eq!(
+        store.usage("a@x.org").await.unwrap(),
+        Usage {
+            bytes: 5,
+            messages: 1
+        }
+    );
+    assert_eq!(read_all(&*store, long.id, CHUNK).await[14..], text);
+    assert_eq!(store.account("a@x.org").await.unwrap(), Some(account("A@x.org")));
+    assert_eq!(check(&store).unwrap().described, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_second_opener_is_told_which_folder_is_in_use() {
+    let (folder, store) = opened();
+    let error = EmbeddedStore::open(folder.path(), options()).unwrap_err();
+    assert!(matches!(error, OpenError::InUse(_)));
+    assert!(error.to_string().contains(&folder.path().display().to_string()));
+    drop(store);
+    open(folder.path());
+}
+
+#[tokio::test]
+async fn nobody_else_may_read_the_folder_and_its_files() {
+    use std::os::unix::fs::PermissionsExt;
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join("store");
+    let store = open(&folder);
+    store.deliver(delivery(vec![entry("a@x.org", 5)])).await.unwrap();
+    let mut folders = vec![folder];
+    while let Some(folder) = folders.pop() {
+        assert_eq!(
+            folder.metadata().unwrap().permissions().mode() & 0o777,
+            0o700,
+            "{folder:?}"
+        );
+        for file in std::fs::read_dir(folder).unwrap() {
+            let path = file.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let mode = path.metadata().unwrap().permissions().mode();
+                assert_eq!(mode & 0o177, 0, "{path:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn uncommitted_text_is_swept_at_the_next_start() {
+    let (folder, store) = opened();
+    let id = MessageId::new();
+    append_all(&*store, id, &noise(2 * CHUNK)).await;
+    assert_eq!(check(&store).unwrap().uncommitted, 1);
+    drop(store);
+    let store = open(folder.path());
+    assert!(store.read_text(id, 0, 9).await.unwrap().is_empty());
+    let report = check(&store).unwrap();
+    assert_eq!((report.uncommitted, report.faults), (0, 0));
+}
+
+#[tokio::test]
+async fn a_long_inline_text_is_kept_whole() {
+    let (_folder, store) = opened();
+    let text = noise(5 * 1024 * 1024 + 3);
+    let mut sent = delivery(vec![entry("a@x.org", 5)]);
+    sent.content.text = Text::Inline(text.clone());
+    for _ in 0..2 {
+        assert_eq!(store.deliver(sent.clone()).await.unwrap(), [Delivered::Kept]);
+    }
+    assert_eq!(read_all(&*store, sent.id, 1024 * 1024).await[14..], text);
+    assert!(check(&store).unwrap().is_sound());
+}
+
+#[tokio::test]
+async fn compaction_gives_the_room_of_removed_mail_back() {
+    let (_folder, store) = opened();
+    let mut ids = Vec::new();
+    for _ in 0..8 {
+        let mut sent = delivery(vec![entry("a@x.org", 5)]);
+        sent.content.text = append_all(&*store, sent.id, &noise(1024 * 1024)).await;
+        store.deliver(sent.clone()).await.unwrap();
+        ids.push(sent.id);
+    }
+    store.compact().unwrap();
+    let full = store.spaces.body.disk_space();
+    store.remove("a@x.org", &ids[1..]).await.unwrap();
+    assert!(store.removed.load(Ordering::Relaxed) > 7 * 1024 * 1024);
+    store.compact().unwrap();
+    let less = store.spaces.body.disk_space();
+    assert!(less < full / 4, "{less} of {full}");
+    assert_eq!(read_all(&*store, ids[0], CHUNK).await.len(), 1024 * 1024 + 14);
+    assert!(check(&store).unwrap().is_sound());
+}
+
+#[tokio::test]
+async fn check_finds_what_does_not_agree() {
+    let (_folder, store) = opened();
+    let sent = delivery(vec![entry("a@x.org", 5), entry("b@x.org", 5)]);
+    store.deliver(sent.clone()).await.unwrap();
+    let chunk = rows::body_key(sent.id, rows::Part::Committed, 0);
+    let stray = rows::body_key(MessageId::new(), rows::Part::Committed, 0);
+    let holder = rows::holder_key(sent.id, rows::Holder::Mailbox("a@x.org"));
+    let spaces = &store.spaces;
+    spaces.body.remove(chunk).unwrap();
+    spaces.body.insert(stray, "x").unwrap();
+    spaces.message.remove(holder).unwrap();
+    spaces.entry.remove(rows::entry_key("b@x.org", sent.id)).unwrap();
+    let report = check(&store).unwrap();
+    let found = |part: &str| {
+        report
+            .described
+            .iter()
+            .filter(|fault| fault.contains(part))
+            .count()
+    };
+    assert_eq!(found("is missing"), 1);
+    assert_eq!(found("belong to no message"), 1);
+    assert_eq!(found("which is not its holder"), 1);
+    assert_eq!(found("which does not list it"), 1);
+    assert_eq!(found("b@x.org: usage says"), 1);
+    assert_eq!(report.faults, 5);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_that_wait_are_committed_as_one_group() {
+    let (_folder, store) = opened();
+    let before = store.spaces.db.snapshot().seqno();
+    let calls = (0..200).map(|_| {
+        let store = Arc::clone(&store);
+        async move { store.deliver(delivery(vec![entry("a@x.org", 1)])).await.unwrap() }
+    });
+    crate::store::contract::together(calls).await;
+    let commits = store.spaces.db.snapshot().seqno() - before;
+    assert!(commits < 150, "{commits} commits for 200 deliveries");
+    assert_eq!(store.usage("a@x.org").await.unwrap().messages, 200);
+}

@@ -1,0 +1,206 @@
+//! A disk that fills, and an engine that fails.
+
+use super::*;
+use crate::store::{Atomicity, StoreError};
+use std::sync::atomic::AtomicU64;
+
+/// Options with a probe that answers what the cell says.
+fn probed(reserve: u64) -> (Options, Arc<AtomicU64>) {
+    let free = Arc::new(AtomicU64::new(u64::MAX));
+    let seen = Arc::clone(&free);
+    let probe: Probe = Arc::new(move || Ok(seen.load(Ordering::Relaxed)));
+    let options = Options {
+        reserve,
+        free_space: Some(probe),
+        ..options()
+    };
+    (options, free)
+}
+
+fn is_full<T>(result: Result<T>) -> bool {
+    matches!(result, Err(StoreError::Full))
+}
+
+#[tokio::test]
+async fn below_the_reserve_mail_is_refused_and_all_else_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let (options, free) = probed(1000);
+    let store = EmbeddedStore::open(folder.path(), options).unwrap();
+    let sent = delivery(vec![entry("a@x.org", 5)]);
+    free.store(1000, Ordering::Relaxed);
+    store.free.look();
+    store.deliver(sent.clone()).await.unwrap();
+    assert!(store.ready().is_ok());
+
+    free.store(999, Ordering::Relaxed);
+    store.free.look();
+    assert!(is_full(store.deliver(delivery(vec![entry("a@x.org", 5)])).await));
+    assert!(is_full(store.append(MessageId::new(), 0, noise(9)).await));
+    assert!(is_full(store.ready()));
+    assert_eq!(read_all(&*store, sent.id, 9).await.len(), 20);
+    store.remove("a@x.org", &[sent.id]).await.unwrap();
+    assert!(store.list("a@x.org").await.unwrap().is_empty());
+
+    free.store(1000, Ordering::Relaxed);
+    store.free.look();
+    store.deliver(sent).await.unwrap();
+    assert!(store.ready().is_ok());
+}
+
+#[tokio::test]
+async fn four_times_what_is_under_way_is_kept_free() {
+    let folder = tempfile::tempdir().unwrap();
+    let (options, free) = probed(1000);
+    let store = EmbeddedStore::open(folder.path(), options).unwrap();
+    free.store(4000, Ordering::Relaxed);
+    store.free.look();
+    for (in_flight, full) in [(1000, false), (1001, true), (0, false)] {
+        store.in_flight(in_flight);
+        assert_eq!(is_full(store.ready()), full, "{in_flight}");
+    }
+}
+
+#[tokio::test]
+async fn upkeep_looks_by_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let (looked, looks) = std_mpsc::channel();
+    let looked = Mutex::new(looked);
+    let options = Options {
+        free_space: Some(Arc::new(move || {
+            // The receiver may be gone when the store closes.
+            let _ = looked.lock().unwrap().send(());
+            Ok(u64::MAX)
+        })),
+        ..options()
+    };
+    let _store = EmbeddedStore::open(folder.path(), options).unwrap();
+    for _ in 0..2 {
+        looks
+            .recv_timeout(std::time::Duration::from_secs(30))
+            .expect("a look at opening and one a second later");
+    }
+}
+
+#[tokio::test]
+async fn a_failed_engine_is_declared_once_and_answers_errors() {
+    let folder = tempfile::tempdir().unwrap();
+    let (told, reasons) = std_mpsc::channel();
+    let told = Mutex::new(told);
+    let options = Options {
+        fatal: Some(Arc::new(move |reason| {
+            told.lock().unwrap().send(reason.to_owned()).unwrap()
+        })),
+        ..options()
+    };
+    let store = EmbeddedStore::open(folder.path(), options).unwrap();
+    store.failure.declare("no space left on device");
+    store.failure.declare("another");
+    assert_eq!(
+        reasons.try_iter().collect::<Vec<_>>(),
+        ["no space left on device"]
+    );
+    assert!(store.deliver(delivery(vec![entry("a@x.org", 5)])).await.is_err());
+    assert!(matches!(store.ready(), Err(StoreError::Engine(reason)) if reason.contains("no space")));
+}
+
+/// A file system of its own that goes away with the test.
+struct Tmpfs(tempfile::TempDir);
+
+impl Tmpfs {
+    fn mount(mib: u64) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let done = std::process::Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &format!("size={mib}m"), "tmpfs"])
+            .arg(folder.path())
+            .status()
+            .unwrap();
+        assert!(done.success(), "this test mounts a tmpfs and so must run as root");
+        Self(folder)
+    }
+}
+
+impl Drop for Tmpfs {
+    fn drop(&mut self) {
+        // Lazily: the engine's last file may still be closing.
+        let _ = std::process::Command::new("umount")
+            .arg("-l")
+            .arg(self.0.path())
+            .status();
+    }
+}
+
+async fn fill(store: &EmbeddedStore, mut accept: impl FnMut(MessageId)) -> StoreError {
+    loop {
+        let mut sent = delivery(vec![entry("a@x.org", 5)]);
+        sent.atomicity = Atomicity::Each;
+        sent.content.text = Text::Inline(noise(200_000));
+        match store.deliver(sent.clone()).await {
+            Ok(_) => accept(sent.id),
+            Err(error) => return error,
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_filled_file_system_refuses_mail_before_the_engine_fails_and_mail_flows_again() {
+    let disk = Tmpfs::mount(320);
+    let options = Options {
+        reserve: 128 * MIB,
+        ..options()
+    };
+    let store = EmbeddedStore::open(disk.0.path().join("store"), options).unwrap();
+    let mut ids = Vec::new();
+    assert!(is_full::<()>(Err(fill(&store, |id| ids.push(id)).await)));
+    assert!(ids.len() > 100);
+    assert_eq!(read_all(&*store, ids[0], CHUNK).await.len(), 200_014);
+    assert_eq!(store.list("a@x.org").await.unwrap().len(), ids.len());
+    store.remove("a@x.org", &ids).await.unwrap();
+    let open = async {
+        while store.ready().is_err() {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(60), open)
+        .await
+        .expect("room again by itself");
+    store.deliver(delivery(vec![entry("a@x.org", 5)])).await.unwrap();
+    assert!(check(&store).unwrap().is_sound());
+}
+
+#[tokio::test]
+async fn enospc_inside_the_engine_is_fatal_and_loses_nothing_acknowledged() {
+    let disk = Tmpfs::mount(96);
+    let folder = disk.0.path().join("store");
+    let (told, reasons) = std_mpsc::channel();
+    let told = Mutex::new(told);
+    let options = Options {
+        fatal: Some(Arc::new(move |reason| {
+            told.lock().unwrap().send(reason.to_owned()).unwrap()
+        })),
+        ..options()
+    };
+    let store = EmbeddedStore::open(&folder, options.clone()).unwrap();
+    let mut ids = Vec::new();
+    let error = fill(&store, |id| ids.push(id)).await;
+    assert!(matches!(error, StoreError::Engine(_)), "{error}");
+    assert_eq!(reasons.try_iter().count(), 1);
+    drop(store);
+
+    // The operator makes room and starts again.
+    let remount = format!("remount,size={}m", 512);
+    let grown = std::process::Command::new("mount")
+        .args(["-o", &remount])
+        .arg(disk.0.path())
+        .status();
+    assert!(grown.unwrap().success());
+    let store = open(&folder);
+    let listed: Vec<_> = store
+        .list("a@x.org")
+        .await
+        .unwrap()
+        .iter()
+        .map(|entry| entry.id)
+        .collect();
+    assert!(ids.iter().all(|id| listed.contains(id)));
+    assert!(check(&store).unwrap().is_sound());
+}

@@ -1,0 +1,158 @@
+//! A power cut tears what was written last: pages of it reach the disk and others stay zero, or half a page does.
+
+use super::*;
+
+/// A journal as the process left it: a folder copied while the store is open, so that nothing was closed in order.
+struct Left {
+    folder: tempfile::TempDir,
+    acknowledged: Vec<MessageId>,
+    /// Where the journal ended at the last acknowledgement, and where it ends.
+    synced: u64,
+    written: u64,
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for file in std::fs::read_dir(from).unwrap() {
+        let path = file.unwrap().path();
+        let target = to.join(path.file_name().unwrap());
+        match path.is_dir() {
+            true => copy_folder(&path, &target),
+            false => drop(std::fs::copy(&path, &target).unwrap()),
+        }
+    }
+}
+
+fn journal_of(folder: &Path) -> PathBuf {
+    journal::journals(&folder.join("db")).unwrap().pop().unwrap().1
+}
+
+fn end_of_journal(folder: &Path) -> u64 {
+    let tail = journal::Tail::of(&journal_of(folder)).unwrap();
+    assert_eq!(tail.len, 0, "whole while it runs");
+    tail.at
+}
+
+async fn left() -> Left {
+    let (folder, store) = opened();
+    let mut acknowledged = Vec::new();
+    for _ in 0..20 {
+        let mut sent = delivery(vec![entry("a@x.org", 3)]);
+        sent.content.text = Text::Inline(noise(3000));
+        store.deliver(sent.clone()).await.unwrap();
+        acknowledged.push(sent.id);
+    }
+    let synced = end_of_journal(folder.path());
+    append_all(&*store, MessageId::new(), &noise(CHUNK + 9)).await;
+    let written = end_of_journal(folder.path());
+    let copy = tempfile::tempdir().unwrap();
+    copy_folder(folder.path(), copy.path());
+    let journal = OpenOptions::new()
+        .write(true)
+        .open(journal_of(copy.path()))
+        .unwrap();
+    journal.set_len(written + 64 * 1024).unwrap();
+    Left {
+        folder: copy,
+        acknowledged,
+        synced,
+        written,
+    }
+}
+
+impl Left {
+    /// Opens a copy whose journal `tear` has changed.
+    async fn opens_with(&self, tear: impl FnOnce(&mut [u8])) -> usize {
+        let copy = tempfile::tempdir().unwrap();
+        copy_folder(self.folder.path(), copy.path());
+        let path = journal_of(copy.path());
+        let mut octets = std::fs::read(&path).unwrap();
+        tear(&mut octets);
+        std::fs::write(&path, &octets).unwrap();
+        let store = open(copy.path());
+        let listed: Vec<_> = store
+            .list("a@x.org")
+            .await
+            .unwrap()
+            .iter()
+            .map(|entry| entry.id)
+            .collect();
+        assert_eq!(listed, self.acknowledged);
+        for id in listed {
+            assert_eq!(read_all(&*store, id, CHUNK).await[14..], noise(3000));
+        }
+        assert!(check(&store).unwrap().is_sound());
+        // It goes on: what is written behind the cut survives the next start.
+        let next = delivery(vec![entry("b@x.org", 3)]);
+        store.deliver(next.clone()).await.unwrap();
+        drop(store);
+        let store = open(copy.path());
+        assert_eq!(store.list("b@x.org").await.unwrap()[0].id, next.id);
+        match std::fs::read_dir(copy.path().join("torn")) {
+            Ok(kept) => kept.count(),
+            Err(_) => 0,
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_tail_torn_anywhere_is_cut_once_and_kept_and_nothing_acknowledged_is_lost() {
+    let left = left().await;
+    let (synced, written) = (left.synced as usize, left.written as usize);
+    assert!(written > synced + CHUNK);
+    let mut places = vec![
+        synced,
+        synced + 1,
+        synced + 5,
+        synced + 13,
+        synced + 30,
+        written - 13,
+        written - 1,
+    ];
+    places.extend((synced..written).step_by(37_001));
+    for place in places {
+        let behind_is_zero = left.opens_with(|journal| journal[place..].fill(0)).await;
+        assert_eq!(behind_is_zero, usize::from(place > synced), "cut at {place}");
+        let end = written.min(place + 4096);
+        let one_page_is_zero = left.opens_with(|journal| journal[place..end].fill(0)).await;
+        assert_eq!(one_page_is_zero, 1, "a page lost at {place}");
+        left.opens_with(|journal| journal[place] ^= 0x40).await;
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_ends_early_is_a_torn_tail() {
+    let left = left().await;
+    for short in [1, 100, 5000] {
+        let path = journal_of(left.folder.path());
+        let file = OpenOptions::new().write(true).open(&path).unwrap();
+        file.set_len(left.written - short).unwrap();
+        left.opens_with(|_| {}).await;
+    }
+}
+
+#[tokio::test]
+async fn a_whole_journal_is_left_alone() {
+    let left = left().await;
+    assert_eq!(left.opens_with(|_| {}).await, 0);
+}
+
+#[tokio::test]
+async fn damage_far_before_the_end_is_refused_and_changes_nothing() {
+    let (folder, store) = opened();
+    for _ in 0..25 {
+        let mut sent = delivery(vec![entry("a@x.org", 3)]);
+        sent.content.text = Text::Inline(noise(1_900_000));
+        store.deliver(sent).await.unwrap();
+    }
+    let copy = tempfile::tempdir().unwrap();
+    copy_folder(folder.path(), copy.path());
+    drop(store);
+    let path = journal_of(copy.path());
+    let mut octets = std::fs::read(&path).unwrap();
+    octets[1_000_000] ^= 1;
+    std::fs::write(&path, &octets).unwrap();
+    let error = EmbeddedStore::open(copy.path(), options()).unwrap_err();
+    assert!(matches!(error, OpenError::Damaged { .. }), "{error}");
+    assert_eq!(std::fs::read(&path).unwrap(), octets);
+}

@@ -1,0 +1,99 @@
+//! Upkeep: a thread that looks every second at free space and at the engine's health, and compacts bodies when
+//! garbage exceeds max(floor, 30 %).
+//!
+//! The engine's own compaction is driven by writes, so a store that is only read and emptied would never shrink.
+
+use super::Spaces;
+use super::committer::Failure;
+use super::rows::Space;
+use super::space::FreeSpace;
+use fjall::PersistMode;
+use metrics::{counter, gauge};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
+
+const EVERY: Duration = Duration::from_secs(1);
+
+/// Garbage in hundredths of the bodies' octets that is worth a compaction.
+const WORTH_PERCENT: u64 = 30;
+
+/// Garbage that is worth a compaction when the disk is nearly full; and what must have come since the last one, which
+/// leaves files alone that hold little of it.
+const WORTH_WHEN_SHORT: u64 = 1024 * 1024;
+
+#[derive(Debug)]
+pub(super) struct Upkeep {
+    pub(super) spaces: Spaces,
+    pub(super) free: Arc<FreeSpace>,
+    pub(super) failure: Failure,
+    pub(super) removed: Arc<AtomicU64>,
+    pub(super) floor: u64,
+    /// Garbage that the last compaction left.
+    pub(super) left: u64,
+}
+
+impl Upkeep {
+    /// Runs until the other end of `stop` is gone.
+    pub(super) fn serve(mut self, stop: &Receiver<()>) {
+        while stop.recv_timeout(EVERY) == Err(RecvTimeoutError::Timeout) {
+            self.free.look();
+            if let Err(error) = self.round() {
+                self.failure.declare(&error.to_string());
+                return;
+            }
+        }
+    }
+
+    fn round(&mut self) -> fjall::Result<()> {
+        // Writes nothing new: it answers an error if a worker of the engine has failed.
+        self.spaces.db.persist(PersistMode::Buffer)?;
+        let (garbage, held) = self.garbage();
+        gauge!("postern_store_garbage_bytes").set(garbage as f64);
+        gauge!("postern_store_body_bytes").set(held as f64);
+        gauge!("postern_store_journals").set(self.spaces.db.journal_count() as f64);
+        if self.is_worth_it(garbage, held) {
+            compact(&self.spaces, &self.removed)?;
+            self.left = self.garbage().0;
+            self.free.look();
+        }
+        Ok(())
+    }
+
+    /// Octets of garbage in the bodies' files, known to the engine or not yet, and octets of these files.
+    fn garbage(&self) -> (u64, u64) {
+        let unknown = self.removed.load(Ordering::Relaxed);
+        let known = self.spaces.body.fragmented_blob_bytes();
+        (known.saturating_add(unknown), self.spaces.body.disk_space())
+    }
+
+    fn is_worth_it(&self, garbage: u64, held: u64) -> bool {
+        let worth = match self.free.is_short() {
+            true => WORTH_WHEN_SHORT,
+            false => self.floor.max(held / 100 * WORTH_PERCENT),
+        };
+        garbage > worth && garbage.saturating_sub(self.left) > WORTH_WHEN_SHORT
+    }
+}
+
+/// Compacts twice: the first run finds what is garbage, the second rewrites the files that hold it.
+pub(super) fn compact(spaces: &Spaces, removed: &AtomicU64) -> fjall::Result<()> {
+    let started = std::time::Instant::now();
+    let before = removed.load(Ordering::Relaxed);
+    // All four, so that no journal is kept for what one of them has still in memory.
+    for space in Space::ALL {
+        spaces.of(space).rotate_memtable_and_wait()?;
+    }
+    spaces.body.major_compact()?;
+    spaces.body.major_compact()?;
+    removed.fetch_sub(before, Ordering::Relaxed);
+    counter!("postern_store_compactions_total").increment(1);
+    tracing::info!(
+        seconds = started.elapsed().as_secs_f64(),
+        removed = before,
+        octets = spaces.body.disk_space(),
+        "bodies compacted"
+    );
+    Ok(())
+}

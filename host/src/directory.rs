@@ -1,10 +1,32 @@
 //! Accounts, addresses, domains and logins over the store's [`Directory`](crate::store::Directory).
+//!
+//! Addresses keep the case they were written in and are looked up in lower case. A login is a full
+//! address; one without a domain is answered as an unknown one is. The store's failures come through as
+//! they are (4xx); a login that cannot be judged is [`sasl::Answer::Unavailable`].
+
+mod hashing;
+mod login;
+mod password;
+mod scram;
+mod secret;
+mod throttle;
 
 use crate::config::Config;
-use crate::store::{Account, Mailbox, Result, Store};
+use crate::store::{Account, Domain, Mailbox, Result, Store};
+use login::Logins;
+pub use login::{Credentials, LoginError};
+pub use password::{HashError, PasswordHash, is_hash};
 use postern_proto::{Address, sasl};
+use std::collections::HashSet;
 use std::net::IpAddr;
 use std::sync::Arc;
+use tokio::sync::Mutex;
+
+/// Addresses looked at before [`Directory::may_send_as`] gives up: a group of groups without an end.
+const MOST_TARGETS: usize = 256;
+
+/// Accounts read at a time.
+const PAGE: usize = 1000;
 
 /// Where the host's own tables say an address leads.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,50 +40,201 @@ pub enum Resolution {
     Elsewhere,
 }
 
-/// The directory as sessions see it: cached hashes, throttled logins.
-#[derive(Debug)]
+/// The directory as sessions see it: cached hashes, throttled logins. Clones share all of it.
+#[derive(Debug, Clone)]
 pub struct Directory {
     store: Arc<dyn Store>,
+    postmaster: Address,
+    separator: char,
+    logins: Arc<Logins>,
+    /// Held while an account is read, changed and written back.
+    changes: Arc<Mutex<()>>,
 }
 
 impl Directory {
     pub fn new(store: Arc<dyn Store>, config: &Config) -> Self {
-        let _ = config;
-        Self { store }
+        Self::with(store, config, Logins::new(config))
+    }
+
+    fn with(store: Arc<dyn Store>, config: &Config, logins: Logins) -> Self {
+        Self {
+            store,
+            postmaster: config.postmaster.clone(),
+            separator: config.detail_separator,
+            logins: Arc::new(logins),
+            changes: Arc::default(),
+        }
     }
 
     /// Looks an address up: account, alias, without its `+detail`, catch-all, then `postmaster` and `abuse`.
     pub async fn resolve(&self, address: &Address) -> Result<Resolution> {
-        let _ = (address, &self.store);
-        Ok(Resolution::Elsewhere)
+        let Some(domain) = self.canonical_domain(address.domain()).await? else {
+            return Ok(Resolution::Elsewhere);
+        };
+        if let Some(found) = self.named(&key(address.local(), &domain)).await? {
+            return Ok(found);
+        }
+        let (base, detail) = address.detail(self.separator);
+        if detail.is_some()
+            && let Some(found) = self.named(&key(base, &domain)).await?
+        {
+            return Ok(found);
+        }
+        if let Some(all) = self.store.alias(&key("", &domain)).await? {
+            return Ok(targets(&all.targets));
+        }
+        Ok(self.role(&key(base, &domain)))
+    }
+
+    /// An account, or an alias.
+    async fn named(&self, key: &str) -> Result<Option<Resolution>> {
+        if self.store.account(key).await?.is_some() {
+            return Ok(Some(Resolution::Mailbox(key.into())));
+        }
+        let alias = self.store.alias(key).await?;
+        Ok(alias.map(|alias| targets(&alias.targets)))
+    }
+
+    /// RFC 5321 §4.5.1 and RFC 2142: `postmaster` and `abuse` reach a person in every domain.
+    fn role(&self, key: &str) -> Resolution {
+        let is_role = key.starts_with("postmaster@") || key.starts_with("abuse@");
+        if is_role && key != self.postmaster.key() {
+            Resolution::Targets(vec![self.postmaster.clone()])
+        } else {
+            Resolution::UnknownUser
+        }
+    }
+
+    /// The local domain that `domain` is or is another name of.
+    async fn canonical_domain(&self, domain: &str) -> Result<Option<String>> {
+        let domain = self.store.domain(&domain.to_lowercase()).await?;
+        Ok(domain.map(|Domain { name, alias_of }| alias_of.unwrap_or(name)))
     }
 
     /// The address that the configuration names for `postmaster` without a domain.
     pub fn postmaster(&self) -> Address {
-        unimplemented!("until the directory is written")
+        self.postmaster.clone()
     }
 
     /// Whether `domain` is one of ours.
     pub async fn is_local(&self, domain: &str) -> Result<bool> {
-        let _ = domain;
-        Ok(false)
+        Ok(self.canonical_domain(domain).await?.is_some())
     }
 
     /// The account of a mailbox.
     pub async fn account(&self, mailbox: &str) -> Result<Option<Account>> {
-        self.store.account(mailbox).await
+        self.store.account(&mailbox.to_lowercase()).await
     }
 
-    /// Whether `account` may send as `address`: its own, or an alias that leads to it.
+    /// Whether `account` may send as `address`: its own (with any detail), or an alias, a group or a
+    /// catch-all that leads to it.
     pub async fn may_send_as(&self, account: &str, address: &Address) -> Result<bool> {
-        let _ = (account, address);
+        let account = account.to_lowercase();
+        let mut seen = HashSet::new();
+        let mut pending = vec![address.clone()];
+        while let Some(address) = pending.pop() {
+            if seen.len() >= MOST_TARGETS || !seen.insert(address.key()) {
+                continue;
+            }
+            match self.resolve(&address).await? {
+                Resolution::Mailbox(mailbox) if *mailbox == *account => return Ok(true),
+                Resolution::Targets(targets) => pending.extend(targets),
+                Resolution::Mailbox(_) | Resolution::UnknownUser | Resolution::Elsewhere => {}
+            }
+        }
         Ok(false)
     }
 
     /// Judges credentials for a client at `client`, at the same cost and with the same answer whether the
-    /// login exists or not; delayed by the throttle.
+    /// login exists or not; delayed by the throttle. The account that is granted is its mailbox's name.
     pub async fn authenticate(&self, question: sasl::Question, client: IpAddr) -> sasl::Answer {
-        let _ = (question, client);
-        sasl::Answer::Unavailable
+        let answer = login::answer(self, question, client).await;
+        let outcome = match &answer {
+            Ok(sasl::Answer::Keys { .. }) => return answer.unwrap_or(sasl::Answer::Unavailable),
+            Ok(sasl::Answer::Granted { .. }) => "granted",
+            Ok(sasl::Answer::Denied) => "denied",
+            Ok(sasl::Answer::Unavailable) | Err(_) => "unavailable",
+        };
+        metrics::counter!("postern_logins_total", "outcome" => outcome).increment(1);
+        answer.unwrap_or_else(|error| {
+            tracing::warn!(%error, "a login could not be judged");
+            sasl::Answer::Unavailable
+        })
+    }
+
+    /// The mailbox that a login names, if it is of the form of an address.
+    async fn login_key(&self, login: &str) -> Result<Option<String>> {
+        let prepared = sasl::prepare(login);
+        let Some(address) = prepared.and_then(|login| Address::parse(&login).ok()) else {
+            return Ok(None);
+        };
+        let domain = self.canonical_domain(address.domain()).await?;
+        Ok(domain.map(|domain| key(address.local(), &domain)))
+    }
+
+    /// What is to be kept of a new password: hashed on the threads that are there for it.
+    pub async fn credentials(&self, password: &str) -> std::result::Result<Credentials, LoginError> {
+        self.logins.credentials(password).await
+    }
+
+    /// Changes an account as it is now, so that two changes at once both last; whether it was there.
+    pub async fn change_account(&self, key: &str, change: impl FnOnce(&mut Account)) -> Result<bool> {
+        let _alone = self.changes.lock().await;
+        let Some(mut account) = self.store.account(key).await? else {
+            return Ok(false);
+        };
+        change(&mut account);
+        self.store.update_account(account).await
+    }
+
+    /// How many accounts have a password but no SCRAM keys.
+    pub async fn scram_missing(&self) -> Result<u64> {
+        let (mut missing, mut after) = (0, None);
+        loop {
+            let page = self.store.accounts(after.as_deref(), PAGE).await?;
+            let lacking = |account: &&Account| account.password.is_some() && account.scram.is_none();
+            missing += page.iter().filter(lacking).count() as u64;
+            match page.last() {
+                Some(last) if page.len() == PAGE => after = Some(last.address.to_lowercase()),
+                _ => return Ok(missing),
+            }
+        }
+    }
+
+    /// To be asked before SCRAM is offered: that every account has keys, and that the key for made-up
+    /// salts can be read or made. Nothing to do where `auth.scram` is off.
+    pub async fn require_scram_keys(&self) -> anyhow::Result<()> {
+        if !self.logins.offers_scram() {
+            return Ok(());
+        }
+        self.logins.salts().await?;
+        let missing = self.scram_missing().await?;
+        anyhow::ensure!(
+            missing == 0,
+            "auth.scram is true, but {missing} accounts have no SCRAM keys yet: set it to false until they \
+             have logged in once or have been given a password by `postern user passwd`"
+        );
+        Ok(())
     }
 }
+
+/// The key of an address; of the catch-all, with an empty local part.
+fn key(local: &str, domain: &str) -> String {
+    format!("{}@{domain}", local.to_lowercase())
+}
+
+/// Targets were checked when they were set; one that is no address any more leads nowhere.
+fn targets(texts: &[String]) -> Resolution {
+    let targets: Vec<Address> = texts
+        .iter()
+        .filter_map(|text| Address::parse(text).ok())
+        .collect();
+    if targets.is_empty() {
+        Resolution::UnknownUser
+    } else {
+        Resolution::Targets(targets)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,159 @@
+//! What commands print: results on standard output, trouble on standard error.
+
+use super::ListFormat;
+use super::client::Gateway;
+use crate::control::{Operation, Record};
+use serde::Serialize;
+use std::io::{self, ErrorKind, Write};
+use std::process::ExitCode;
+
+/// A line on standard output; nothing for an empty text.
+pub(super) fn say(text: &str) -> io::Result<()> {
+    if text.is_empty() {
+        return Ok(());
+    }
+    writeln!(io::stdout().lock(), "{text}")
+}
+
+/// A line on standard error. If even that is closed, there is nobody to tell.
+pub(super) fn complain(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "postern: {text}");
+}
+
+/// A note on standard error beside what goes to standard output; nothing for an empty text.
+pub(super) fn note(text: &str) {
+    if text.is_empty() {
+        return;
+    }
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
+/// Whether somebody (`| head`) has read enough.
+pub(super) fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .downcast_ref::<io::Error>()
+        .is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
+}
+
+/// A listing, written as it comes: lines, or one JSON array.
+pub(super) struct Listing<W> {
+    out: W,
+    format: ListFormat,
+    count: usize,
+}
+
+impl Listing<io::BufWriter<io::Stdout>> {
+    pub(super) fn new(format: ListFormat) -> Self {
+        Self::to(io::BufWriter::new(io::stdout()), format)
+    }
+}
+
+impl<W: Write> Listing<W> {
+    fn to(out: W, format: ListFormat) -> Self {
+        Self {
+            out,
+            format,
+            count: 0,
+        }
+    }
+
+    pub(super) fn add(&mut self, record: &Record) -> io::Result<()> {
+        self.count += 1;
+        if !self.format.json {
+            return writeln!(self.out, "{}", line(record));
+        }
+        let before = if self.count == 1 { "[\n" } else { ",\n" };
+        write!(self.out, "{before}{}", json(record)?)
+    }
+
+    pub(super) fn end(mut self) -> io::Result<()> {
+        match (self.format.json, self.count) {
+            (false, _) => {}
+            (true, 0) => writeln!(self.out, "[]")?,
+            (true, _) => writeln!(self.out, "\n]")?,
+        }
+        self.out.flush()
+    }
+}
+
+/// Prints the listing that an operation answers.
+pub(super) async fn list(
+    gateway: &mut Gateway,
+    operation: &Operation,
+    format: ListFormat,
+) -> anyhow::Result<ExitCode> {
+    let mut listing = Listing::new(format);
+    let text = gateway.ask(operation, &mut |record| listing.add(&record)).await?;
+    listing.end()?;
+    note(&text);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The record itself, without the name of its kind.
+pub(super) fn json(record: &Record) -> io::Result<String> {
+    fn text(value: &impl Serialize) -> io::Result<String> {
+        Ok(serde_json::to_string(value)?)
+    }
+    match record {
+        Record::Domain(domain) => text(domain),
+        Record::User(user) => text(user),
+        Record::Alias(alias) => text(alias),
+        Record::Quarantined(held) => text(held),
+        Record::Plugin(plugin) => text(plugin),
+        Record::Content(octets) => text(octets),
+        Record::Finding(finding) => text(finding),
+        Record::Fault { line, text: why } => text(&serde_json::json!({ "line": line, "text": why })),
+    }
+}
+
+/// The record on one line for people.
+pub(super) fn line(record: &Record) -> String {
+    match record {
+        Record::Domain(domain) => super::domain::line(domain),
+        Record::User(user) => super::user::line(user),
+        Record::Alias(alias) => format!("{} -> {}", alias.address, alias.targets.join(", ")),
+        Record::Quarantined(held) => super::quarantine::line(held),
+        Record::Plugin(plugin) => super::plugin::line(plugin),
+        Record::Content(octets) => octets.clone(),
+        Record::Finding(finding) => finding.clone(),
+        Record::Fault { line, text } => format!("line {line}: {text}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Domain;
+
+    fn listed(names: &[&str], json: bool) -> String {
+        let mut out = Vec::new();
+        let mut listing = Listing::to(&mut out, ListFormat { json });
+        for name in names {
+            let domain = Domain {
+                name: (*name).to_owned(),
+                alias_of: None,
+            };
+            listing.add(&Record::Domain(domain)).unwrap();
+        }
+        listing.end().unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_json_listing_is_one_array_however_long() {
+        for names in [&[][..], &["a.example"], &["a.example", "b.example"]] {
+            let array: Vec<Domain> = serde_json::from_str(&listed(names, true)).unwrap();
+            let found: Vec<&str> = array.iter().map(|domain| domain.name.as_str()).collect();
+            assert_eq!(found, names);
+        }
+    }
+
+    #[test]
+    fn a_listing_for_people_has_a_line_each_and_nothing_when_empty() {
+        assert_eq!(
+            listed(&["a.example", "b.example"], false),
+            "a.example\nb.example\n"
+        );
+        assert_eq!(listed(&[], false), "");
+    }
+}

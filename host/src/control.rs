@@ -1,0 +1,291 @@
+//! What an administrator asks of a gateway, running or not.
+//!
+//! A command is an [`Operation`]. [`execute`] carries it out, in the running gateway behind its control
+//! [`socket`] or, where none runs, in the command's own process: the two ways cannot differ. Listings are
+//! streamed as [`Record`]s. What is refused or fails is a [`Refusal`] of one line that says what to do.
+
+mod aliases;
+mod domains;
+mod quarantine;
+mod socket;
+mod store;
+mod users;
+
+use crate::directory::{Directory, LoginError};
+use crate::message::BadMessageId;
+use crate::policy::Policies;
+use crate::store::{Alias, Domain, Store, StoreError};
+use serde::{Deserialize, Serialize};
+pub(crate) use socket::Reply;
+pub use socket::{MOST_REQUEST, serve, socket_path};
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::sync::{Mutex, mpsc};
+
+/// A password or a hash on its way. Never shown.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Hidden(pub String);
+
+impl fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("…")
+    }
+}
+
+/// What a new account is given.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Proof {
+    Password(Hidden),
+    /// A hash from elsewhere, in one of the spellings that are read.
+    Hash(Hidden),
+}
+
+/// One line of an import.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Imported {
+    pub line: u64,
+    pub address: String,
+    pub proof: Proof,
+}
+
+/// Bounds of a mailbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Quota {
+    pub bytes: Option<u64>,
+    pub messages: Option<u64>,
+}
+
+/// What is asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "operation", rename_all = "kebab-case")]
+pub enum Operation {
+    DomainAdd {
+        name: String,
+        alias_of: Option<String>,
+    },
+    DomainList,
+    DomainRemove {
+        name: String,
+    },
+    UserAdd {
+        address: String,
+        /// None: it cannot log in.
+        proof: Option<Proof>,
+        quota: Quota,
+    },
+    UserList,
+    UserPasswd {
+        address: String,
+        password: Hidden,
+    },
+    UserQuota {
+        address: String,
+        quota: Quota,
+    },
+    UserRemove {
+        address: String,
+    },
+    UserImport {
+        users: Vec<Imported>,
+    },
+    AliasAdd {
+        address: String,
+        targets: Vec<String>,
+    },
+    AliasList,
+    AliasRemove {
+        address: String,
+    },
+    QuarantineList,
+    QuarantineShow {
+        id: String,
+    },
+    QuarantineContent {
+        id: String,
+    },
+    QuarantineRelease {
+        id: String,
+    },
+    QuarantineDrop {
+        id: String,
+    },
+    StoreBackup {
+        folder: PathBuf,
+    },
+    StoreCheck,
+    PluginList,
+}
+
+/// An account as it is listed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserRecord {
+    pub address: String,
+    pub login: Login,
+    pub quota: Quota,
+    pub bytes: u64,
+    pub messages: u64,
+}
+
+/// How an account can log in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Login {
+    /// It has no password.
+    None,
+    Password,
+    /// By password, and it has SCRAM keys.
+    Scram,
+}
+
+/// A quarantined message as it is listed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QuarantineRecord {
+    pub id: String,
+    /// Seconds since 1970.
+    pub time: u64,
+    pub mailboxes: Vec<String>,
+    pub reason: String,
+    pub bytes: u64,
+}
+
+/// A policy as it is listed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PluginRecord {
+    pub name: String,
+    /// `loaded`, or why it is not.
+    pub state: String,
+    /// The questions it answers.
+    pub answers: Vec<String>,
+}
+
+/// One piece of an answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Record {
+    Domain(Domain),
+    User(UserRecord),
+    Alias(Alias),
+    Quarantined(QuarantineRecord),
+    /// Octets of a message, base64.
+    Content(String),
+    Plugin(PluginRecord),
+    /// A line of an import that was refused.
+    Fault {
+        line: u64,
+        text: String,
+    },
+    /// Something found by a check.
+    Finding(String),
+}
+
+/// Why an operation was not, or not wholly, carried out: one line for a person.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Refusal(pub String);
+
+impl Refusal {
+    fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+}
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        Self(error.to_string())
+    }
+}
+
+impl From<LoginError> for Refusal {
+    fn from(error: LoginError) -> Self {
+        Self(error.to_string())
+    }
+}
+
+impl From<BadMessageId> for Refusal {
+    fn from(_: BadMessageId) -> Self {
+        Self::new("not a message id: `postern quarantine list` shows those there are")
+    }
+}
+
+pub(crate) type Outcome<T> = Result<T, Refusal>;
+
+/// What operations work on.
+#[derive(Debug)]
+pub struct ControlContext {
+    store: Arc<dyn Store>,
+    directory: Directory,
+    /// None where no gateway runs.
+    policies: Option<Arc<Policies>>,
+    /// Held by operations that look before they write.
+    alone: Mutex<()>,
+}
+
+impl ControlContext {
+    /// `directory` must be a clone of the one that sessions use.
+    pub fn new(store: Arc<dyn Store>, directory: Directory, policies: Option<Arc<Policies>>) -> Self {
+        Self {
+            store,
+            directory,
+            policies,
+            alone: Mutex::default(),
+        }
+    }
+}
+
+/// Where the pieces of an answer go.
+#[derive(Debug, Clone)]
+pub struct Records(mpsc::Sender<Record>);
+
+impl Records {
+    /// A bounded channel: whoever lists waits for whoever reads.
+    pub fn channel() -> (Self, mpsc::Receiver<Record>) {
+        let (sender, receiver) = mpsc::channel(64);
+        (Self(sender), receiver)
+    }
+
+    async fn send(&self, record: Record) -> Outcome<()> {
+        let gone = |_| Refusal::new("nobody listens any more");
+        self.0.send(record).await.map_err(gone)
+    }
+}
+
+/// Carries an operation out; what is answered at the end is one line for a person, or nothing.
+pub async fn execute(
+    operation: &Operation,
+    context: &ControlContext,
+    records: &Records,
+) -> Result<String, Refusal> {
+    use Operation as Op;
+    match operation {
+        Op::DomainAdd { name, alias_of } => domains::add(context, name, alias_of.as_deref()).await,
+        Op::DomainList => domains::list(context, records).await,
+        Op::DomainRemove { name } => domains::remove(context, name).await,
+        Op::UserAdd {
+            address,
+            proof,
+            quota,
+        } => users::add(context, address, proof.as_ref(), *quota).await,
+        Op::UserList => users::list(context, records).await,
+        Op::UserPasswd { address, password } => users::passwd(context, address, password).await,
+        Op::UserQuota { address, quota } => users::quota(context, address, *quota).await,
+        Op::UserRemove { address } => users::remove(context, address).await,
+        Op::UserImport { users } => users::import(context, users, records).await,
+        Op::AliasAdd { address, targets } => aliases::add(context, address, targets).await,
+        Op::AliasList => aliases::list(context, records).await,
+        Op::AliasRemove { address } => aliases::remove(context, address).await,
+        Op::QuarantineList => quarantine::list(context, records).await,
+        Op::QuarantineShow { id } => quarantine::show(context, id, records).await,
+        Op::QuarantineContent { id } => quarantine::content(context, id, records).await,
+        Op::QuarantineRelease { id } => quarantine::release(context, id).await,
+        Op::QuarantineDrop { id } => quarantine::discard(context, id).await,
+        Op::StoreBackup { folder } => store::backup(context, folder).await,
+        Op::StoreCheck => store::check(context, records).await,
+        Op::PluginList => store::plugins(context, records).await,
+    }
+}
+
+#[cfg(test)]
+mod tests;

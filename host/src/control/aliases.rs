@@ -1,0 +1,112 @@
+//! Aliases, groups and catch-alls.
+//!
+//! Adding to one that exists adds targets to those it has. Refused: domains that are not ours or are other
+//! names of ours, an address that is an account, targets that are no addresses, an alias that is its own
+//! target. A target that leads nowhere yet is taken, and the answer says so.
+
+use super::{ControlContext, Outcome, Record, Records, Refusal};
+use crate::directory::Resolution;
+use crate::store::{Alias, Created, Domain};
+use postern_proto::Address;
+
+/// Targets of one alias.
+const MOST_TARGETS: usize = 10_000;
+const PAGE: usize = 1000;
+
+pub(super) async fn add(context: &ControlContext, address: &str, new: &[String]) -> Outcome<String> {
+    let _alone = context.alone.lock().await;
+    let key = parse(address)?;
+    local(context, &key).await?;
+    let existing = context.store.alias(&key).await?;
+    let mut targets = existing.map(|alias| alias.targets).unwrap_or_default();
+    let mut notes = String::new();
+    for target in new {
+        let target = Address::parse(target)
+            .map_err(|error| Refusal(format!("{target} is not an address: {error}")))?;
+        if target.key() == key {
+            return Err(Refusal(format!("{key} cannot lead to itself")));
+        }
+        notes.push_str(&doubt(context, &target).await?);
+        if !targets.iter().any(|known| known.to_lowercase() == target.key()) {
+            targets.push(target.to_string());
+        }
+    }
+    if targets.len() > MOST_TARGETS {
+        return Err(Refusal(format!("an alias has at most {MOST_TARGETS} targets")));
+    }
+    let text = format!("alias {key} leads to {}{notes}", targets.join(", "));
+    let alias = Alias {
+        address: key.clone(),
+        targets,
+    };
+    match context.store.put_alias(alias).await? {
+        Created::Yes => Ok(text),
+        Created::Exists => Err(Refusal(format!(
+            "{key} is a user: mail for it goes to its mailbox; `postern user remove {key}` first"
+        ))),
+    }
+}
+
+/// What is to be said of a target that mail cannot reach now.
+async fn doubt(context: &ControlContext, target: &Address) -> Outcome<String> {
+    Ok(match context.directory.resolve(target).await? {
+        Resolution::Mailbox(_) | Resolution::Targets(_) => String::new(),
+        Resolution::UnknownUser => format!("; {target} does not exist yet: mail is refused until it does"),
+        Resolution::Elsewhere => {
+            format!("; {target} is on another host: mail is refused (550 5.7.1), it cannot be sent on yet")
+        }
+    })
+}
+
+pub(super) async fn list(context: &ControlContext, records: &Records) -> Outcome<String> {
+    let mut after: Option<String> = None;
+    loop {
+        let page = context.store.aliases(after.as_deref(), PAGE).await?;
+        let Some(last) = page.last() else {
+            return Ok(String::new());
+        };
+        after = Some(last.address.clone());
+        for alias in page {
+            records.send(Record::Alias(alias)).await?;
+        }
+    }
+}
+
+pub(super) async fn remove(context: &ControlContext, address: &str) -> Outcome<String> {
+    let _alone = context.alone.lock().await;
+    let key = parse(address)?;
+    match context.store.remove_alias(&key).await? {
+        true => Ok(format!("alias {key} removed")),
+        false => Err(Refusal(format!(
+            "there is no alias {key}: `postern alias list` shows those there are"
+        ))),
+    }
+}
+
+/// The key of `local@domain` or of the catch-all `@domain`.
+fn parse(address: &str) -> Outcome<String> {
+    let refusal = || Refusal(format!("{address} is neither an address nor @domain"));
+    match address.strip_prefix('@') {
+        Some(domain) => {
+            let any = Address::parse(&format!("any@{domain}")).map_err(|_| refusal())?;
+            Ok(format!("@{}", any.domain()))
+        }
+        None => Ok(Address::parse(address).map_err(|_| refusal())?.key()),
+    }
+}
+
+async fn local(context: &ControlContext, key: &str) -> Outcome<()> {
+    let name = key.rsplit_once('@').map_or("", |(_, domain)| domain);
+    match context.store.domain(name).await? {
+        Some(Domain { alias_of: None, .. }) => Ok(()),
+        Some(Domain {
+            alias_of: Some(first),
+            ..
+        }) => Err(Refusal(format!(
+            "{name} is another name of {first}: what is set there holds for both"
+        ))),
+        None => Err(Refusal(format!(
+            "there is no domain {name}: `postern domain add {name}` first"
+        ))),
+    }
+}

@@ -108,7 +108,7 @@ impl fmt::Display for Seconds {
         let units = [(86_400, "d"), (3600, "h"), (60, "m")];
         match units
             .iter()
-            .find(|(factor, _)| self.0 % factor == 0 && self.0 > 0)
+            .find(|(factor, _)| self.0.is_multiple_of(*factor) && self.0 > 0)
         {
             Some((factor, unit)) => write!(f, "{}{unit}", self.0 / factor),
             None => write!(f, "{}s", self.0),

@@ -78,6 +78,7 @@ fn grow() {
     }
 }
 
+#[allow(unconditional_recursion, reason = "that is the deed")]
 fn recurse(depth: u64) -> u64 {
     let frame = black_box([depth; 16]);
     black_box(recurse(depth + frame.iter().sum::<u64>() % 3)) + 1

@@ -4,9 +4,13 @@
 mod guests;
 
 use bytes::Bytes;
-use postern::policy::{Facts, MessageSource};
+use postern::config::PolicyDefaults;
+use postern::policy::{AddressCheck, Facts, LoadOptions, MessageSource, Policies, State};
+use postern::store::Store;
+use postern::store::memory::MemoryStore;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 use tempfile::TempDir;
 
 /// A folder of policies that lasts as long as the test.
@@ -29,6 +33,65 @@ impl Folder {
     pub fn path(&self) -> &Path {
         self.0.path()
     }
+}
+
+/// Every address that a policy puts in can be delivered.
+#[derive(Debug)]
+struct Anywhere;
+
+#[async_trait::async_trait]
+impl AddressCheck for Anywhere {
+    async fn deliverable(&self, _address: &str) -> bool {
+        true
+    }
+}
+
+pub async fn load(folder: &Folder) -> Policies {
+    load_with(folder, Arc::new(MemoryStore::new())).await
+}
+
+/// Loads as the gateway does at its start. What is refused is in the listing.
+pub async fn load_with(folder: &Folder, store: Arc<dyn Store>) -> Policies {
+    let options = LoadOptions {
+        cache_dir: folder.path().join("compiled"),
+        store,
+        defaults: PolicyDefaults {
+            deadline: Duration::from_secs(10),
+            memory: 64 << 20,
+        },
+        addresses: Arc::new(Anywhere),
+    };
+    let path = folder.path().to_owned();
+    let loading = tokio::task::spawn_blocking(move || Policies::load(&path, options));
+    loading.await.expect("no panic").expect("policies can run").0
+}
+
+/// The questions that a policy of that name answers.
+pub fn answers(policies: &Policies, name: &str) -> Vec<&'static str> {
+    let listed = policies.list().iter().find(|listed| listed.name == name);
+    let listed = listed.unwrap_or_else(|| panic!("{name} is not listed"));
+    assert_eq!(listed.state, State::Loaded, "{name}");
+    listed.answers.clone()
+}
+
+/// Why a policy of that name was not loaded.
+pub fn refusal(policies: &Policies, name: &str) -> String {
+    let listed = policies.list().iter().find(|listed| listed.name == name);
+    match listed.map(|listed| &listed.state) {
+        Some(State::Refused(text)) => text.clone(),
+        other => panic!("{name}: {other:?}"),
+    }
+}
+
+/// The file that is shipped beside a policy.
+pub fn shipped_manifest(policy: &str, name: &str) -> String {
+    let host = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let file = host
+        .join("../plugins")
+        .join(policy)
+        .join(name)
+        .with_extension("yaml");
+    std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
 }
 
 /// A message from outside, to one account of ours.

@@ -55,7 +55,11 @@ fn assembled(name: &str, text: &Path) -> PathBuf {
 
 /// Writes aside and renames: nobody sees half a component.
 fn place(file: &Path, octets: &[u8]) -> PathBuf {
-    let aside = file.with_extension(format!("{}-{:?}", std::process::id(), std::thread::current().id()));
+    let aside = file.with_extension(format!(
+        "{}-{:?}",
+        std::process::id(),
+        std::thread::current().id()
+    ));
     fs::write(&aside, octets).expect("room for a guest");
     fs::rename(&aside, file).expect("a guest in its place");
     file.to_owned()
@@ -64,22 +68,46 @@ fn place(file: &Path, octets: &[u8]) -> PathBuf {
 /// All members of a workspace at once: they share what is slow to build.
 fn compile(workspace: &Path, kept: &Path) {
     // The shipped policies and the tests' guests share one build folder, and with `make plugins`.
-    let built = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("plugins/target"), PathBuf::from);
+    let built =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("plugins/target"), PathBuf::from);
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let status = Command::new(cargo)
         .current_dir(workspace)
-        .args(["build", "--quiet", "--locked", "--release", "--target", TARGET, "--target-dir"])
+        .args([
+            "build",
+            "--quiet",
+            "--locked",
+            "--release",
+            "--target",
+            TARGET,
+            "--target-dir",
+        ])
         .arg(&built)
         // Flags for the machine that runs the tests are not those of a guest.
         .env_remove("RUSTFLAGS")
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
         .status()
         .expect("cargo");
-    assert!(status.success(), "{} does not build: {status}", workspace.display());
+    assert!(
+        status.success(),
+        "{} does not build: {status}",
+        workspace.display()
+    );
     fs::create_dir_all(kept).expect("a folder for guests");
-    for folder in entries(workspace).iter().filter(|entry| entry.join("src/lib.rs").exists()) {
-        let name = folder.file_name().unwrap_or_default().to_string_lossy().replace('-', "_");
-        let file = built.join(TARGET).join("release").join(&name).with_extension("wasm");
+    for folder in entries(workspace)
+        .iter()
+        .filter(|entry| entry.join("src/lib.rs").exists())
+    {
+        let name = folder
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .replace('-', "_");
+        let file = built
+            .join(TARGET)
+            .join("release")
+            .join(&name)
+            .with_extension("wasm");
         // A member that is only a library of the others has no component.
         if let Ok(octets) = fs::read(&file) {
             place(&kept.join(&name).with_extension("wasm"), &octets);
@@ -95,7 +123,11 @@ fn digest(folders: &[&Path]) -> String {
         let mut waiting = vec![(*folder).to_owned()];
         while let Some(path) = waiting.pop() {
             if path.is_dir() {
-                waiting.extend(entries(&path).into_iter().filter(|entry| !entry.ends_with("target")));
+                waiting.extend(
+                    entries(&path)
+                        .into_iter()
+                        .filter(|entry| !entry.ends_with("target")),
+                );
             } else {
                 let name = path.strip_prefix(folder).unwrap_or(&path);
                 hasher.update(name.to_string_lossy().as_bytes());
@@ -116,5 +148,9 @@ fn entries(folder: &Path) -> Vec<PathBuf> {
 }
 
 fn short(digest: &[u8]) -> String {
-    digest.iter().take(12).map(|octet| format!("{octet:02x}")).collect()
+    digest
+        .iter()
+        .take(12)
+        .map(|octet| format!("{octet:02x}"))
+        .collect()
 }

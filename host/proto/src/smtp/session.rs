@@ -1,78 +1,31 @@
-//! The session: every verb on one screen, states that own what they know.
+//! The session: states that own what they know, and what drives them.
+//!
+//! Every verb is in [`commands`]; [`envelope`], [`transfer`] and [`security`] do the work behind it. The
+//! client's errors are answered and counted; nothing it sends makes the session lose its place, and where
+//! that cannot be helped (a malformed BDAT) it closes.
 
+mod commands;
+mod envelope;
+mod security;
+mod settings;
+#[cfg(test)]
+mod tests;
+mod transfer;
+
+use super::command;
+use super::content::Content;
+use super::lines::{Fault, Lines};
 use super::{Answer, Question, Reply};
-use crate::sasl::Mechanism;
-use bytes::Bytes;
+use crate::sasl::Exchange;
+use bytes::{Bytes, BytesMut};
+use envelope::{Envelope, Transaction};
+use std::collections::VecDeque;
+use transfer::{Chunk, Skipped, Transfer};
 
-/// What a listener is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Role {
-    /// Mail from other servers (port 25).
-    Mx,
-    /// Mail from users (RFC 6409): requires AUTH.
-    Submission,
-    /// Mail from another agent of this site (RFC 2033).
-    Lmtp,
-}
+pub use settings::{Facts, Limits, Role, Settings, TlsFacts};
 
-/// Bounds that the machine itself enforces.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// Octets of one message, shown as SIZE.
-    pub message_size: u64,
-    /// Octets of one content line, CRLF included.
-    pub line: usize,
-    /// Octets of the header section.
-    pub headers: usize,
-    /// Accepted recipients of one transaction.
-    pub recipients: usize,
-    /// Errors (unknown, misplaced, malformed commands) before 421.
-    pub bad_commands: usize,
-    /// Refused recipients of one session before 421.
-    pub unknown_recipients: usize,
-}
-
-/// What a session is made with.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    pub role: Role,
-    /// Our name in the greeting and in replies.
-    pub hostname: String,
-    pub limits: Limits,
-    /// TLS can be started by STARTTLS.
-    pub starttls: bool,
-    /// The connection is encrypted already (implicit TLS).
-    pub tls: Option<TlsFacts>,
-    /// Mechanisms to offer once AUTH may be used; empty: no AUTH here.
-    pub mechanisms: Vec<Mechanism>,
-    /// AUTH may be used without TLS.
-    pub plaintext_auth: bool,
-    /// Refuse 8-bit content that was not declared (RFC 6152).
-    pub strict_8bitmime: bool,
-}
-
-/// What the driver learned from a TLS handshake.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TlsFacts {
-    /// `TLSv1.3`
-    pub version: String,
-    /// `TLS_AES_128_GCM_SHA256`
-    pub cipher: String,
-    /// The tls-exporter value (RFC 9266), on TLS 1.3.
-    pub exporter: Option<Vec<u8>>,
-}
-
-/// What the session knows now.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Facts {
-    /// The argument of HELO, EHLO or LHLO; empty before it.
-    pub helo: String,
-    /// EHLO or LHLO was said.
-    pub extended: bool,
-    pub tls: Option<TlsFacts>,
-    /// The authenticated account.
-    pub user: Option<String>,
-}
+/// Stands for a verb where a line has no known one.
+const NO_VERB: &str = "none";
 
 /// What the driver does next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,11 +46,67 @@ pub enum Step {
     Close,
 }
 
+/// What the client is expected to send next: RFC 5321 §4.5.3.2 gives each its own time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Waiting {
+    Command,
+    Content,
+    Authentication,
+}
+
 /// One SMTP or LMTP session.
 #[derive(Debug)]
 pub struct Session {
     settings: Settings,
     facts: Facts,
+    input: BytesMut,
+    lines: Lines,
+    state: State,
+    steps: VecDeque<Step>,
+    /// Errors of the client.
+    faults: usize,
+    /// Recipients refused for good.
+    unknown: usize,
+    verb: &'static str,
+}
+
+/// Where the session is, and all that is known there.
+#[derive(Debug)]
+enum State {
+    /// [`Question::Connect`] was asked.
+    Connecting,
+    /// The greeting was a refusal (RFC 5321 §3.1).
+    Unserved,
+    /// A command is next.
+    Ready(Transaction),
+    /// AUTH waits for the client's response.
+    Responding(Exchange),
+    /// [`Question::Auth`] was asked.
+    Judging(Exchange),
+    /// [`Question::Mail`] was asked.
+    Opening(Envelope),
+    /// [`Question::Rcpt`] was asked.
+    Adding(Envelope),
+    /// [`Question::Begin`] was asked.
+    Beginning(Envelope, Transfer),
+    /// The content of DATA is next.
+    Content(Envelope, Content),
+    /// Octets of a chunk are next.
+    Chunk(Envelope, Content, Chunk),
+    /// Octets of a chunk that is refused are next.
+    Skipping(Skipped),
+    /// [`Question::Commit`] was asked.
+    Committing(Envelope),
+    /// [`Step::Upgrade`] was given.
+    Securing,
+    Over,
+}
+
+/// Whether input was used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pace {
+    On,
+    Wait,
 }
 
 impl Session {
@@ -107,7 +116,17 @@ impl Session {
             tls: settings.tls.clone(),
             ..Facts::default()
         };
-        Self { settings, facts }
+        Self {
+            settings,
+            facts,
+            input: BytesMut::new(),
+            lines: Lines::default(),
+            state: State::Connecting,
+            steps: VecDeque::from([Step::Ask(Question::Connect)]),
+            faults: 0,
+            unknown: 0,
+            verb: NO_VERB,
+        }
     }
 
     /// What is known about the client now.
@@ -115,20 +134,71 @@ impl Session {
         &self.facts
     }
 
+    /// The command that the last step belongs to, for metrics; `none` where the line had no known one.
+    pub fn verb(&self) -> &'static str {
+        self.verb
+    }
+
+    /// What is expected of the client when [`Step::Read`] was given.
+    pub fn waiting(&self) -> Waiting {
+        match self.state {
+            State::Content(..) | State::Chunk(..) | State::Skipping(_) => Waiting::Content,
+            State::Responding(_) => Waiting::Authentication,
+            _ => Waiting::Command,
+        }
+    }
+
     /// Input, in any pieces.
     pub fn feed(&mut self, input: &[u8]) {
-        let _ = input;
+        // RFC 3207 §4.2: what was sent in clear behind STARTTLS is not from the client that TLS will show.
+        if !matches!(self.state, State::Securing | State::Over) {
+            self.input.extend_from_slice(input);
+        }
     }
 
-    /// The next step. After [`Step::Ask`] it may not be called before [`Session::answer`].
+    /// The next step. After [`Step::Ask`] it is [`Step::Read`] until [`Session::answer`], after
+    /// [`Step::Upgrade`] until [`Session::secured`].
     pub fn step(&mut self) -> Step {
-        let _ = &self.settings;
-        Step::Close
+        loop {
+            if let Some(step) = self.steps.pop_front() {
+                return step;
+            }
+            let pace = match self.state {
+                State::Over => return Step::Close,
+                State::Unserved | State::Ready(_) | State::Responding(_) => self.next_line(),
+                State::Content(..) | State::Chunk(..) | State::Skipping(_) => self.next_content(),
+                State::Connecting
+                | State::Judging(_)
+                | State::Opening(_)
+                | State::Adding(_)
+                | State::Beginning(..)
+                | State::Committing(_)
+                | State::Securing => Pace::Wait,
+            };
+            if pace == Pace::Wait && self.steps.is_empty() {
+                self.release();
+                return Step::Read;
+            }
+        }
     }
 
-    /// The answer to the last question.
+    /// The answer to the last question. One that does not fit it counts as trouble of ours.
     pub fn answer(&mut self, answer: Answer) {
-        let _ = answer;
+        let answer = if self.state.smtputf8() {
+            answer
+        } else {
+            answer.into_ascii()
+        };
+        match self.leave() {
+            State::Connecting => self.connected(answer),
+            State::Judging(exchange) => self.judged(exchange, answer),
+            State::Opening(envelope) => self.opened(envelope, answer),
+            State::Adding(envelope) => self.added(envelope, answer),
+            State::Beginning(envelope, transfer) => self.begun(envelope, transfer, answer),
+            State::Committing(envelope) => self.committed(&envelope, answer),
+            // Nothing was asked.
+            state => self.state = state,
+        }
     }
 
     /// TLS was started: all that was known is forgotten (RFC 3207 §4.2).
@@ -137,11 +207,145 @@ impl Session {
             tls: Some(tls),
             ..Facts::default()
         };
+        self.input.clear();
+        self.lines = Lines::default();
+        self.state = State::Ready(Transaction::None);
     }
 
     /// The driver ends the session for a reason of its own (time-out, shutdown): the next steps write
     /// this reply and close.
     pub fn abort(&mut self, reply: Reply) {
-        let _ = reply;
+        if !matches!(self.state, State::Over) {
+            self.steps
+                .retain(|step| matches!(step, Step::Write(_) | Step::Reset));
+            self.end(reply.into_ascii());
+        }
+    }
+
+    /// A session that idles between commands keeps no buffer: there may be thousands.
+    fn release(&mut self) {
+        if self.input.is_empty() && self.waiting() != Waiting::Content {
+            self.input = BytesMut::new();
+        }
+    }
+
+    fn leave(&mut self) -> State {
+        std::mem::replace(&mut self.state, State::Over)
+    }
+
+    fn write(&mut self, reply: Reply) {
+        self.steps.push_back(Step::Write(reply));
+    }
+
+    fn ask(&mut self, question: Question, state: State) {
+        self.steps.push_back(Step::Ask(question));
+        self.state = state;
+    }
+
+    fn stay(&mut self, transaction: Transaction, reply: Reply) {
+        self.state = State::Ready(transaction);
+        self.write(reply);
+    }
+
+    fn stay_refusing(&mut self, transaction: Transaction, reply: Reply) {
+        self.state = State::Ready(transaction);
+        self.refuse(reply);
+    }
+
+    /// Answers an error of the client, or ends the session if it is one too many.
+    fn refuse(&mut self, reply: Reply) {
+        self.faults += 1;
+        if self.faults > self.settings.limits.bad_commands {
+            return self.end(Reply::too_many_errors());
+        }
+        self.write(reply);
+    }
+
+    fn end(&mut self, reply: Reply) {
+        self.write(reply);
+        self.state = State::Over;
+    }
+
+    fn connected(&mut self, answer: Answer) {
+        match answer {
+            Answer::Proceed => {
+                let protocol = match self.settings.role {
+                    Role::Mx | Role::Submission => "ESMTP",
+                    Role::Lmtp => "LMTP",
+                };
+                let greeting = Reply::greeting(&self.settings.hostname, protocol);
+                self.stay(Transaction::None, greeting);
+            }
+            Answer::Reply(reply) => {
+                self.write(reply);
+                self.state = State::Unserved;
+            }
+            Answer::Close(reply) => self.end(reply),
+            Answer::Auth(_) | Answer::Each(_) => self.end(Reply::our_trouble()),
+        }
+    }
+
+    fn next_line(&mut self) -> Pace {
+        if self.lines.at_start() && command::is_tls(&self.input) {
+            self.verb = NO_VERB;
+            self.end(Reply::foreign_protocol());
+            return Pace::On;
+        }
+        match self.lines.next(&mut self.input) {
+            Some(Ok(line)) => self.line(&line),
+            Some(Err(fault)) => self.faulty(fault),
+            None => return Pace::Wait,
+        }
+        Pace::On
+    }
+
+    fn line(&mut self, line: &[u8]) {
+        match self.leave() {
+            State::Ready(transaction) => self.command(transaction, line),
+            State::Responding(exchange) => self.response(exchange, line),
+            State::Unserved => self.unserved(line),
+            state => self.state = state,
+        }
+    }
+
+    fn faulty(&mut self, fault: Fault) {
+        let (state, verb, too_long) = match self.leave() {
+            // A response that cannot be read ends its exchange.
+            State::Responding(_) => {
+                let ready = State::Ready(Transaction::None);
+                (ready, self.verb, Reply::auth_line_too_long())
+            }
+            state => (state, NO_VERB, Reply::line_too_long()),
+        };
+        self.state = state;
+        self.verb = verb;
+        self.refuse(match fault {
+            Fault::TooLong => too_long,
+            Fault::Unclean => Reply::unclean_line(),
+        });
+    }
+}
+
+impl State {
+    /// Whether the client asked for UTF-8 in replies (RFC 6531 §3.7.4.2).
+    fn smtputf8(&self) -> bool {
+        match self {
+            Self::Opening(envelope)
+            | Self::Adding(envelope)
+            | Self::Beginning(envelope, _)
+            | Self::Committing(envelope) => envelope.smtputf8(),
+            _ => false,
+        }
+    }
+}
+
+impl Answer {
+    fn into_ascii(self) -> Self {
+        match self {
+            Self::Reply(reply) => Self::Reply(reply.into_ascii()),
+            Self::Close(reply) => Self::Close(reply.into_ascii()),
+            Self::Each(replies) => Self::Each(replies.into_iter().map(Reply::into_ascii).collect()),
+            Self::Proceed | Self::Auth(_) => self,
+        }
     }
 }

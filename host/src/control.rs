@@ -159,6 +159,29 @@ pub struct PluginRecord {
     pub state: String,
     /// The questions it answers.
     pub answers: Vec<String>,
+    pub file: PathBuf,
+    /// SHA-256 of the component; empty for one that was not read.
+    pub digest: String,
+    /// What one call may take.
+    pub deadline_ms: u64,
+    pub memory: u64,
+    /// Octets of its kv grant, if it has one.
+    pub kv: Option<u64>,
+}
+
+impl From<&crate::policy::Listed> for PluginRecord {
+    fn from(listed: &crate::policy::Listed) -> Self {
+        Self {
+            name: listed.name.clone(),
+            state: listed.state.to_string(),
+            answers: listed.answers.iter().map(|word| (*word).to_owned()).collect(),
+            file: listed.file.clone(),
+            digest: listed.digest.clone(),
+            deadline_ms: u64::try_from(listed.deadline.as_millis()).unwrap_or(u64::MAX),
+            memory: listed.memory,
+            kv: listed.kv,
+        }
+    }
 }
 
 /// One piece of an answer.

@@ -3,10 +3,31 @@
 //! This file is the face that the rest of the gateway sees; no wasmtime type leaves this module. A
 //! component that traps, loops or hoards ends its own call, and its failure policy decides.
 
+mod bindings;
+mod cache;
+mod capabilities;
+mod engine;
+mod fold;
+mod guest;
+mod imports;
+mod load;
+mod manifest;
+mod plugin;
+mod questions;
+mod report;
+mod runtime;
+mod words;
+
+pub use load::{Fault, Listed, LoadOptions, State};
+
 use crate::store::{Ceiling, Usage};
 use async_trait::async_trait;
 use bytes::Bytes;
+use fold::{Filters, Next, Quotas};
+use guest::Letter;
+use plugin::{Plugin, Services};
 use postern_proto::smtp::Reply;
+use questions::{Ask, Question};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -107,43 +128,65 @@ pub trait MessageSource: Send + Sync + std::fmt::Debug {
     async fn read_text(&self, offset: u64, len: usize) -> crate::store::Result<Bytes>;
 }
 
+/// Whether mail for an address can be delivered here; asked about addresses that policies put in.
+#[async_trait]
+pub trait AddressCheck: Send + Sync + std::fmt::Debug {
+    async fn deliverable(&self, address: &str) -> bool;
+}
+
 /// The set of policies in force. A session keeps the one it began with.
 #[derive(Debug, Default)]
-pub struct Policies {}
+pub struct Policies {
+    /// In the order in which they are asked.
+    plugins: Vec<Arc<Plugin>>,
+    /// All files of the folder, refused and disabled ones included.
+    listed: Vec<Listed>,
+    /// None where there is nothing to run.
+    services: Option<Services>,
+}
 
 impl Policies {
     /// Asked when a client has connected.
     pub async fn connect(&self, facts: &Facts) -> Decision {
-        let _ = facts;
-        Decision {
-            verdict: Verdict::Accept,
-            edits: Vec::new(),
-            opinions: Vec::new(),
-        }
+        self.filter(&Ask::Connect, facts, None, &[]).await
     }
 
     /// Asked at MAIL FROM.
     pub async fn mail(&self, facts: &Facts) -> Decision {
-        self.connect(facts).await
+        self.filter(&Ask::Mail, facts, None, &[]).await
     }
 
     /// Asked at RCPT TO about `recipient`, before it is routed.
     pub async fn rcpt(&self, facts: &Facts, recipient: &str) -> Decision {
-        let _ = recipient;
-        self.connect(facts).await
+        self.filter(&Ask::Rcpt(recipient.to_owned()), facts, None, &[]).await
     }
 
     /// Asked when the message is complete. `edits` are those of the earlier stages: filters see the message
     /// with them applied. The answer's edits do not repeat them.
     pub async fn message(&self, facts: &Facts, message: Arc<dyn MessageSource>, edits: &[Edit]) -> Decision {
-        let _ = (message, edits);
-        self.connect(facts).await
+        self.filter(&Ask::Message, facts, Some(message), edits).await
     }
 
     /// Asked where mail for `recipient` goes: the first router that does not pass decides.
     pub async fn route(&self, facts: &Facts, recipient: &str) -> (Route, Vec<Opinion>) {
-        let _ = (facts, recipient);
-        (Route::Pass, Vec::new())
+        let ask = Ask::Route(recipient.to_owned());
+        let mut opinions = Vec::new();
+        for (plugin, services) in self.asked(Question::Route) {
+            let call = plugin.call(services, facts.clone(), None, Vec::new());
+            let outcome = report::route(plugin, ask.clone(), call, &mut opinions).await;
+            let route = match outcome {
+                Ok(route) => route,
+                Err(()) => match fold::refusal(plugin.on_failure(Question::Route)) {
+                    Some(reply) if reply.is_permanent() => Route::Reject(reply),
+                    Some(reply) => Route::Defer(reply),
+                    None => Route::Pass,
+                },
+            };
+            if route != Route::Pass {
+                return (route, opinions);
+            }
+        }
+        (Route::Pass, opinions)
     }
 
     /// Asked before a message of `incoming` octets is added to `mailbox`. Ceilings of several policies
@@ -155,7 +198,81 @@ impl Policies {
         usage: Usage,
         incoming: u64,
     ) -> (QuotaDecision, Vec<Opinion>) {
-        let _ = (facts, mailbox, usage, incoming);
-        (QuotaDecision::Allow(Ceiling::default()), Vec::new())
+        let ask = Ask::Quota {
+            mailbox: mailbox.to_owned(),
+            usage,
+            incoming,
+        };
+        let (mut quotas, mut opinions) = (Quotas::default(), Vec::new());
+        for (plugin, services) in self.asked(Question::Quota) {
+            let call = plugin.call(services, facts.clone(), None, Vec::new());
+            let decision = match report::quota(plugin, ask.clone(), call, &mut opinions).await {
+                Ok(decision) => decision,
+                Err(()) => match fold::refusal(plugin.on_failure(Question::Quota)) {
+                    Some(reply) => QuotaDecision::Deny(reply),
+                    None => continue,
+                },
+            };
+            if quotas.take(decision) == Next::Stop {
+                break;
+            }
+        }
+        (quotas.decision(), opinions)
+    }
+
+    /// Whether any policy has a say about quota: where none has, usage need not be looked up for it.
+    pub fn asks_quota(&self) -> bool {
+        self.asked(Question::Quota).next().is_some()
+    }
+
+    /// Whether any policy reads messages.
+    pub fn asks_message(&self) -> bool {
+        self.asked(Question::Message).next().is_some()
+    }
+
+    /// Every file of the folder in the order of their names.
+    pub fn list(&self) -> &[Listed] {
+        &self.listed
+    }
+
+    fn asked(&self, question: Question) -> impl Iterator<Item = (&Arc<Plugin>, &Services)> {
+        let plugins = self.plugins.iter().filter(move |plugin| plugin.answers(question));
+        plugins.zip(std::iter::repeat(self.services.as_ref()).flatten())
+    }
+
+    /// The filters of one stage, one after the other.
+    async fn filter(
+        &self,
+        ask: &Ask,
+        facts: &Facts,
+        message: Option<Arc<dyn MessageSource>>,
+        earlier: &[Edit],
+    ) -> Decision {
+        let question = ask.question();
+        let mut filters = Filters::after(earlier);
+        let letter = self.letter(message);
+        for (plugin, services) in self.asked(question) {
+            // At RCPT edits of recipients concern the one that is asked about, not those before it.
+            let recipients = match question {
+                Question::Rcpt => &[],
+                _ => filters.edits(),
+            };
+            let seen = fold::seen(facts, recipients, filters.own());
+            let call = plugin.call(services, seen, letter.clone(), filters.edits().to_vec());
+            let next = match report::verdict(plugin, ask.clone(), call, &mut filters.opinions).await {
+                Ok((verdict, edits)) => filters.take(verdict, edits),
+                Err(()) => filters.fail(plugin.on_failure(question)),
+            };
+            if next == Next::Stop {
+                break;
+            }
+        }
+        filters.decision()
+    }
+
+    /// The message for all filters of the stage: parsed once, if at all.
+    fn letter(&self, message: Option<Arc<dyn MessageSource>>) -> Option<Arc<Letter>> {
+        let room = self.services.as_ref()?.room.clone();
+        Some(Arc::new(Letter::new(message?, room)))
     }
 }

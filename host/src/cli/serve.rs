@@ -5,6 +5,7 @@
 //! they are told 421; the exit code is 0. A second one ends at once, exit code 1: what was acknowledged is
 //! durable already. SIGHUP loads the certificates again.
 
+mod policies;
 mod tasks;
 
 use crate::admin::{self, Admin, Check};
@@ -12,7 +13,6 @@ use crate::config::{Config, Listener, Role, TlsMode};
 use crate::control;
 use crate::gateway::{self, Gateway};
 use crate::net::{self, Bound, Stop};
-use crate::policy::Policies;
 use crate::store::Store;
 use anyhow::Context as _;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -88,7 +88,7 @@ async fn serve(config: Arc<Config>, metrics: PrometheusHandle, descriptors: u64)
 /// The store, the policies and all else that sessions hold.
 fn compose(config: &Arc<Config>, descriptors: u64) -> anyhow::Result<Arc<Gateway>> {
     let store: Arc<dyn Store> = gateway::open_store(config).context("cannot open the store")?;
-    let policies = Arc::new(Policies::default());
+    let policies = policies::load(config, &store)?;
     let gateway = Gateway::new(Arc::clone(config), store, policies, descriptors)?;
     Ok(Arc::new(gateway))
 }

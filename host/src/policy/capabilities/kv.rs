@@ -1,0 +1,113 @@
+//! `kv`: a small store that outlives calls, by grant and up to the grant's octets.
+
+use crate::policy::bindings::postern::policy::kv::Host;
+use crate::policy::guest::Guest;
+use crate::policy::manifest::KvGrant;
+use crate::store::{self, KvWrite, Store, StoreError};
+use bytes::Bytes;
+use std::sync::Arc;
+use wasmtime::Result;
+
+/// Octets of a key, and of a value.
+const KEY: usize = 1024;
+const VALUE: usize = 1 << 20;
+
+/// What the contract gives: a value, or an error that the guest reads.
+type Answer<T> = std::result::Result<T, String>;
+
+impl Guest {
+    /// The store and the grant, if there is one and the key fits.
+    fn share(&mut self, key: &str) -> Result<Answer<(Arc<dyn Store>, KvGrant)>> {
+        self.budget.call()?;
+        let Some(grant) = &self.call.kv else {
+            return Ok(Err(super::refused::NOT_GRANTED.to_owned()));
+        };
+        if key.len() > KEY {
+            return Ok(Err(format!("a key has at most {KEY} octets")));
+        }
+        Ok(Ok((Arc::clone(&self.call.store), grant.clone())))
+    }
+
+    fn write(&self, grant: &KvGrant, value: Vec<u8>, ttl: u32) -> Answer<KvWrite> {
+        if value.len() > VALUE {
+            return Err(format!("a value has at most {VALUE} octets"));
+        }
+        Ok(KvWrite {
+            value: Bytes::from(value),
+            ttl,
+            now: self.now,
+            quota: grant.bytes,
+        })
+    }
+
+    /// The store's trouble is logged in its own words and told in few.
+    fn told<T>(&self, result: store::Result<T>) -> Answer<T> {
+        result.map_err(|error| match error {
+            StoreError::Bound(_) => {
+                metrics::counter!("postern_policy_limit_hits_total", "limit" => "kv octets").increment(1);
+                "the share is full".to_owned()
+            }
+            error => {
+                tracing::warn!(policy = %self.call.policy, %error, "kv");
+                "the store is out of reach, or the value is of another kind".to_owned()
+            }
+        })
+    }
+}
+
+/// Leaves a function with the error that the contract has for it.
+macro_rules! or_tell {
+    ($answer:expr) => {
+        match $answer {
+            Ok(value) => value,
+            Err(told) => return Ok(Err(told)),
+        }
+    };
+}
+
+impl Host for Guest {
+    async fn get(&mut self, key: String) -> Result<Answer<Option<Vec<u8>>>> {
+        let (store, grant) = or_tell!(self.share(&key)?);
+        let found = store.kv_get(&grant.namespace, &key, self.now).await;
+        let found = or_tell!(self.told(found)).map(|value| value.to_vec());
+        self.budget.read(found.as_ref().map_or(0, Vec::len))?;
+        Ok(Ok(found))
+    }
+
+    async fn set(&mut self, key: String, value: Vec<u8>, ttl: u32) -> Result<Answer<()>> {
+        let (store, grant) = or_tell!(self.share(&key)?);
+        let write = or_tell!(self.write(&grant, value, ttl));
+        let written = store.kv_set(&grant.namespace, &key, write).await;
+        Ok(self.told(written))
+    }
+
+    async fn remove(&mut self, key: String) -> Result<Answer<()>> {
+        let (store, grant) = or_tell!(self.share(&key)?);
+        let removed = store.kv_remove(&grant.namespace, &key).await;
+        Ok(self.told(removed))
+    }
+
+    async fn increment(&mut self, key: String, by: i64, ttl: u32) -> Result<Answer<i64>> {
+        let (store, grant) = or_tell!(self.share(&key)?);
+        let sum = store
+            .kv_increment(&grant.namespace, &key, by, ttl, self.now, grant.bytes)
+            .await;
+        Ok(self.told(sum))
+    }
+
+    async fn compare_and_set(
+        &mut self,
+        key: String,
+        expected: Option<Vec<u8>>,
+        value: Vec<u8>,
+        ttl: u32,
+    ) -> Result<Answer<bool>> {
+        let (store, grant) = or_tell!(self.share(&key)?);
+        let write = or_tell!(self.write(&grant, value, ttl));
+        let expected = expected.map(Bytes::from);
+        let done = store
+            .kv_compare_and_set(&grant.namespace, &key, expected, write)
+            .await;
+        Ok(self.told(done))
+    }
+}

@@ -1,0 +1,250 @@
+//! Capabilities as a guest meets them, without a guest.
+
+use super::tree::Room;
+use crate::policy::bindings::postern::policy::{auth, config, directory, dns, edit, http, kv, log, message, mime};
+use crate::policy::bindings::postern::policy::{clock, random, session, types};
+use crate::policy::guest::{Call, Guest, Letter, Limits};
+use crate::policy::manifest::KvGrant;
+use crate::policy::{AddressCheck, Edit, Facts, MessageSource, Verdict};
+use crate::store::{self, MemoryStore};
+use async_trait::async_trait;
+use bytes::Bytes;
+use std::sync::Arc;
+
+/// Everybody at example.org can be delivered to.
+#[derive(Debug)]
+struct Here;
+
+#[async_trait]
+impl AddressCheck for Here {
+    async fn deliverable(&self, address: &str) -> bool {
+        address.ends_with("@example.org")
+    }
+}
+
+#[derive(Debug)]
+struct Mail(&'static str, Bytes);
+
+#[async_trait]
+impl MessageSource for Mail {
+    fn head(&self) -> Bytes {
+        Bytes::from_static(self.0.as_bytes())
+    }
+
+    fn size(&self) -> u64 {
+        (self.0.len() + self.1.len()) as u64
+    }
+
+    async fn read_text(&self, offset: u64, len: usize) -> store::Result<Bytes> {
+        let from = usize::try_from(offset).unwrap().min(self.1.len());
+        Ok(self.1.slice(from..(from + len).min(self.1.len())))
+    }
+}
+
+fn call() -> Call {
+    Call {
+        policy: "test".into(),
+        facts: Facts::default(),
+        message: None,
+        edits: Vec::new(),
+        settings: Arc::new(serde_json::json!({})),
+        kv: None,
+        store: Arc::new(MemoryStore::default()),
+        addresses: Arc::new(Here),
+        memory: 0,
+    }
+}
+
+fn about(mail: Mail, edits: Vec<Edit>) -> Guest {
+    let letter = Letter::new(Arc::new(mail), Room::default());
+    Guest::new(Call {
+        message: Some(Arc::new(letter)),
+        edits,
+        ..call()
+    })
+}
+
+fn added(name: &str, value: &str) -> Edit {
+    Edit::AddHeader {
+        name: name.to_owned(),
+        value: value.to_owned(),
+    }
+}
+
+#[tokio::test]
+async fn a_message_is_seen_with_earlier_edits_made() {
+    let mail = Mail("Subject: x\r\n\r\n", Bytes::from_static(b"text\r\n"));
+    let mut guest = about(mail, vec![added("X-Score", "5")]);
+    let head = "Subject: x\r\nX-Score: 5\r\n\r\n";
+    assert_eq!(message::Host::body_offset(&mut guest).unwrap() as usize, head.len());
+    assert_eq!(message::Host::size(&mut guest).unwrap() as usize, head.len() + 6);
+    assert_eq!(message::Host::get_header(&mut guest, "x-score".to_owned()).unwrap(), [b"5"]);
+    assert_eq!(message::Host::headers(&mut guest).unwrap().len(), 2);
+    let all = message::Host::read(&mut guest, 0, 1000).await.unwrap();
+    assert_eq!(all, format!("{head}text\r\n").into_bytes());
+    let across = message::Host::read(&mut guest, head.len() as u32 - 2, 4).await.unwrap();
+    assert_eq!(across, b"\r\nte");
+}
+
+#[tokio::test]
+async fn one_reading_has_at_most_64_kib() {
+    let mut guest = about(Mail("\r\n", Bytes::from(vec![b'x'; 100_000])), Vec::new());
+    assert_eq!(message::Host::read(&mut guest, 0, u32::MAX).await.unwrap().len(), 65_536);
+    assert_eq!(message::Host::read(&mut guest, 65_536, u32::MAX).await.unwrap().len(), 34_466);
+    assert_eq!(message::Host::read(&mut guest, 100_002, 1).await.unwrap(), b"");
+}
+
+#[tokio::test]
+async fn before_there_is_a_message_everything_of_it_is_empty() {
+    let mut guest = Guest::new(call());
+    assert_eq!(message::Host::size(&mut guest).unwrap(), 0);
+    assert!(message::Host::headers(&mut guest).unwrap().is_empty());
+    assert_eq!(message::Host::read(&mut guest, 0, 10).await.unwrap(), b"");
+    assert!(mime::Host::parts(&mut guest).await.unwrap().is_empty());
+    assert_eq!(mime::Host::part_header(&mut guest, 0, "To".to_owned()).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_tree_is_made_once_for_all_policies_unless_an_edit_makes_it_another() {
+    let mail = Mail("Subject: x\r\n\r\n", Bytes::from_static(b"text\r\n"));
+    let letter = Arc::new(Letter::new(Arc::new(mail), Room::default()));
+    let seen = |edits: Vec<Edit>| crate::policy::guest::View::new(Arc::clone(&letter), &edits);
+    let first = seen(Vec::new()).tree().await.unwrap();
+    let second = seen(vec![added("X-Score", "5")]).tree().await.unwrap();
+    assert!(Arc::ptr_eq(&first, &second));
+    let third = seen(vec![added("Content-Type", "text/html")]).tree().await.unwrap();
+    assert_eq!(third.nodes[0].media_type, "text/html");
+}
+
+#[tokio::test]
+async fn edits_are_kept_as_they_were_checked() {
+    let mut guest = Guest::new(call());
+    edit::Host::add_header(&mut guest, "X-A".to_owned(), "a\r\nb".to_owned()).await.unwrap();
+    edit::Host::redirect(&mut guest, "Ann@EXAMPLE.org".to_owned()).await.unwrap();
+    edit::Host::tag(&mut guest, "seen\n".to_owned()).await.unwrap();
+    edit::Host::tag(&mut guest, " ".to_owned()).await.unwrap();
+    let held = types::Verdict::Quarantine("spam".to_owned());
+    edit::Host::recipient_verdict(&mut guest, "bob@example.org".to_owned(), held).await.unwrap();
+    assert_eq!(session::Host::tags(&mut guest).unwrap(), ["seen"]);
+    assert_eq!(
+        guest.into_edits(),
+        [
+            added("X-A", "a b"),
+            Edit::Redirect("Ann@example.org".to_owned()),
+            Edit::Tag("seen".to_owned()),
+            Edit::RecipientVerdict {
+                recipient: "bob@example.org".to_owned(),
+                verdict: Verdict::Quarantine("spam".to_owned()),
+            }
+        ]
+    );
+}
+
+#[tokio::test]
+async fn an_address_that_cannot_be_delivered_here_ends_the_call() {
+    let mut guest = Guest::new(call());
+    for elsewhere in ["ann@example.com", "ann", "a\nb@example.org"] {
+        assert!(edit::Host::redirect(&mut guest, elsewhere.to_owned()).await.is_err());
+        assert!(edit::Host::add_recipient(&mut guest, elsewhere.to_owned()).await.is_err());
+    }
+    let elsewhere = "ann@example.com".to_owned();
+    assert!(edit::Host::remove_recipient(&mut guest, elsewhere).await.is_ok(), "nothing goes there");
+    assert!(edit::Host::add_header(&mut guest, "a b".to_owned(), String::new()).await.is_err());
+}
+
+#[tokio::test]
+async fn kv_needs_its_grant() {
+    let mut guest = Guest::new(call());
+    let key = || "k".to_owned();
+    assert_eq!(kv::Host::get(&mut guest, key()).await.unwrap(), Err("not granted".to_owned()));
+    assert!(kv::Host::set(&mut guest, key(), Vec::new(), 0).await.unwrap().is_err());
+    assert!(kv::Host::remove(&mut guest, key()).await.unwrap().is_err());
+    assert!(kv::Host::increment(&mut guest, key(), 1, 0).await.unwrap().is_err());
+    let set = kv::Host::compare_and_set(&mut guest, key(), None, Vec::new(), 0).await;
+    assert!(set.unwrap().is_err());
+}
+
+#[tokio::test]
+async fn kv_keeps_values_up_to_its_share_and_for_other_calls() {
+    let granted = Call {
+        kv: Some(KvGrant {
+            namespace: "test".to_owned(),
+            bytes: 12,
+        }),
+        ..call()
+    };
+    let mut guest = Guest::new(granted.clone());
+    let key = || "key".to_owned();
+    let set = kv::Host::set(&mut guest, key(), b"123456789".to_vec(), 0).await;
+    assert_eq!(set.unwrap(), Ok(()), "three octets of key and nine of value");
+    let set = kv::Host::set(&mut guest, key(), b"1234567890".to_vec(), 0).await;
+    assert_eq!(set.unwrap(), Err("the share is full".to_owned()));
+    let mut later = Guest::new(granted);
+    let found = kv::Host::get(&mut later, key()).await.unwrap();
+    assert_eq!(found, Ok(Some(b"123456789".to_vec())));
+    let expected = Some(b"123456789".to_vec());
+    let swapped = kv::Host::compare_and_set(&mut later, key(), expected, b"x".to_vec(), 0).await;
+    assert_eq!(swapped.unwrap(), Ok(true));
+    assert!(kv::Host::increment(&mut later, key(), 1, 0).await.unwrap().is_err(), "no counter");
+    assert_eq!(kv::Host::remove(&mut later, key()).await.unwrap(), Ok(()));
+    assert_eq!(kv::Host::increment(&mut later, key(), 2, 60).await.unwrap(), Ok(2));
+    let long = kv::Host::get(&mut later, "k".repeat(1025)).await.unwrap();
+    assert!(long.is_err());
+}
+
+#[tokio::test]
+async fn what_cannot_be_granted_says_so_and_what_is_unknown_is_empty() {
+    let mut guest = Guest::new(call());
+    let refused = Err::<Vec<String>, _>("not granted".to_owned());
+    assert_eq!(dns::Host::txt(&mut guest, "example.org".to_owned()).unwrap(), refused);
+    assert_eq!(directory::Host::aliases_of(&mut guest, "x".to_owned()).unwrap(), refused);
+    let request = types::HttpRequest {
+        method: "GET".to_owned(),
+        url: "http://example.org/".to_owned(),
+        headers: Vec::new(),
+        body: Vec::new(),
+        timeout_ms: 1,
+    };
+    assert!(http::Host::send(&mut guest, request).unwrap().is_err());
+    assert_eq!(auth::Host::spf(&mut guest).unwrap(), "");
+}
+
+#[tokio::test]
+async fn every_capability_counts_against_the_calls_budget() {
+    let limits = Limits {
+        calls: 6,
+        ..Limits::default()
+    };
+    let mut guest = Guest::within(call(), limits);
+    assert!(session::Host::helo(&mut guest).is_ok());
+    assert!(clock::Host::now(&mut guest).unwrap() > 0);
+    assert!(log::Host::debug(&mut guest, String::new()).is_ok());
+    assert_eq!(config::Host::json(&mut guest).unwrap(), "{}");
+    assert_eq!(random::Host::bytes(&mut guest, 70_000).unwrap().len(), 65_536);
+    assert!(dns::Host::mx(&mut guest, String::new()).is_ok());
+    assert!(session::Host::helo(&mut guest).is_err());
+    assert!(edit::Host::tag(&mut guest, "x".to_owned()).await.is_err());
+    assert!(kv::Host::get(&mut guest, "x".to_owned()).await.is_err());
+    assert!(message::Host::read(&mut guest, 0, 1).await.is_err());
+    assert!(mime::Host::complete(&mut guest).await.is_err());
+}
+
+#[tokio::test]
+async fn octets_read_are_bounded_over_all_readings() {
+    let limits = Limits {
+        read: 10,
+        ..Limits::default()
+    };
+    let mail = Mail("\r\n", Bytes::from_static(b"0123456789"));
+    let letter = Arc::new(Letter::new(Arc::new(mail), Room::default()));
+    let mut guest = Guest::within(
+        Call {
+            message: Some(letter),
+            ..call()
+        },
+        limits,
+    );
+    assert_eq!(message::Host::read(&mut guest, 2, 6).await.unwrap(), b"012345");
+    assert_eq!(message::Host::read(&mut guest, 8, 4).await.unwrap(), b"6789");
+    assert!(message::Host::read(&mut guest, 2, 1).await.is_err());
+}

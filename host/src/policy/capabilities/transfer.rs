@@ -1,0 +1,117 @@
+//! Transfer encodings (RFC 2045 §6), decoded as leniently as mail programs do: what a person's program would
+//! show must not be hidden from a policy by a stray octet.
+
+/// How a part is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Transfer {
+    Identity,
+    Base64,
+    QuotedPrintable,
+}
+
+impl Transfer {
+    /// An unknown encoding is taken as it stands.
+    pub(super) fn named(name: &str) -> Self {
+        let name = name.trim();
+        if name.eq_ignore_ascii_case("base64") {
+            return Self::Base64;
+        }
+        if name.eq_ignore_ascii_case("quoted-printable") {
+            return Self::QuotedPrintable;
+        }
+        Self::Identity
+    }
+}
+
+/// Octets outside the alphabet are passed over; behind padding a new run may begin.
+pub(super) fn base64(text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len() / 4 * 3 + 3);
+    let (mut bits, mut held) = (0_u32, 0_u32);
+    for octet in text {
+        let digit = match octet {
+            b'A'..=b'Z' => octet - b'A',
+            b'a'..=b'z' => octet - b'a' + 26,
+            b'0'..=b'9' => octet - b'0' + 52,
+            b'+' => 62,
+            b'/' => 63,
+            b'=' => {
+                held = 0;
+                continue;
+            }
+            _ => continue,
+        };
+        bits = (bits << 6) | u32::from(digit);
+        held += 6;
+        if held >= 8 {
+            held -= 8;
+            out.push((bits >> held) as u8);
+        }
+    }
+    out
+}
+
+/// An `=` that begins nothing stands for itself.
+pub(super) fn quoted_printable(text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    for line in text.split_inclusive(|octet| *octet == b'\n') {
+        let shown = line.trim_ascii_end();
+        // RFC 2045 §6.7 (3): white space at the end of a line was added in transport.
+        let (shown, end) = match shown.strip_suffix(b"=") {
+            Some(soft) => (soft, b"".as_slice()),
+            None => (shown, ending(line)),
+        };
+        escapes(shown, &mut out);
+        out.extend_from_slice(end);
+    }
+    out
+}
+
+fn ending(line: &[u8]) -> &[u8] {
+    let end = [b"\r\n".as_slice(), b"\n"].into_iter().find(|end| line.ends_with(end));
+    end.unwrap_or_default()
+}
+
+fn escapes(mut line: &[u8], out: &mut Vec<u8>) {
+    while let Some((octet, behind)) = line.split_first() {
+        let decoded = match (octet, behind) {
+            (b'=', [high, low, ..]) => hex(*high).zip(hex(*low)),
+            _ => None,
+        };
+        match decoded {
+            Some((high, low)) => {
+                out.push(high << 4 | low);
+                line = behind.get(2..).unwrap_or_default();
+            }
+            None => {
+                out.push(*octet);
+                line = behind;
+            }
+        }
+    }
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    let value = char::from(digit).to_digit(16)?;
+    u8::try_from(value).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_is_read_over_what_does_not_belong_in_it() {
+        assert_eq!(base64(b"aGVsbG8="), b"hello");
+        assert_eq!(base64(b"aGVs\r\n bG8"), b"hello");
+        assert_eq!(base64(b"aGV*s.bG8=!"), b"hello");
+        assert_eq!(base64(b"aGVsbG8=\r\naGVsbG8="), b"hellohello");
+        assert_eq!(base64(b"!"), b"");
+    }
+
+    #[test]
+    fn quoted_printable_keeps_lines_and_joins_soft_ones() {
+        assert_eq!(quoted_printable(b"a=3Db=\r\nc  \r\nd=C3=a4"), "a=bc\r\nd\u{e4}".as_bytes());
+        assert_eq!(quoted_printable(b"50 = 50 =XY =4"), b"50 = 50 =XY =4");
+        assert_eq!(quoted_printable(b"a= \r\nb\n"), b"ab\n");
+    }
+}

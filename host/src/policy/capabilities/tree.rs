@@ -1,0 +1,216 @@
+//! A message as a tree of parts (RFC 2046), each decoded once.
+//!
+//! What people send is rarely by the book, and what people send to deceive never is: nothing here fails. A
+//! part beyond the bounds is left out or left unread, and the tree says that it is not whole.
+
+mod entity;
+#[cfg(test)]
+mod tests;
+
+use super::transfer::{self, Transfer};
+use bytes::Bytes;
+use entity::{Entity, Kind};
+use mail_parser::decoders::charsets::map::charset_decoder;
+use std::sync::Arc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// How large a tree may be.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::policy) struct Bounds {
+    /// Levels below the root.
+    pub(super) depth: usize,
+    pub(super) parts: usize,
+    /// Octets that decoding may give, all parts together.
+    pub(super) decoded: usize,
+}
+
+impl Bounds {
+    /// For a text of so many octets: decoding makes it smaller, unless parts are encoded twice.
+    fn of(text: usize) -> Self {
+        Self {
+            depth: 20,
+            parts: 1000,
+            decoded: text.saturating_add(64 << 10),
+        }
+    }
+}
+
+/// Octets of the largest text that is parsed at all.
+const LARGEST: u64 = 128 << 20;
+/// Octets that all trees of this moment may have together.
+const ROOM: usize = 512 << 20;
+/// What room is counted in.
+const UNIT: u64 = 64 << 10;
+
+/// Bounds the octets of all trees together; who finds no room waits for it.
+#[derive(Debug, Clone)]
+pub(in crate::policy) struct Room(Arc<Semaphore>);
+
+/// One tree's share of the room.
+#[derive(Debug)]
+pub(in crate::policy) struct Share(#[allow(dead_code, reason = "held, not read")] OwnedSemaphorePermit);
+
+impl Default for Room {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(ROOM / UNIT as usize)))
+    }
+}
+
+impl Room {
+    /// Room for a text and what it decodes to; None if it is too large ever to have it.
+    pub(in crate::policy) async fn share(&self, text: u64) -> Option<Share> {
+        if text > LARGEST {
+            return None;
+        }
+        let units = u32::try_from((2 * text).div_ceil(UNIT)).ok()?;
+        let permit = Arc::clone(&self.0).acquire_many_owned(units).await;
+        permit.ok().map(Share)
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(in crate::policy) struct Tree {
+    pub(super) nodes: Vec<Node>,
+    pub(super) completeness: Completeness,
+    _share: Option<Share>,
+}
+
+/// Whether the bounds left something out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Completeness {
+    Whole,
+    Cut,
+}
+
+/// One part.
+#[derive(Debug)]
+pub(super) struct Node {
+    /// The root is its own.
+    pub(super) parent: u32,
+    pub(super) media_type: String,
+    pub(super) name: String,
+    charset: Option<String>,
+    pub(super) head: Bytes,
+    /// Decoded.
+    pub(super) body: Bytes,
+}
+
+impl Tree {
+    /// Reads a whole message. It takes a while where the message is large, so not on the thread that asks.
+    pub(in crate::policy) async fn parse(head: Bytes, text: Bytes, share: Share) -> Self {
+        let fallback = head.clone();
+        let parsed = tokio::task::spawn_blocking(move || {
+            let bounds = Bounds::of(text.len());
+            Self {
+                _share: Some(share),
+                ..Self::within(bounds, head, text)
+            }
+        });
+        // A panic is a fault of the parser's; the message is then as one that is too large.
+        parsed.await.unwrap_or_else(|_| Self::unread(&fallback))
+    }
+
+    /// A message that is too large to be read.
+    pub(in crate::policy) fn unread(head: &Bytes) -> Self {
+        let bounds = Bounds {
+            depth: 0,
+            ..Bounds::of(0)
+        };
+        Self {
+            completeness: Completeness::Cut,
+            ..Self::within(bounds, head.clone(), Bytes::new())
+        }
+    }
+
+    pub(super) fn within(bounds: Bounds, head: Bytes, text: Bytes) -> Self {
+        let mut tree = Self {
+            nodes: Vec::new(),
+            completeness: Completeness::Whole,
+            _share: None,
+        };
+        let mut left = bounds;
+        tree.grow(&mut left, None, Entity::new(head, text));
+        tree
+    }
+
+    /// Adds an entity and what is in it.
+    fn grow(&mut self, left: &mut Bounds, parent: Option<u32>, entity: Entity) {
+        let Ok(index) = u32::try_from(self.nodes.len()) else { return };
+        if left.parts == 0 {
+            self.completeness = Completeness::Cut;
+            return;
+        }
+        left.parts -= 1;
+        let body = self.decoded(left, &entity);
+        self.nodes.push(Node {
+            parent: parent.unwrap_or(index),
+            media_type: entity.media_type.clone(),
+            name: entity.name.clone(),
+            charset: entity.charset.clone(),
+            head: entity.head.clone(),
+            body: body.clone(),
+        });
+        let children = entity.children(&body);
+        if left.depth == 0 {
+            if !matches!(entity.kind, Kind::Leaf) {
+                self.completeness = Completeness::Cut;
+            }
+            return;
+        }
+        left.depth -= 1;
+        for child in children {
+            self.grow(left, Some(index), child);
+            if left.parts == 0 {
+                break;
+            }
+        }
+        left.depth += 1;
+    }
+
+    fn decoded(&mut self, left: &mut Bounds, entity: &Entity) -> Bytes {
+        let transfer = match entity.kind {
+            // RFC 2045 §6.4: a multipart is never encoded as a whole.
+            Kind::Multipart { .. } => Transfer::Identity,
+            Kind::Message | Kind::Leaf => entity.transfer,
+        };
+        let decode = match transfer {
+            Transfer::Identity => return entity.body.clone(),
+            Transfer::Base64 => transfer::base64,
+            Transfer::QuotedPrintable => transfer::quoted_printable,
+        };
+        let body = decode(&entity.body);
+        if body.len() > left.decoded {
+            self.completeness = Completeness::Cut;
+            return Bytes::new();
+        }
+        left.decoded -= body.len();
+        Bytes::from(body)
+    }
+
+    pub(super) fn node(&self, index: u32) -> Option<&Node> {
+        self.nodes.get(usize::try_from(index).ok()?)
+    }
+}
+
+impl Node {
+    /// Up to `len` octets from `offset`.
+    pub(super) fn read(&self, offset: u32, len: usize) -> Bytes {
+        let from = (offset as usize).min(self.body.len());
+        let until = from.saturating_add(len).min(self.body.len());
+        self.body.slice(from..until)
+    }
+
+    /// The first `most` octets of the text as UTF-8; never half a character.
+    pub(super) fn text(&self, most: usize) -> String {
+        // No charset needs more than four octets for what is one in UTF-8, escape sequences apart.
+        let octets = self.read(0, most.saturating_mul(4).saturating_add(64));
+        let decoder = self.charset.as_deref().and_then(|name| charset_decoder(name.as_bytes()));
+        let mut text = match decoder {
+            Some(decode) => decode(&octets),
+            None => String::from_utf8_lossy(&octets).into_owned(),
+        };
+        text.truncate(text.floor_char_boundary(most));
+        text
+    }
+}

@@ -1,0 +1,183 @@
+//! One entity (RFC 2045 §2.4): what its header section says about it, and where the entities in it are.
+
+use super::Transfer;
+use crate::message::head;
+use bytes::Bytes;
+use mail_parser::{MessageParser, MimeHeaders as _};
+
+/// Octets of a part's header section; what is behind them is taken for its text.
+const HEAD: usize = 256 << 10;
+/// Octets of one content field that are looked at.
+const FIELD: usize = 16 << 10;
+/// RFC 2046 §5.1.1 allows 70; some programs write more.
+const BOUNDARY: usize = 256;
+
+/// What is inside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Kind {
+    Multipart { boundary: String },
+    Message,
+    Leaf,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Entity {
+    pub(super) head: Bytes,
+    /// As it is written.
+    pub(super) body: Bytes,
+    /// Lower case, without parameters.
+    pub(super) media_type: String,
+    pub(super) name: String,
+    pub(super) charset: Option<String>,
+    pub(super) transfer: Transfer,
+    pub(super) kind: Kind,
+}
+
+impl Entity {
+    pub(super) fn new(head: Bytes, body: Bytes) -> Self {
+        Self::with_default("text/plain", head, body)
+    }
+
+    /// `default` is the media type that holds where the head says nothing.
+    fn with_default(default: &str, head: Bytes, body: Bytes) -> Self {
+        let fields = content_fields(&head);
+        let parsed = MessageParser::new().with_mime_headers().parse_headers(&fields);
+        let content_type = parsed.as_ref().and_then(|parsed| parsed.content_type());
+        let media_type = content_type.map_or_else(
+            || default.to_owned(),
+            |found| format!("{}/{}", found.ctype(), found.subtype().unwrap_or("*")).to_lowercase(),
+        );
+        let attribute = |name| content_type.and_then(|found| found.attribute(name));
+        let kind = match attribute("boundary") {
+            Some(boundary) if media_type.starts_with("multipart/") && fits(boundary) => Kind::Multipart {
+                boundary: boundary.to_owned(),
+            },
+            _ if ["message/rfc822", "message/global"].contains(&media_type.as_str()) => Kind::Message,
+            _ => Kind::Leaf,
+        };
+        let transfer = parsed.as_ref().and_then(|parsed| parsed.content_transfer_encoding());
+        Self {
+            name: parsed
+                .as_ref()
+                .and_then(|parsed| parsed.attachment_name())
+                .unwrap_or_default()
+                .to_owned(),
+            charset: attribute("charset").map(str::to_owned),
+            transfer: transfer.map_or(Transfer::Identity, Transfer::named),
+            head,
+            body,
+            media_type,
+            kind,
+        }
+    }
+
+    /// The entities in it, from its decoded body.
+    pub(super) fn children(&self, body: &Bytes) -> Vec<Self> {
+        match &self.kind {
+            Kind::Leaf => Vec::new(),
+            Kind::Message => {
+                let (head, body) = divide(body);
+                vec![Self::new(head, body)]
+            }
+            Kind::Multipart { boundary } => {
+                // RFC 2046 §5.1.5.
+                let default = match self.media_type.as_str() {
+                    "multipart/digest" => "message/rfc822",
+                    _ => "text/plain",
+                };
+                let parts = pieces(body, boundary);
+                parts
+                    .map(|part| {
+                        let (head, body) = divide(&part);
+                        Self::with_default(default, head, body)
+                    })
+                    .collect()
+            }
+        }
+    }
+}
+
+fn fits(boundary: &str) -> bool {
+    (1..=BOUNDARY).contains(&boundary.len())
+}
+
+/// The first of each content field that says how to read the entity, for the parser of such fields.
+fn content_fields(bytes: &Bytes) -> Vec<u8> {
+    let mut wanted = vec![
+        "content-type",
+        "content-transfer-encoding",
+        "content-disposition",
+    ];
+    let mut found = Vec::new();
+    for field in head::fields(bytes) {
+        let Some(at) = wanted.iter().position(|name| field.is(name)) else {
+            continue;
+        };
+        wanted.swap_remove(at);
+        found.extend_from_slice(field.raw.get(..FIELD).unwrap_or(field.raw).trim_ascii_end());
+        found.extend_from_slice(b"\r\n");
+    }
+    found.extend_from_slice(b"\r\n");
+    found
+}
+
+/// Header section and what is behind its empty line.
+fn divide(bytes: &Bytes) -> (Bytes, Bytes) {
+    let mut at = 0;
+    for line in bytes.split_inclusive(|octet| *octet == b'\n') {
+        at += line.len();
+        if line.trim_ascii().is_empty() || at > HEAD {
+            break;
+        }
+    }
+    (bytes.slice(..at), bytes.slice(at..))
+}
+
+/// What is between the delimiter lines of a multipart. The last piece may lack its end.
+fn pieces(body: &Bytes, boundary: &str) -> impl Iterator<Item = Bytes> {
+    let (mut at, mut open) = (0, None);
+    let mut found = Vec::new();
+    for line in body.split_inclusive(|octet| *octet == b'\n') {
+        let begin = at;
+        at += line.len();
+        let Some(behind) = delimiter(line, boundary) else { continue };
+        if let Some(from) = open.take() {
+            found.push(from..before_line_end(body, begin).max(from));
+        }
+        if behind == Delimiter::Close {
+            return ranges(body, found);
+        }
+        open = Some(at);
+    }
+    if let Some(from) = open {
+        found.push(from..body.len());
+    }
+    ranges(body, found)
+}
+
+fn ranges(body: &Bytes, found: Vec<std::ops::Range<usize>>) -> impl Iterator<Item = Bytes> + use<> {
+    let body = body.clone();
+    found.into_iter().map(move |range| body.slice(range))
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Delimiter {
+    Open,
+    Close,
+}
+
+fn delimiter(line: &[u8], boundary: &str) -> Option<Delimiter> {
+    let behind = line.strip_prefix(b"--")?.strip_prefix(boundary.as_bytes())?;
+    if behind.starts_with(b"--") {
+        return Some(Delimiter::Close);
+    }
+    behind.trim_ascii().is_empty().then_some(Delimiter::Open)
+}
+
+/// RFC 2046 §5.1.1: the line end before a delimiter belongs to it.
+fn before_line_end(body: &[u8], at: usize) -> usize {
+    let before = body.get(..at).unwrap_or_default();
+    let before = before.strip_suffix(b"\n").unwrap_or(before);
+    before.strip_suffix(b"\r").unwrap_or(before).len()
+}

@@ -1,0 +1,128 @@
+//! Trees of messages that are by the book, and of those that are not.
+
+use super::*;
+
+const GENEROUS: Bounds = Bounds {
+    depth: 20,
+    parts: 1000,
+    decoded: 1 << 20,
+};
+
+fn tree(bounds: Bounds, head: &str, text: &str) -> Tree {
+    let bytes = |text: &str| Bytes::copy_from_slice(text.as_bytes());
+    Tree::within(bounds, bytes(head), bytes(text))
+}
+
+const MIXED: &str = "Content-Type: multipart/mixed; boundary=\"b\"\r\n\r\n";
+const TWO: &str = "preamble\r\n--b\r\nContent-Type: text/html; charset=iso-8859-1\r\n\r\ncaf\u{e9}\r\n--b \r\n\
+    Content-Type: application/zip; name=\"x.zip\"\r\nContent-Transfer-Encoding: base64\r\n\
+    Content-Disposition: attachment; filename*=utf-8''%C3%A4.zip\r\n\r\naGVsbG8=\r\n--b--\r\nepilogue";
+
+#[test]
+fn a_message_without_content_fields_is_one_plain_part() {
+    let tree = tree(GENEROUS, "Subject: x\r\n\r\n", "hello\r\n");
+    assert_eq!(tree.nodes.len(), 1);
+    assert_eq!(tree.nodes[0].media_type, "text/plain");
+    assert_eq!(tree.nodes[0].body, "hello\r\n");
+    assert_eq!(tree.completeness, Completeness::Whole);
+}
+
+#[test]
+fn parts_come_in_the_order_of_the_message_and_are_decoded() {
+    let tree = tree(GENEROUS, MIXED, TWO);
+    let found: Vec<(u32, &str, &str)> = tree
+        .nodes
+        .iter()
+        .map(|node| (node.parent, node.media_type.as_str(), node.name.as_str()))
+        .collect();
+    assert_eq!(
+        found,
+        [
+            (0, "multipart/mixed", ""),
+            (0, "text/html", ""),
+            (0, "application/zip", "\u{e4}.zip")
+        ]
+    );
+    assert_eq!(tree.nodes[2].body, "hello", "the disposition's name, the decoded octets");
+    assert_eq!(tree.nodes[2].read(3, 64), "lo");
+    assert_eq!(tree.nodes[2].read(9, 64), "");
+}
+
+#[test]
+fn a_message_in_a_message_is_opened_even_if_it_is_encoded() {
+    let inner = "Content-Type: text/csv\r\n\r\na,b\r\n";
+    let plain = tree(GENEROUS, "Content-Type: message/rfc822\r\n\r\n", inner);
+    assert_eq!(plain.nodes.len(), 2);
+    assert_eq!((plain.nodes[1].parent, plain.nodes[1].media_type.as_str()), (0, "text/csv"));
+    let encoded = "Q29udGVudC1UeXBlOiB0ZXh0L2NzdgoKYSxiCg==";
+    let head = "Content-Type: message/rfc822\r\nContent-Transfer-Encoding: base64\r\n\r\n";
+    let encoded = tree(GENEROUS, head, encoded);
+    assert_eq!(encoded.nodes[1].media_type, "text/csv");
+    assert_eq!(encoded.nodes[1].body, "a,b\n");
+}
+
+#[test]
+fn parts_of_a_digest_are_messages() {
+    let head = "Content-Type: multipart/digest; boundary=b\r\n\r\n";
+    let tree = tree(GENEROUS, head, "--b\r\n\r\nSubject: one\r\n\r\ntext\r\n--b--\r\n");
+    let types: Vec<&str> = tree.nodes.iter().map(|node| node.media_type.as_str()).collect();
+    assert_eq!(types, ["multipart/digest", "message/rfc822", "text/plain"]);
+}
+
+#[test]
+fn a_multipart_without_its_end_or_its_boundary_loses_nothing() {
+    let cut = tree(GENEROUS, MIXED, "--b\r\n\r\none\r\n--b\r\n\r\ntwo");
+    assert_eq!(cut.nodes[2].body, "two");
+    let none = tree(GENEROUS, MIXED, "no delimiter at all");
+    assert_eq!(none.nodes[0].body, "no delimiter at all");
+    assert_eq!(tree(GENEROUS, MIXED, "--bb\r\n\r\nx\r\n").nodes.len(), 1, "another boundary");
+}
+
+#[test]
+fn text_is_utf8_whatever_it_was_and_never_ends_within_a_character() {
+    let head = "Content-Type: text/plain; charset=iso-8859-1\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n";
+    let latin = tree(GENEROUS, head, "caf=E9 au lait");
+    assert_eq!(latin.nodes[0].text(64), "caf\u{e9} au lait");
+    assert_eq!(latin.nodes[0].text(5), "caf\u{e9}");
+    assert_eq!(latin.nodes[0].text(4), "caf");
+}
+
+#[test]
+fn exactly_so_many_parts_are_listed() {
+    let with = |parts| tree(Bounds { parts, ..GENEROUS }, MIXED, TWO);
+    assert_eq!((with(3).nodes.len(), with(3).completeness), (3, Completeness::Whole));
+    assert_eq!((with(2).nodes.len(), with(2).completeness), (2, Completeness::Cut));
+}
+
+#[test]
+fn levels_below_the_bound_are_not_opened() {
+    let with = |depth| tree(Bounds { depth, ..GENEROUS }, MIXED, TWO);
+    assert_eq!((with(1).nodes.len(), with(1).completeness), (3, Completeness::Whole));
+    assert_eq!((with(0).nodes.len(), with(0).completeness), (1, Completeness::Cut));
+}
+
+#[test]
+fn so_many_octets_are_decoded_and_no_more() {
+    let with = |decoded| tree(Bounds { decoded, ..GENEROUS }, MIXED, TWO);
+    assert_eq!(with(5).nodes[2].body, "hello");
+    assert_eq!(with(5).completeness, Completeness::Whole);
+    assert_eq!(with(4).nodes[2].body, "");
+    assert_eq!(with(4).completeness, Completeness::Cut);
+}
+
+#[test]
+fn a_message_nested_without_end_is_cut_and_costs_no_stack() {
+    let deep = "Content-Type: message/rfc822\r\n\r\n".repeat(100_000);
+    let tree = tree(GENEROUS, "Content-Type: message/rfc822\r\n\r\n", &deep);
+    assert_eq!(tree.nodes.len(), 21);
+    assert_eq!(tree.completeness, Completeness::Cut);
+}
+
+#[tokio::test]
+async fn a_text_too_large_for_the_room_has_only_its_root() {
+    let room = Room::default();
+    assert!(room.share(LARGEST).await.is_some());
+    assert!(room.share(LARGEST + 1).await.is_none());
+    let tree = Tree::unread(&Bytes::from_static(MIXED.as_bytes()));
+    assert_eq!((tree.nodes.len(), tree.completeness), (1, Completeness::Cut));
+}

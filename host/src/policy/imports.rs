@@ -1,0 +1,177 @@
+//! What a component needs, compared by name with what is served, before anything is linked.
+//!
+//! The linker would name only the first gap, and call it a wrong type. Here all gaps are said at once. That
+//! names agree is no promise that types do: the trial finds that out.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use wasmtime::Engine;
+use wasmtime::component::Component;
+use wasmtime::component::types::ComponentItem;
+
+/// The contract that is served.
+const CAPABILITIES: &str = include_str!("../../../wit/capabilities.wit");
+const PACKAGE: &str = "postern:policy";
+/// Within a track everything fits that has the functions asked for.
+const TRACK: &str = "0.1.";
+const SERVED: &str = "0.1.0";
+/// What the standard libraries of all languages import. Each is empty: no files, no network, no arguments.
+const WASI: [&str; 6] = [
+    "wasi:cli",
+    "wasi:clocks",
+    "wasi:filesystem",
+    "wasi:io",
+    "wasi:random",
+    "wasi:sockets",
+];
+
+/// A package and version, and what of it is missing.
+type Gaps = BTreeMap<(String, String), BTreeSet<String>>;
+
+/// All that is missing in one line, or nothing.
+pub(super) fn check(engine: &Engine, component: &Component) -> Result<(), String> {
+    let served = served();
+    let mut gaps = Gaps::new();
+    for (name, import) in component.component_type().imports(engine) {
+        match &import.ty {
+            ComponentItem::ComponentInstance(instance) => {
+                let functions = instance
+                    .exports(engine)
+                    .filter(|(_, item)| matches!(item.ty, ComponentItem::ComponentFunc(_)))
+                    .map(|(function, _)| function);
+                interface(name, functions, &served, &mut gaps);
+            }
+            ComponentItem::Type(_) | ComponentItem::Resource(_) => {}
+            _ => gap(&mut gaps, ("", ""), name.to_owned()),
+        }
+    }
+    if gaps.is_empty() {
+        return Ok(());
+    }
+    Err(said(&gaps))
+}
+
+fn interface<'a>(
+    name: &str,
+    functions: impl Iterator<Item = &'a str>,
+    served: &HashMap<&str, BTreeSet<&str>>,
+    gaps: &mut Gaps,
+) {
+    let (package, interface, version) = split(name);
+    if WASI.contains(&package) && version.starts_with("0.2.") {
+        return;
+    }
+    let known = match package {
+        PACKAGE if version.starts_with(TRACK) => served.get(interface),
+        _ => None,
+    };
+    let Some(known) = known else {
+        gap(gaps, (package, version), interface.to_owned());
+        return;
+    };
+    for function in functions.filter(|function| !known.contains(function)) {
+        gap(gaps, (package, version), format!("{interface}.{function}"));
+    }
+}
+
+fn gap(gaps: &mut Gaps, (package, version): (&str, &str), what: String) {
+    let key = (package.to_owned(), version.to_owned());
+    gaps.entry(key).or_default().insert(what);
+}
+
+fn said(gaps: &Gaps) -> String {
+    let needs: Vec<String> = gaps
+        .iter()
+        .map(|((package, version), names)| {
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            format!("{package} {version} ({})", names.join(", "))
+        })
+        .collect();
+    format!(
+        "needs {}; this Postern serves {PACKAGE} {SERVED} and WASI 0.2 without http: build it against those",
+        needs.join(" and ").replace("  (", "(").trim_start()
+    )
+}
+
+/// `postern:policy/session@0.1.0` as package, interface and version; what is not there is empty.
+fn split(name: &str) -> (&str, &str, &str) {
+    let (path, version) = name.split_once('@').unwrap_or((name, ""));
+    let (package, interface) = path.split_once('/').unwrap_or(("", path));
+    (package, interface, version)
+}
+
+/// The functions of each interface that can be imported; `types` has none.
+fn served() -> HashMap<&'static str, BTreeSet<&'static str>> {
+    let mut served = HashMap::from([("types", BTreeSet::new())]);
+    let mut interface = "";
+    for line in CAPABILITIES.lines().map(str::trim) {
+        if let Some(name) = line.strip_prefix("interface ") {
+            interface = name.trim_end_matches('{').trim_end();
+            served.insert(interface, BTreeSet::new());
+        } else if let Some((function, _)) = line.split_once(": func(")
+            && !line.starts_with("//")
+        {
+            served.entry(interface).or_default().insert(function);
+        }
+    }
+    served
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::engine;
+
+    fn checked(wat: &str) -> Result<(), String> {
+        let engine = engine::on_demand().unwrap();
+        check(&engine, &Component::new(&engine, wat::parse_str(wat).unwrap()).unwrap())
+    }
+
+    #[test]
+    fn the_contract_is_read_as_it_is_written() {
+        let served = served();
+        assert_eq!(served.len(), 14, "thirteen capabilities and the types: {served:?}");
+        assert_eq!(served["session"].len(), 12);
+        assert_eq!(
+            served["kv"],
+            BTreeSet::from(["compare-and-set", "get", "increment", "remove", "set"])
+        );
+        assert!(served.iter().all(|(name, functions)| *name == "types" || !functions.is_empty()));
+    }
+
+    #[test]
+    fn everything_that_is_missing_is_said_in_one_line() {
+        let error = checked(
+            r#"(component
+                (import "postern:policy/session@0.1.7" (instance
+                    (export "helo" (func (result string)))
+                    (export "client-port" (func (result u16)))))
+                (import "postern:policy/oracle@0.1.7" (instance (export "ask" (func))))
+                (import "wasi:http/outgoing-handler@0.2.3" (instance (export "handle" (func)))))"#,
+        )
+        .unwrap_err();
+        assert_eq!(
+            error,
+            "needs postern:policy 0.1.7 (oracle, session.client-port) and wasi:http 0.2.3 (outgoing-handler); \
+             this Postern serves postern:policy 0.1.0 and WASI 0.2 without http: build it against those"
+        );
+    }
+
+    #[test]
+    fn a_later_patch_that_asks_for_nothing_new_fits_and_another_track_does_not() {
+        let session = |version| {
+            format!(
+                r#"(component (import "postern:policy/session@{version}"
+                    (instance (export "helo" (func (result string))))))"#
+            )
+        };
+        assert_eq!(checked(&session("0.1.0")), Ok(()));
+        assert_eq!(checked(&session("0.1.9")), Ok(()));
+        assert!(checked(&session("0.2.0")).unwrap_err().contains("postern:policy 0.2.0 (session)"));
+    }
+
+    #[test]
+    fn a_bare_function_is_refused_by_its_name() {
+        let error = checked(r#"(component (import "exec" (func)))"#).unwrap_err();
+        assert!(error.starts_with("needs (exec); this Postern serves"), "{error}");
+    }
+}

@@ -1,0 +1,227 @@
+use super::*;
+use crate::policy::{Facts, Verdict};
+use crate::store::MemoryStore;
+use std::time::Instant;
+use tempfile::TempDir;
+
+/// A component that answers `connection-filter` with what `body` leaves: the place of a verdict in memory.
+/// At 0 is accept, at 64 reject with 550 and a text.
+fn filter(body: &str, cases: &str) -> String {
+    format!(
+        r#"(component
+            (core module $m
+                (memory (export "memory") 1)
+                (data (i32.const 64)
+                    "\01\00\00\00" "\26\02\00\00" "\00\00\00\00\00\00\00\00" "\80\00\00\00\09\00\00\00")
+                (data (i32.const 128) "not today")
+                (func (export "f") (result i32) {body}))
+            (core instance $i (instantiate $m))
+            (type $reply (record (field "code" u16) (field "enhanced" string) (field "text" string)))
+            (type $verdict (variant
+                (case "accept") (case "reject" $reply) (case "defer" $reply) (case "discard")
+                (case "quarantine" string) {cases}))
+            (func $f (result $verdict) (canon lift (core func $i "f") (memory (core memory $i "memory"))))
+            (component $named
+                (type $r (record (field "code" u16) (field "enhanced" string) (field "text" string)))
+                (import "reply" (type $reply (eq $r)))
+                (type $v (variant
+                    (case "accept") (case "reject" $reply) (case "defer" $reply) (case "discard")
+                    (case "quarantine" string) {cases}))
+                (import "verdict" (type $verdict (eq $v)))
+                (import "f" (func $f (result $verdict)))
+                (export $reply-out "reply" (type $reply))
+                (export $verdict-out "verdict" (type $verdict))
+                (export "on-connect" (func $f)))
+            (instance $e (instantiate $named
+                (with "reply" (type $reply)) (with "verdict" (type $verdict)) (with "f" (func $f))))
+            (export "postern:policy/connection-filter@0.1.0" (instance $e)))"#
+    )
+}
+
+/// A component that answers `lifecycle` alone, with an error.
+const REFUSES_SETTINGS: &str = r#"(component
+    (core module $m
+        (memory (export "memory") 1)
+        (data (i32.const 0) "\01\00\00\00\10\00\00\00\0c\00\00\00")
+        (data (i32.const 16) "no rules yet")
+        (func (export "f") (result i32) (i32.const 0)))
+    (core instance $i (instantiate $m))
+    (func $f (result (result (error string)))
+        (canon lift (core func $i "f") (memory (core memory $i "memory"))))
+    (instance $e (export "validate" (func $f)))
+    (export "postern:policy/lifecycle@0.1.0" (instance $e)))"#;
+
+const ACCEPT: &str = "(i32.const 0)";
+const REJECT: &str = "(i32.const 64)";
+const TRAP: &str = "unreachable";
+const LOOP: &str = "(loop (br 0)) unreachable";
+
+#[derive(Debug)]
+struct Anywhere;
+
+#[async_trait::async_trait]
+impl AddressCheck for Anywhere {
+    async fn deliverable(&self, _: &str) -> bool {
+        true
+    }
+}
+
+struct Folder(TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        Self(TempDir::new().unwrap())
+    }
+
+    fn with(self, name: &str, wat: &str) -> Self {
+        self.file(&format!("{name}.wasm"), wat::parse_str(wat).unwrap())
+    }
+
+    fn file(self, name: &str, content: impl AsRef<[u8]>) -> Self {
+        std::fs::write(self.0.path().join(name), content).unwrap();
+        self
+    }
+
+    fn load(&self) -> (Policies, Vec<String>) {
+        let options = LoadOptions {
+            cache_dir: self.0.path().join("compiled"),
+            store: Arc::new(MemoryStore::default()),
+            defaults: PolicyDefaults {
+                deadline: Duration::from_secs(5),
+                memory: 16 << 20,
+            },
+            addresses: Arc::new(Anywhere),
+        };
+        let (policies, faults) = Policies::load(self.0.path(), options).unwrap();
+        let folder = format!("{}/", self.0.path().display());
+        let said = faults.iter().map(|fault| fault.to_string().replace(&folder, ""));
+        (policies, said.collect())
+    }
+}
+
+async fn connect(policies: &Policies) -> (Verdict, Vec<&'static str>) {
+    let decision = policies.connect(&Facts::default()).await;
+    let words = decision.opinions.iter().map(|opinion| opinion.word).collect();
+    (decision.verdict, words)
+}
+
+#[tokio::test]
+async fn a_folder_that_is_not_there_has_no_policies() {
+    let folder = Folder::new();
+    let (policies, faults) = {
+        let inner = Folder(TempDir::new_in(folder.0.path()).unwrap());
+        std::fs::remove_dir(inner.0.path()).unwrap();
+        inner.load()
+    };
+    assert_eq!((policies.list().len(), faults.len()), (0, 0));
+    assert_eq!(connect(&policies).await, (Verdict::Accept, vec![]));
+}
+
+#[tokio::test]
+async fn policies_are_asked_in_the_order_of_their_names_until_one_refuses() {
+    let folder = Folder::new()
+        .with("30-last", &filter(ACCEPT, ""))
+        .with("20-strict", &filter(REJECT, ""))
+        .with("10-lax", &filter(ACCEPT, ""));
+    let (policies, faults) = folder.load();
+    assert_eq!(faults, Vec::<String>::new());
+    let (verdict, words) = connect(&policies).await;
+    assert!(matches!(verdict, Verdict::Reject(reply) if reply.text() == "not today"));
+    assert_eq!(words, ["accept", "reject"]);
+    let listed: Vec<_> = policies.list().iter().map(|listed| listed.name.as_str()).collect();
+    assert_eq!(listed, ["10-lax", "20-strict", "30-last"]);
+    assert_eq!(policies.list()[0].answers, ["connect"]);
+    assert!(!policies.asks_quota());
+}
+
+#[tokio::test]
+async fn each_broken_one_is_refused_in_one_line_and_the_others_are_loaded() {
+    let unknown = r#"(component (import "postern:policy/oracle@0.1.0" (instance (export "ask" (func)))))"#;
+    let folder = Folder::new()
+        .with("10-module", "(module)")
+        .file("20-noise.wasm", "noise")
+        .with("30-unknown", unknown)
+        .with("40-mute", "(component)")
+        .with("50-other-types", &filter(ACCEPT, r#"(case "bounce")"#))
+        .with("60-settings", REFUSES_SETTINGS)
+        .with("70-manifest", &filter(ACCEPT, ""))
+        .file("70-manifest.yaml", "enabeld: true\n")
+        .with("80-good", &filter(ACCEPT, ""))
+        .with("90-good", &filter(REJECT, ""));
+    let (policies, faults) = folder.load();
+    let begins = [
+        "10-module.wasm: is a module, not a component; build it for wasm32-wasip2",
+        "20-noise.wasm: is no component that runs here: ",
+        "30-unknown.wasm: needs postern:policy 0.1.0 (oracle); this Postern serves",
+        "40-mute.wasm: answers no question; export",
+        "50-other-types.wasm: does not",
+        "60-settings.yaml: settings: no rules yet; mend them there",
+        "70-manifest.yaml: unknown field `enabeld`",
+        "90-good.wasm: another policy has this name",
+    ];
+    for (fault, begin) in faults.iter().zip(begins) {
+        assert!(fault.starts_with(begin), "{fault}");
+        assert!(!fault.contains('\n'), "{fault}");
+    }
+    assert_eq!(faults.len(), begins.len(), "{faults:#?}");
+    assert_eq!(connect(&policies).await, (Verdict::Accept, vec!["accept"]));
+    assert_eq!(policies.list().len(), 9, "the refused ones are listed too");
+    assert!(matches!(policies.list()[3].state, State::Refused(_)));
+}
+
+#[tokio::test]
+async fn a_disabled_one_is_listed_and_not_asked() {
+    let folder = Folder::new()
+        .with("10-off", &filter(REJECT, ""))
+        .file("10-off.yaml", "enabled: false\n");
+    let (policies, faults) = folder.load();
+    assert_eq!(faults, Vec::<String>::new());
+    assert_eq!(policies.list()[0].state, State::Disabled);
+    assert_eq!(connect(&policies).await, (Verdict::Accept, vec![]));
+}
+
+#[tokio::test]
+async fn a_trap_comes_to_what_the_failure_policy_says() {
+    let asked = |failure: &'static str| async move {
+        let folder = Folder::new()
+            .with("10-trap", &filter(TRAP, ""))
+            .file("10-trap.yaml", format!("failure: {{ default: {failure} }}"))
+            .with("20-strict", &filter(REJECT, ""));
+        connect(&folder.load().0).await
+    };
+    assert!(matches!(asked("defer").await, (Verdict::Defer(_), words) if words == ["trap"]));
+    assert!(matches!(asked("reject").await, (Verdict::Reject(_), words) if words == ["trap"]));
+    assert_eq!(asked("accept").await, (Verdict::Accept, vec!["trap"]));
+    assert!(matches!(asked("skip").await, (Verdict::Reject(_), words) if words == ["trap", "reject"]));
+}
+
+#[tokio::test]
+async fn an_endless_loop_ends_at_its_deadline_and_nobody_waits_for_it() {
+    let folder = Folder::new()
+        .with("10-loop", &filter(LOOP, ""))
+        .file("10-loop.yaml", "limits: { deadline: 300ms }\nfailure: { default: skip }\n")
+        .with("20-strict", &filter(REJECT, ""));
+    let (policies, _) = folder.load();
+    let begun = Instant::now();
+    let facts = Facts::default();
+    let (decision, others) = tokio::join!(policies.connect(&facts), async {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        begun.elapsed()
+    });
+    assert!(others < Duration::from_millis(300), "this thread was not held up: {others:?}");
+    let words: Vec<_> = decision.opinions.iter().map(|opinion| opinion.word).collect();
+    assert_eq!(words, ["timeout", "reject"]);
+    assert!(decision.opinions[0].took >= Duration::from_millis(300));
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn a_second_start_finds_the_compiled_code() {
+    let folder = Folder::new().with("10-lax", &filter(ACCEPT, ""));
+    let compiled = || std::fs::read_dir(folder.0.path().join("compiled")).unwrap().count();
+    folder.load();
+    assert_eq!(compiled(), 1);
+    let (policies, _) = folder.load();
+    assert_eq!(compiled(), 1);
+    assert_eq!(connect(&policies).await.0, Verdict::Accept);
+}

@@ -1,0 +1,271 @@
+//! `NN-name.yaml` beside `NN-name.wasm`: what the administrator says about one policy.
+//!
+//! All of it is optional. An unknown key, a value without its unit or a failure policy that its question
+//! cannot have refuses the policy: one line with key, line and mend.
+
+use crate::config::units::{ByteSize, Span};
+use serde::Deserialize;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What one policy is given.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Manifest {
+    pub(super) state: State,
+    pub(super) settings: Arc<serde_json::Value>,
+    /// None: `kv` answers `not granted`.
+    pub(super) kv: Option<KvGrant>,
+    pub(super) deadline: Duration,
+    pub(super) memory: u64,
+    pub(super) failure: FailurePolicies,
+}
+
+/// Whether it is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    Enabled,
+    Disabled,
+}
+
+/// A share of the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct KvGrant {
+    pub(super) namespace: String,
+    pub(super) bytes: u64,
+}
+
+/// What a failed call comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum OnFailure {
+    /// 4xx: the mail comes again.
+    Defer,
+    Reject,
+    /// Yes, and no later filter is asked.
+    Accept,
+    /// As if the policy were not installed.
+    Skip,
+}
+
+/// One answer to failure for each question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct FailurePolicies {
+    pub(super) connect: OnFailure,
+    pub(super) mail: OnFailure,
+    pub(super) rcpt: OnFailure,
+    pub(super) message: OnFailure,
+    pub(super) router: OnFailure,
+    pub(super) quota: OnFailure,
+}
+
+/// What holds where the file says nothing.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Defaults {
+    pub(super) deadline: Duration,
+    pub(super) memory: u64,
+}
+
+/// An upper bound for what one policy may keep, unless its grant says otherwise.
+const KV_BYTES: u64 = 16 << 20;
+/// A client waits for the answer (RFC 5321 §4.5.3.2.6 gives it ten minutes in all).
+const LONGEST_DEADLINE: Duration = Duration::from_secs(60);
+const LEAST_MEMORY: u64 = 1 << 20;
+const MOST_MEMORY: u64 = (4 << 30) - 1;
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Raw {
+    enabled: Option<bool>,
+    mode: Option<String>,
+    settings: Option<serde_json::Map<String, serde_json::Value>>,
+    grants: Option<RawGrants>,
+    limits: Option<RawLimits>,
+    failure: Option<RawFailure>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawGrants {
+    kv: Option<RawKv>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawKv {
+    bytes: Option<ByteSize>,
+    namespace: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawLimits {
+    deadline: Option<Span>,
+    memory: Option<ByteSize>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawFailure {
+    connect: Option<OnFailure>,
+    mail: Option<OnFailure>,
+    rcpt: Option<OnFailure>,
+    message: Option<OnFailure>,
+    router: Option<OnFailure>,
+    quota: Option<OnFailure>,
+    default: Option<OnFailure>,
+}
+
+impl Manifest {
+    /// Reads the text of the file, empty where there is none; `name` is the policy's, without its number.
+    pub(super) fn parse(text: &str, name: &str, defaults: Defaults) -> Result<Self, String> {
+        let raw = decode(text)?;
+        if let Some(mode) = raw.mode.filter(|mode| mode != "enforce") {
+            return Err(format!("mode: there is no mode `{mode}`; write enforce"));
+        }
+        let limits = raw.limits.unwrap_or_default();
+        let deadline = limits.deadline.map_or(defaults.deadline, |span| span.0);
+        if deadline.is_zero() || deadline > LONGEST_DEADLINE {
+            return Err("limits.deadline: out of bounds; write 1ms to 60s".to_owned());
+        }
+        let memory = limits.memory.map_or(defaults.memory, |size| size.0);
+        if !(LEAST_MEMORY..=MOST_MEMORY).contains(&memory) {
+            return Err("limits.memory: out of bounds; write 1MiB to 4095MiB".to_owned());
+        }
+        Ok(Self {
+            state: match raw.enabled {
+                Some(false) => State::Disabled,
+                Some(true) | None => State::Enabled,
+            },
+            settings: Arc::new(serde_json::Value::Object(raw.settings.unwrap_or_default())),
+            kv: kv(raw.grants.unwrap_or_default(), name)?,
+            deadline,
+            memory,
+            failure: failures(&raw.failure.unwrap_or_default())?,
+        })
+    }
+}
+
+fn decode(text: &str) -> Result<Raw, String> {
+    // A file of comments alone is a null document.
+    let said: Option<Raw> =
+        serde_path_to_error::deserialize(serde_yaml::Deserializer::from_str(text)).map_err(|error| {
+            let path = error.path().to_string();
+            match path.as_str() {
+                "." | "?" => format!("{}; mend it there", error.inner()),
+                path => format!("{path}: {}; mend it there", error.inner()),
+            }
+        })?;
+    Ok(said.unwrap_or_default())
+}
+
+fn kv(grants: RawGrants, name: &str) -> Result<Option<KvGrant>, String> {
+    let Some(kv) = grants.kv else { return Ok(None) };
+    let namespace = kv.namespace.unwrap_or_else(|| name.to_owned());
+    let fits = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    if namespace.is_empty() || namespace.len() > 64 || !namespace.chars().all(fits) {
+        return Err(
+            "grants.kv.namespace: not a name; write up to 64 letters, digits, -, _ or .".to_owned(),
+        );
+    }
+    Ok(Some(KvGrant {
+        namespace,
+        bytes: kv.bytes.map_or(KV_BYTES, |size| size.0),
+    }))
+}
+
+fn failures(raw: &RawFailure) -> Result<FailurePolicies, String> {
+    let default = raw.default.unwrap_or(OnFailure::Defer);
+    let filter = |said: Option<OnFailure>| said.unwrap_or(default);
+    // `accept` means that later filters are not asked; nothing of the kind may be said about where mail goes
+    // or how much of it fits.
+    let other = |key: &str, said: Option<OnFailure>| match (said, default) {
+        (Some(OnFailure::Accept), _) => Err(format!(
+            "failure.{key}: accept is for filters only; write defer, reject or skip"
+        )),
+        (Some(said), _) => Ok(said),
+        (None, OnFailure::Accept) => Ok(OnFailure::Defer),
+        (None, default) => Ok(default),
+    };
+    Ok(FailurePolicies {
+        connect: filter(raw.connect),
+        mail: filter(raw.mail),
+        rcpt: filter(raw.rcpt),
+        message: filter(raw.message),
+        router: other("router", raw.router)?,
+        quota: other("quota", raw.quota)?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DEFAULTS: Defaults = Defaults {
+        deadline: Duration::from_millis(500),
+        memory: 64 << 20,
+    };
+
+    fn parse(text: &str) -> Result<Manifest, String> {
+        Manifest::parse(text, "greylist", DEFAULTS)
+    }
+
+    #[test]
+    fn without_a_word_a_policy_is_enabled_has_no_grants_and_defers_when_it_fails() {
+        for text in ["", "# nothing\n", "{}"] {
+            let manifest = parse(text).unwrap();
+            assert_eq!(manifest.state, State::Enabled, "{text:?}");
+            assert_eq!(manifest.kv, None);
+            assert_eq!(*manifest.settings, serde_json::json!({}));
+            assert_eq!((manifest.deadline, manifest.memory), (DEFAULTS.deadline, DEFAULTS.memory));
+            assert_eq!(manifest.failure.message, OnFailure::Defer);
+            assert_eq!(manifest.failure.quota, OnFailure::Defer);
+        }
+    }
+
+    #[test]
+    fn everything_that_may_be_said_is_taken() {
+        let manifest = parse(
+            "enabled: false\nmode: enforce\nsettings: { links: { max: 3 } }\ngrants: { kv: { bytes: 1MiB } }\n\
+             limits: { deadline: 2s, memory: 128MiB }\nfailure: { message: skip, default: reject }\n",
+        )
+        .unwrap();
+        assert_eq!(manifest.state, State::Disabled);
+        assert_eq!(*manifest.settings, serde_json::json!({ "links": { "max": 3 } }));
+        let kv = manifest.kv.unwrap();
+        assert_eq!((kv.namespace.as_str(), kv.bytes), ("greylist", 1 << 20));
+        assert_eq!((manifest.deadline.as_secs(), manifest.memory), (2, 128 << 20));
+        assert_eq!(manifest.failure.message, OnFailure::Skip);
+        assert_eq!(manifest.failure.router, OnFailure::Reject);
+    }
+
+    #[test]
+    fn what_is_not_known_is_refused_with_its_key_and_line() {
+        let error = parse("enabled: true\nlimits:\n  dedline: 1s\n").unwrap_err();
+        assert!(error.contains("limits") && error.contains("dedline"), "{error}");
+        assert!(error.contains("line 3"), "{error}");
+        let error = parse("mode: shadow\n").unwrap_err();
+        assert_eq!(error, "mode: there is no mode `shadow`; write enforce");
+        assert!(parse("limits: { deadline: 5 }").is_err(), "a number without its unit");
+        assert!(parse("grants: { dns: {} }").is_err(), "nothing that is not served can be granted");
+        assert!(parse("grants: { kv: { namespace: \"a b\" } }").is_err());
+    }
+
+    #[test]
+    fn bounds_hold_at_both_edges() {
+        assert!(parse("limits: { deadline: 60s, memory: 1MiB }").is_ok());
+        assert!(parse("limits: { deadline: 61s }").is_err());
+        assert!(parse("limits: { deadline: 0s }").is_err());
+        assert!(parse("limits: { memory: 1023KiB }").is_err());
+        assert!(parse("limits: { memory: 4GiB }").is_err());
+    }
+
+    #[test]
+    fn accept_on_failure_is_for_filters_only() {
+        let manifest = parse("failure: { default: accept }").unwrap();
+        assert_eq!(manifest.failure.rcpt, OnFailure::Accept);
+        assert_eq!(manifest.failure.router, OnFailure::Defer);
+        assert_eq!(manifest.failure.quota, OnFailure::Defer);
+        let error = parse("failure: { quota: accept }").unwrap_err();
+        assert!(error.starts_with("failure.quota: accept is for filters only"), "{error}");
+    }
+}

@@ -1,0 +1,253 @@
+//! One policy and one call of it.
+//!
+//! Each call has a fresh instance, a place among those that run, and a deadline that everything counts
+//! against: waiting for the place, starting, computing, waiting for the store. Whatever ends a call ends its
+//! instance; nobody else notices.
+
+use super::capabilities::tree::Room;
+use super::{AddressCheck, Edit, Facts, Listed};
+use super::guest::{Call, Guest, Letter};
+use super::manifest::{Manifest, OnFailure};
+use super::questions::{Answers, Ask, Question, Said};
+use super::runtime::Guests;
+use super::words::Unfit;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+use tokio::time::timeout;
+use tokio_util::task::AbortOnDropHandle;
+use wasmtime::Store;
+use wasmtime::component::InstancePre;
+
+/// What a guest may hand to the host in one host call.
+const HOSTCALL_OCTETS: usize = 4 << 20;
+/// The guests' own timers come late when many of them compute; sessions do not wait for that.
+const LATE: Duration = Duration::from_millis(100);
+
+/// No mail waits for what is asked when a policy is loaded, and nothing of it is warm yet.
+const TRIAL: Duration = Duration::from_secs(10);
+
+/// A policy that can be asked.
+pub(super) struct Plugin {
+    pub(super) name: Arc<str>,
+    /// Of its octets, SHA-256.
+    digest: String,
+    manifest: Manifest,
+    pre: InstancePre<Guest>,
+    answers: Answers,
+    guests: Arc<Guests>,
+    /// The most memory that one call has had.
+    peak: AtomicUsize,
+}
+
+/// What calls of all policies use.
+#[derive(Debug, Clone)]
+pub(super) struct Services {
+    pub(super) store: Arc<dyn crate::store::Store>,
+    pub(super) addresses: Arc<dyn AddressCheck>,
+    /// For the trees of messages.
+    pub(super) room: Room,
+}
+
+impl std::fmt::Debug for Plugin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Plugin")
+            .field("name", &self.name)
+            .field("digest", &self.digest)
+            .field("answers", &self.answers)
+            .finish_non_exhaustive()
+    }
+}
+
+/// An answer and what was done on the way to it.
+#[derive(Debug)]
+pub(super) struct Heard {
+    pub(super) said: Said,
+    pub(super) edits: Vec<Edit>,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    /// The guest's own end, or a bound that it met.
+    #[error("{0}")]
+    Trap(String),
+    #[error("no answer within limits.deadline")]
+    TimeOut,
+    #[error("no place to run within limits.deadline; too many policies run")]
+    Busy,
+    #[error("no instance: {0}")]
+    Start(String),
+    #[error("an answer that cannot be carried out: {0}")]
+    Unfit(#[from] Unfit),
+    /// A fault of the host's.
+    #[error("the call was lost")]
+    Lost,
+}
+
+impl Failure {
+    /// As it is logged and counted.
+    pub(super) fn word(&self) -> &'static str {
+        match self {
+            Self::Trap(_) => "trap",
+            Self::TimeOut => "timeout",
+            Self::Busy => "busy",
+            Self::Start(_) => "start",
+            Self::Unfit(_) => "unfit",
+            Self::Lost => "lost",
+        }
+    }
+}
+
+/// A failure with the last that the guest wrote, where tracebacks are.
+#[derive(Debug)]
+pub(super) struct Failed {
+    pub(super) failure: Failure,
+    pub(super) output: String,
+}
+
+impl From<Failure> for Failed {
+    fn from(failure: Failure) -> Self {
+        Self {
+            failure,
+            output: String::new(),
+        }
+    }
+}
+
+impl Plugin {
+    pub(super) fn new(
+        listed: &Listed,
+        manifest: Manifest,
+        pre: InstancePre<Guest>,
+        answers: Answers,
+        guests: Arc<Guests>,
+    ) -> Self {
+        Self {
+            name: listed.name.as_str().into(),
+            digest: listed.digest.clone(),
+            manifest,
+            pre,
+            answers,
+            guests,
+            peak: AtomicUsize::default(),
+        }
+    }
+
+    pub(super) fn answers(&self, question: Question) -> bool {
+        self.answers.has(question)
+    }
+
+    /// What one call may know and do.
+    pub(super) fn call(
+        &self,
+        services: &Services,
+        facts: Facts,
+        message: Option<Arc<Letter>>,
+        edits: Vec<Edit>,
+    ) -> Call {
+        Call {
+            policy: Arc::clone(&self.name),
+            facts,
+            message,
+            edits,
+            settings: Arc::clone(&self.manifest.settings),
+            kv: self.manifest.kv.clone(),
+            store: Arc::clone(&services.store),
+            addresses: Arc::clone(&services.addresses),
+            memory: usize::try_from(self.manifest.memory).unwrap_or(usize::MAX),
+        }
+    }
+
+    pub(super) fn on_failure(&self, question: Question) -> OnFailure {
+        question.on_failure(&self.manifest.failure)
+    }
+
+    /// Asks, on the guests' threads. Who no longer waits for the answer ends the call.
+    pub(super) async fn ask(self: &Arc<Self>, ask: Ask, call: Call) -> Result<Heard, Failed> {
+        let limit = match ask.question() {
+            Question::Validate => TRIAL,
+            _ => self.manifest.deadline,
+        };
+        let (plugin, end) = (Arc::clone(self), Instant::now() + limit);
+        let run = self
+            .guests
+            .handle
+            .spawn(async move { Box::pin(plugin.run(&ask, call, end)).await });
+        match timeout(limit + LATE, AbortOnDropHandle::new(run)).await {
+            Ok(Ok(outcome)) => outcome,
+            // A panic in the host: it has been logged by the panic hook.
+            Ok(Err(_)) => Err(Failure::Lost.into()),
+            Err(_) => Err(Failure::TimeOut.into()),
+        }
+    }
+
+    async fn run(&self, ask: &Ask, call: Call, end: Instant) -> Result<Heard, Failed> {
+        let left = || end.saturating_duration_since(Instant::now());
+        let place = timeout(left(), self.guests.places.acquire()).await;
+        let Ok(Ok(_place)) = place else {
+            return Err(Failure::Busy.into());
+        };
+        let mut store = self.store(call);
+        let outcome = timeout(left(), self.put(ask, &mut store)).await;
+        // The instance ends here, before its place is free.
+        let guest = store.into_data();
+        self.remember(guest.memory_peak());
+        match outcome.unwrap_or(Err(Failure::TimeOut)) {
+            Ok(said) => Ok(Heard {
+                said,
+                edits: guest.into_edits(),
+            }),
+            Err(failure) => Err(Failed {
+                failure,
+                output: guest.last_words(),
+            }),
+        }
+    }
+
+    async fn put(&self, ask: &Ask, store: &mut Store<Guest>) -> Result<Said, Failure> {
+        let instance = self.pre.instantiate_async(&mut *store).await;
+        let instance = instance.map_err(|error| Failure::Start(cause(&error)))?;
+        let said = self.answers.put(ask, store, &instance).await;
+        said.map_err(|error| Failure::Trap(cause(&error)))
+    }
+
+    /// Makes an instance and looks whether its answers have the contract's types.
+    pub(super) async fn try_out(&self, call: Call) -> Result<(), Failed> {
+        let mut store = self.store(call);
+        let trial = async {
+            let instance = self.pre.instantiate_async(&mut store).await;
+            let instance = instance.map_err(|error| Failure::Start(cause(&error)))?;
+            let fit = self.answers.fit(&mut store, &instance);
+            fit.map_err(|error| Failure::Trap(cause(&error)))
+        };
+        let outcome = timeout(TRIAL, Box::pin(trial)).await;
+        outcome.unwrap_or(Err(Failure::TimeOut)).map_err(|failure| Failed {
+            failure,
+            output: store.into_data().last_words(),
+        })
+    }
+
+    fn store(&self, call: Call) -> Store<Guest> {
+        let mut store = Store::new(&self.guests.engine, Guest::new(call));
+        store.limiter(|guest| guest.limiter());
+        store.set_hostcall_fuel(HOSTCALL_OCTETS);
+        store.set_epoch_deadline(1);
+        // Gives way at every tick; the timer around the call is what ends it.
+        store.epoch_deadline_async_yield_and_update(1);
+        store
+    }
+
+    fn remember(&self, octets: usize) {
+        let before = self.peak.fetch_max(octets, Ordering::Relaxed);
+        let peak = u32::try_from(before.max(octets)).unwrap_or(u32::MAX);
+        metrics::gauge!("postern_plugin_memory_peak_bytes", "plugin" => self.name.to_string())
+            .set(f64::from(peak));
+    }
+}
+
+/// An error on one line, without the frames of the guest's stack but with the reason.
+fn cause(error: &wasmtime::Error) -> String {
+    let root = error.root_cause().to_string();
+    root.lines().next().unwrap_or("unknown").to_owned()
+}

@@ -1,0 +1,153 @@
+//! One call with all that is said about it: the opinion for the message's log line, metrics, and a warning
+//! with the guest's last words where there was no answer.
+
+use super::guest::Call;
+use super::plugin::{Failed, Failure, Heard, Plugin};
+use super::questions::{Ask, Question, Said};
+use super::words::Ear;
+use super::{Edit, Opinion, QuotaDecision, Route, Verdict};
+use postern_proto::smtp::Flaw;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Asks a filter. Err: it failed, and that has been said.
+pub(super) async fn verdict(
+    plugin: &Arc<Plugin>,
+    ask: Ask,
+    call: Call,
+    opinions: &mut Vec<Opinion>,
+) -> Result<(Verdict, Vec<Edit>), ()> {
+    let reading = |heard: Heard, ear: &mut Ear| match heard.said {
+        Said::Verdict(said) => Ok((ear.verdict(said), heard.edits)),
+        Said::Route(_) | Said::Quota(_) | Said::Validated(_) => Err(Failure::Lost),
+    };
+    asked(plugin, ask, call, opinions, reading, |(verdict, _)| verdict.word()).await
+}
+
+/// Asks a router.
+pub(super) async fn route(
+    plugin: &Arc<Plugin>,
+    ask: Ask,
+    call: Call,
+    opinions: &mut Vec<Opinion>,
+) -> Result<Route, ()> {
+    let reading = |heard: Heard, ear: &mut Ear| match heard.said {
+        Said::Route(said) => Ok(ear.route(said)?),
+        Said::Verdict(_) | Said::Quota(_) | Said::Validated(_) => Err(Failure::Lost),
+    };
+    asked(plugin, ask, call, opinions, reading, Route::word).await
+}
+
+/// Asks a quota policy.
+pub(super) async fn quota(
+    plugin: &Arc<Plugin>,
+    ask: Ask,
+    call: Call,
+    opinions: &mut Vec<Opinion>,
+) -> Result<QuotaDecision, ()> {
+    let reading = |heard: Heard, ear: &mut Ear| match heard.said {
+        Said::Quota(said) => Ok(ear.quota(said)),
+        Said::Verdict(_) | Said::Route(_) | Said::Validated(_) => Err(Failure::Lost),
+    };
+    asked(plugin, ask, call, opinions, reading, QuotaDecision::word).await
+}
+
+async fn asked<T>(
+    plugin: &Arc<Plugin>,
+    ask: Ask,
+    call: Call,
+    opinions: &mut Vec<Opinion>,
+    reading: impl FnOnce(Heard, &mut Ear) -> Result<T, Failure>,
+    word: impl FnOnce(&T) -> &'static str,
+) -> Result<T, ()> {
+    let (question, begun, mut ear) = (ask.question(), Instant::now(), Ear::default());
+    let heard = plugin.ask(ask, call).await;
+    let read = heard.and_then(|heard| reading(heard, &mut ear).map_err(Failed::from));
+    mended(plugin, question, &ear.flaws);
+    let word = match &read {
+        Ok(read) => word(read),
+        Err(failed) => {
+            lament(plugin, question, failed);
+            failed.failure.word()
+        }
+    };
+    let took = begun.elapsed();
+    count(plugin, question, word, took);
+    opinions.push(Opinion {
+        policy: plugin.name.to_string(),
+        word,
+        took,
+    });
+    read.map_err(|_| ())
+}
+
+fn lament(plugin: &Plugin, question: Question, failed: &Failed) {
+    tracing::warn!(
+        plugin = %plugin.name,
+        question = question.word(),
+        error = %failed.failure,
+        output = failed.output,
+        "a policy's call failed"
+    );
+    let labels = [("plugin", plugin.name.to_string()), ("question", question.word().to_owned())];
+    match failed.failure {
+        Failure::TimeOut | Failure::Busy => {
+            metrics::counter!("postern_plugin_timeouts_total", &labels).increment(1);
+        }
+        Failure::Trap(_) => metrics::counter!("postern_plugin_traps_total", &labels).increment(1),
+        Failure::Start(_) | Failure::Unfit(_) | Failure::Lost => {}
+    }
+}
+
+fn mended(plugin: &Plugin, question: Question, flaws: &[Flaw]) {
+    if !flaws.is_empty() {
+        let question = question.word();
+        tracing::warn!(plugin = %plugin.name, question, ?flaws, "a policy's reply was not fit to send; mended");
+    }
+}
+
+fn count(plugin: &Plugin, question: Question, outcome: &'static str, took: Duration) {
+    let (plugin, question) = (plugin.name.to_string(), question.word());
+    metrics::histogram!("postern_plugin_seconds", "plugin" => plugin.clone(), "question" => question)
+        .record(took.as_secs_f64());
+    metrics::counter!(
+        "postern_plugin_calls_total",
+        "plugin" => plugin, "question" => question, "outcome" => outcome
+    )
+    .increment(1);
+}
+
+impl Verdict {
+    fn word(&self) -> &'static str {
+        match self {
+            Self::Accept => "accept",
+            Self::Reject(_) => "reject",
+            Self::Defer(_) => "defer",
+            Self::Discard => "discard",
+            Self::Quarantine(_) => "quarantine",
+        }
+    }
+}
+
+impl Route {
+    fn word(&self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Local(_) => "local",
+            Self::Rewrite(_) => "rewrite",
+            Self::Discard => "discard",
+            Self::Reject(_) => "reject",
+            Self::Defer(_) => "defer",
+        }
+    }
+}
+
+impl QuotaDecision {
+    fn word(&self) -> &'static str {
+        match self {
+            Self::Allow(_) => "allow",
+            Self::Warn { .. } => "warn",
+            Self::Deny(_) => "deny",
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! Where guests run: threads of their own, behind everything else in the queue for the processor.
+//!
+//! A guest that spins takes the time that nobody else wants, and the sessions' threads keep theirs. How many
+//! run together is bounded; who waits for a place waits within the deadline of its call.
+
+use anyhow::Context as _;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::sync::Semaphore;
+use wasmtime::{Engine, EngineWeak};
+
+/// How far guest threads stand back. Measured with four spinning guests: others' timers fire at most 4 ms late.
+const NICE: i32 = 10;
+/// A guest that computes gives way to the other guests this often.
+const TICK: Duration = Duration::from_millis(10);
+
+/// The guests' threads, their clock and their places.
+#[derive(Debug)]
+pub(super) struct Guests {
+    /// Taken only when this is dropped.
+    runtime: Option<Runtime>,
+    pub(super) handle: Handle,
+    pub(super) engine: Engine,
+    pub(super) places: Arc<Semaphore>,
+}
+
+impl Guests {
+    /// Starts the threads. They end when this is dropped, whatever guests do.
+    pub(super) fn start(engine: Engine, places: usize) -> anyhow::Result<Self> {
+        let runtime = Builder::new_multi_thread()
+            .thread_name("guest")
+            .on_thread_start(step_back)
+            .enable_all()
+            .build()
+            .context("cannot start threads for policies")?;
+        let weak = engine.weak();
+        std::thread::Builder::new()
+            .name("guest-clock".to_owned())
+            .spawn(move || tick(&weak))
+            .context("cannot start the policies' clock")?;
+        Ok(Self {
+            handle: runtime.handle().clone(),
+            runtime: Some(runtime),
+            engine,
+            places: Arc::new(Semaphore::new(places)),
+        })
+    }
+}
+
+impl Drop for Guests {
+    fn drop(&mut self) {
+        // May happen on a thread of another runtime, where waiting for this one is not allowed.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// Linux gives each thread a nice value of its own.
+fn step_back() {
+    if let Err(error) = rustix::process::nice(NICE) {
+        tracing::warn!(%error, "policies run at the sessions' priority");
+    }
+}
+
+/// Counts epochs as long as there is an engine to count them for.
+fn tick(engine: &EngineWeak) {
+    loop {
+        std::thread::sleep(TICK);
+        match engine.upgrade() {
+            Some(engine) => engine.increment_epoch(),
+            None => return,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::engine;
+
+    #[tokio::test]
+    async fn guests_run_on_threads_that_stand_back_and_sessions_do_not() {
+        let guests = Guests::start(engine::on_demand().unwrap(), 1).unwrap();
+        let niceness = || rustix::process::nice(0).unwrap();
+        let theirs = guests.handle.spawn(async move { niceness() }).await.unwrap();
+        assert_eq!(theirs, (niceness() + NICE).min(19));
+    }
+
+    #[tokio::test]
+    async fn the_runtime_may_be_dropped_where_nothing_may_block() {
+        let guests = Guests::start(engine::on_demand().unwrap(), 1).unwrap();
+        let (sender, receiver) = tokio::sync::oneshot::channel::<()>();
+        guests.handle.spawn(async move {
+            std::future::pending::<()>().await;
+            drop(sender);
+        });
+        drop(guests);
+        assert!(receiver.await.is_err(), "what ran there is dropped");
+    }
+}

@@ -9,10 +9,10 @@ RELEASE    := $(BUILD)/release/postern
 GUESTS     := $(abspath $(or $(CARGO_TARGET_DIR),plugins/target))/$(WASM)/release
 STATE      := .postern
 
-.PHONY: run test lint bench fuzz policies target gateway clients
+.PHONY: run test lint bench fuzz plugins target gateway clients
 
 ## A working gateway on the embedded store, on unprivileged ports, with a demo account.
-run: policies
+run: plugins
 	$(CARGO) build --locked --release --package postern
 	@config/run.sh "$(RELEASE)" "$(STATE)" "$(GUESTS)"
 
@@ -23,12 +23,12 @@ test: target
 	$(MAKE) --no-print-directory gateway clients
 
 ## A real process and what happens around it: odd mail, policies, kill -9, vanishing and idle clients.
-gateway: policies
+gateway: plugins
 	$(CARGO) build --locked --package postern
 	cd tests && POSTERN="$(DEBUG)" POSTERN_GUESTS="$(GUESTS)" python3 -m unittest discover -v -s gateway -t .
 
 ## The mail clients that are installed here, against a real gateway.
-clients: policies
+clients: plugins
 	$(CARGO) build --locked --package postern
 	python3 tests/clients/run.py --postern "$(DEBUG)"
 
@@ -46,7 +46,8 @@ bench:
 fuzz:
 	@tests/fuzz.sh $(or $(FUZZ_SECONDS),60)
 
-policies: target
+## The shipped policies, where `make run` and the tests look for them.
+plugins: target
 	cd plugins && $(CARGO) build --locked --release --target $(WASM)
 
 target:

@@ -1,0 +1,160 @@
+//! Puts a tag before the subject where a condition holds: `[EXTERNAL] Your invoice`.
+//!
+//! It never refuses mail and never tags twice. What the sender encoded stays encoded; a tag that is not
+//! ASCII is encoded itself (RFC 2047). A message without a subject gets one. Settings that cannot be read
+//! refuse the component when it is loaded.
+
+use bindings::exports::postern::policy::{lifecycle, message_filter};
+use bindings::postern::policy::{config, edit, message, session};
+use serde::Deserialize;
+use settings::OneOrMany;
+use std::collections::BTreeMap;
+
+mod bindings {
+    #![allow(unsafe_code, unreachable_pub, reason = "generated")]
+    wit_bindgen::generate!({
+        path: "../../wit",
+        inline: "
+            package example:tag-subject;
+            world plugin {
+                import postern:policy/config@0.1.0;
+                import postern:policy/edit@0.1.0;
+                import postern:policy/message@0.1.0;
+                import postern:policy/session@0.1.0;
+                export postern:policy/lifecycle@0.1.0;
+                export postern:policy/message-filter@0.1.0;
+            }
+        ",
+        generate_all,
+        additional_derives: [PartialEq],
+    });
+    export!(Plugin with_types_in self);
+    use super::Plugin;
+}
+
+mod subject;
+#[cfg(test)]
+mod tests;
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Settings {
+    rules: Vec<Rule>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Rule {
+    tag: String,
+    #[serde(default)]
+    when: Condition,
+}
+
+/// All that is written must hold; nothing written always holds.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Condition {
+    authenticated: Option<bool>,
+    /// Patterns of which the envelope sender's domain must match one.
+    sender_domain: Option<OneOrMany<String>>,
+    /// Patterns of which it must match none.
+    not_sender_domain: Option<OneOrMany<String>>,
+    /// Header fields by name, and the pattern that each one's first decoded value must match.
+    header: BTreeMap<String, String>,
+    /// Labels of which an earlier policy must have set one.
+    session_tag: Option<OneOrMany<String>>,
+}
+
+/// What conditions look at.
+struct Mail<'a> {
+    authenticated: bool,
+    sender_domain: &'a str,
+    session_tags: &'a [String],
+    header: &'a dyn Fn(&str) -> Option<String>,
+}
+
+impl Settings {
+    fn check(&self) -> Result<(), String> {
+        for rule in &self.rules {
+            let tag = &rule.tag;
+            if tag.trim().is_empty() || tag.chars().count() > 40 || tag.chars().any(char::is_control) {
+                return Err(format!(
+                    "rules: the tag `{tag}` must have 1 to 40 printable characters"
+                ));
+            }
+            if tag.contains("=?") {
+                return Err(format!(
+                    "rules: the tag `{tag}` looks encoded; write it in plain text"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// The tags whose conditions hold, in the order of the settings.
+    fn tags(&self, mail: &Mail<'_>) -> Vec<&str> {
+        self.rules
+            .iter()
+            .filter(|rule| rule.when.holds(mail))
+            .map(|rule| rule.tag.trim())
+            .collect()
+    }
+}
+
+impl Condition {
+    fn holds(&self, mail: &Mail<'_>) -> bool {
+        let domain_in = |patterns: &OneOrMany<String>| {
+            patterns
+                .as_slice()
+                .iter()
+                .any(|pattern| settings::matches(pattern, mail.sender_domain))
+        };
+        let labelled = |names: &OneOrMany<String>| {
+            names
+                .as_slice()
+                .iter()
+                .any(|name| mail.session_tags.contains(name))
+        };
+        self.authenticated
+            .is_none_or(|wanted| wanted == mail.authenticated)
+            && self.sender_domain.as_ref().is_none_or(domain_in)
+            && !self.not_sender_domain.as_ref().is_some_and(domain_in)
+            && self.session_tag.as_ref().is_none_or(labelled)
+            && self.header.iter().all(|(name, pattern)| {
+                (mail.header)(name).is_some_and(|value| settings::matches(pattern, value.trim()))
+            })
+    }
+}
+
+struct Plugin;
+
+impl message_filter::Guest for Plugin {
+    fn on_message() -> message_filter::Verdict {
+        let Ok(settings) = settings::parse::<Settings>(&config::json()) else {
+            return message_filter::Verdict::Accept; // `validate` has refused these
+        };
+        let (sender, session_tags) = (session::mail_from(), session::tags());
+        let tags = settings.tags(&Mail {
+            authenticated: session::auth_user().is_some(),
+            sender_domain: settings::domain_of(&sender),
+            session_tags: &session_tags,
+            header: &message::header_text,
+        });
+        let raw = message::get_header("Subject")
+            .into_iter()
+            .next()
+            .unwrap_or_default();
+        let decoded = message::header_text("Subject").unwrap_or_default();
+        if let Some(subject) = subject::tagged(&tags, &raw, &decoded) {
+            edit::remove_header("Subject");
+            edit::add_header("Subject", &subject);
+        }
+        message_filter::Verdict::Accept
+    }
+}
+
+impl lifecycle::Guest for Plugin {
+    fn validate() -> Result<(), String> {
+        settings::parse::<Settings>(&config::json())?.check()
+    }
+}

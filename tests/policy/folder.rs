@@ -1,0 +1,146 @@
+//! A policy folder, a store, and mail to ask policies about.
+
+#[path = "../support/guests.rs"]
+mod guests;
+
+use bytes::Bytes;
+use postern::config::PolicyDefaults;
+use postern::policy::{AddressCheck, Facts, LoadOptions, MessageSource, Policies, State};
+use postern::store::Store;
+use postern::store::memory::MemoryStore;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// A folder of policies that lasts as long as the test.
+#[derive(Debug)]
+pub struct Folder(TempDir);
+
+impl Folder {
+    pub fn new() -> Self {
+        Self(TempDir::new().expect("a folder"))
+    }
+
+    /// Places a guest as `NN-name`, with the file beside it.
+    pub fn with(self, name: &str, guest: &str, manifest: &str) -> Self {
+        let file = self.path().join(name);
+        std::fs::copy(guests::build(guest), file.with_extension("wasm")).expect("a copy of the guest");
+        std::fs::write(file.with_extension("yaml"), manifest).expect("its manifest");
+        self
+    }
+
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+/// Every address that a policy puts in can be delivered.
+#[derive(Debug)]
+struct Anywhere;
+
+#[async_trait::async_trait]
+impl AddressCheck for Anywhere {
+    async fn deliverable(&self, _address: &str) -> bool {
+        true
+    }
+}
+
+pub async fn load(folder: &Folder) -> Policies {
+    load_with(folder, Arc::new(MemoryStore::new())).await
+}
+
+/// Loads as the gateway does at its start. What is refused is in the listing.
+pub async fn load_with(folder: &Folder, store: Arc<dyn Store>) -> Policies {
+    let options = LoadOptions {
+        cache_dir: folder.path().join("compiled"),
+        store,
+        defaults: PolicyDefaults {
+            deadline: Duration::from_secs(10),
+            memory: 64 << 20,
+        },
+        addresses: Arc::new(Anywhere),
+    };
+    let path = folder.path().to_owned();
+    let loading = tokio::task::spawn_blocking(move || Policies::load(&path, options));
+    loading.await.expect("no panic").expect("policies can run").0
+}
+
+/// The questions that a policy of that name answers.
+pub fn answers(policies: &Policies, name: &str) -> Vec<&'static str> {
+    let listed = policies.list().iter().find(|listed| listed.name == name);
+    let listed = listed.unwrap_or_else(|| panic!("{name} is not listed"));
+    assert_eq!(listed.state, State::Loaded, "{name}");
+    listed.answers.clone()
+}
+
+/// Why a policy of that name was not loaded.
+pub fn refusal(policies: &Policies, name: &str) -> String {
+    let listed = policies.list().iter().find(|listed| listed.name == name);
+    match listed.map(|listed| &listed.state) {
+        Some(State::Refused(text)) => text.clone(),
+        other => panic!("{name}: {other:?}"),
+    }
+}
+
+/// The file that is shipped beside a policy.
+pub fn shipped_manifest(policy: &str, name: &str) -> String {
+    let host = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let file = host
+        .join("../plugins")
+        .join(policy)
+        .join(name)
+        .with_extension("yaml");
+    std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
+}
+
+/// A message from outside, to one account of ours.
+pub fn facts() -> Facts {
+    Facts {
+        queue_id: "0001".to_owned(),
+        listener: "mx-25".to_owned(),
+        protocol: "esmtps".to_owned(),
+        client_ip: "192.0.2.7".to_owned(),
+        helo: "mail.shop.example".to_owned(),
+        tls_version: Some("TLSv1.3".to_owned()),
+        mail_from: "bob@shop.example".to_owned(),
+        rcpt_to: vec!["ann@example.org".to_owned()],
+        ..Facts::default()
+    }
+}
+
+/// A message in memory.
+#[derive(Debug)]
+pub struct Mail {
+    head: Bytes,
+    text: Bytes,
+}
+
+impl Mail {
+    pub fn new(octets: &[u8]) -> Arc<Self> {
+        let behind = octets.windows(4).position(|four| four == b"\r\n\r\n");
+        let behind = behind.expect("an empty line behind the header") + 4;
+        let (head, text) = octets.split_at(behind);
+        Arc::new(Self {
+            head: Bytes::copy_from_slice(head),
+            text: Bytes::copy_from_slice(text),
+        })
+    }
+}
+
+#[async_trait::async_trait]
+impl MessageSource for Mail {
+    fn head(&self) -> Bytes {
+        self.head.clone()
+    }
+
+    fn size(&self) -> u64 {
+        (self.head.len() + self.text.len()) as u64
+    }
+
+    async fn read_text(&self, offset: u64, len: usize) -> postern::store::Result<Bytes> {
+        let from = usize::try_from(offset).unwrap_or(usize::MAX).min(self.text.len());
+        let to = from.saturating_add(len).min(self.text.len());
+        Ok(self.text.slice(from..to))
+    }
+}

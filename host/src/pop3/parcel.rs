@@ -87,7 +87,10 @@ impl Parcel {
         }
         self.front.clear();
         loop {
-            let chunk = store.read(self.id, self.offset, CHUNK).await.map_err(Broken::Store)?;
+            let chunk = store
+                .read(self.id, self.offset, CHUNK)
+                .await
+                .map_err(Broken::Store)?;
             self.offset += chunk.len() as u64;
             sent += chunk.len() as u64;
             if chunk.is_empty() || stuffer.push(&chunk, wire.out()) == Flow::Enough {

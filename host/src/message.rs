@@ -1,6 +1,12 @@
 //! Messages: their id, their envelope, their bytes on the way in.
 
 pub mod downgrade;
+mod draft;
+pub mod edits;
+pub mod head;
+pub mod trace;
+
+pub use draft::{Draft, DraftError, Message};
 
 use std::fmt;
 use std::str::FromStr;

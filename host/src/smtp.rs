@@ -1,11 +1,250 @@
 //! SMTP and LMTP sessions: drives `postern_proto::smtp` and answers its questions.
+//!
+//! The path of a message, in reading order: this loop; [`answer`] (connect, login, MAIL, content);
+//! [`recipient`] (RCPT); [`commit`] (the dot); [`outcome`] (who is told what); [`delivery`] (what is written).
+//!
+//! A client that is slower than RFC 5321 §4.5.3.2 or than the limit of one transfer is told so (421) and
+//! dropped. When the gateway shuts down, a session without a transaction ends with 421 at once and others
+//! when theirs is over. An error of the network ends the session; content that was not committed is removed.
 
+mod answer;
+mod commit;
+mod delivery;
+mod envelope;
+mod facts;
+mod outcome;
+mod recipient;
+mod record;
+#[cfg(test)]
+mod tests;
+
+use crate::config::{Config, Listener, Role, TlsMode};
 use crate::gateway::Gateway;
-use crate::net::Connection;
+use crate::net::{Connection, Stream};
+use answer::{Answers, Client, Manners};
+use bytes::BytesMut;
+use postern_proto::sasl::Mechanism;
+use postern_proto::smtp::ForwardPath;
+use postern_proto::smtp::{self, Limits, Question, Reply, Session, Settings, Step, TlsFacts, Waiting};
+use std::io;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
+
+/// How long a client is listened to before the greeting, where early talkers are refused.
+const HUSH: Duration = Duration::from_secs(2);
+
+/// Octets read at a time: little while commands come, for sessions are many and mostly idle.
+const COMMANDS: usize = 4 * 1024;
+const CONTENT: usize = 64 * 1024;
+
+/// Replies held back before they are sent without being waited for.
+const REPLIES: usize = 32 * 1024;
+
+/// How long what a client still sends is read after our last word, so that it can read that word.
+const LINGER: Duration = Duration::from_secs(1);
 
 /// Serves one connection.
 pub async fn serve(connection: Connection, gateway: Arc<Gateway>, shutdown: CancellationToken) {
-    let _ = (connection, gateway, shutdown);
+    let Role::Smtp(role) = connection.listener.role else {
+        return;
+    };
+    let early = connection.listener.reject_early_talkers && connection.speaks_first(HUSH).await;
+    let client = Client {
+        address: connection.client,
+        listener: Arc::clone(&connection.listener),
+        role,
+        manners: if early {
+            Manners::SpokeFirst
+        } else {
+            Manners::Waits
+        },
+    };
+    let settings = settings(&gateway.config, &connection.listener, role, connection.tls());
+    let address = client.address;
+    let driver = Driver {
+        machine: Session::new(settings),
+        answers: Answers::new(Arc::clone(&gateway), client),
+        gateway,
+        shutdown,
+        input: BytesMut::new(),
+        output: BytesMut::new(),
+        about: None,
+        transfer: None,
+    };
+    if let Err(error) = driver.run(connection).await {
+        tracing::debug!(client = %address, %error, "a session broke off");
+    }
+}
+
+fn settings(config: &Config, listener: &Listener, role: smtp::Role, tls: Option<TlsFacts>) -> Settings {
+    let mut mechanisms = Vec::new();
+    if listener.auth {
+        if config.auth.scram {
+            mechanisms.extend([Mechanism::ScramSha256Plus, Mechanism::ScramSha256]);
+        }
+        mechanisms.extend([Mechanism::Plain, Mechanism::Login]);
+    }
+    let limits = &config.limits;
+    Settings {
+        role,
+        hostname: config.hostname.clone(),
+        limits: Limits {
+            message_size: limits.message_size,
+            line: limits.line,
+            headers: limits.headers,
+            recipients: limits.recipients,
+            bad_commands: limits.bad_commands,
+            unknown_recipients: limits.unknown_recipients,
+        },
+        starttls: listener.tls == TlsMode::StartTls,
+        tls,
+        mechanisms,
+        plaintext_auth: listener.plaintext_auth,
+        strict_8bitmime: config.strict_8bitmime,
+    }
+}
+
+/// One session at work.
+struct Driver {
+    machine: Session,
+    answers: Answers,
+    gateway: Arc<Gateway>,
+    shutdown: CancellationToken,
+    input: BytesMut,
+    output: BytesMut,
+    /// The address that the next reply is about.
+    about: Option<String>,
+    /// When content began to come.
+    transfer: Option<Instant>,
+}
+
+/// What came of waiting for the client.
+enum Heard {
+    Octets,
+    End,
+    /// The session is to end with this reply.
+    Enough(Reply),
+}
+
+impl Driver {
+    async fn run(mut self, mut connection: Connection) -> io::Result<()> {
+        loop {
+            match self.machine.step() {
+                Step::Read => match self.listen(&mut connection.stream).await? {
+                    Heard::Octets => {
+                        self.machine.feed(&self.input);
+                        self.input.clear();
+                    }
+                    Heard::End => return Ok(()),
+                    Heard::Enough(reply) => self.machine.abort(reply),
+                },
+                Step::Write(reply) => self.write(&mut connection.stream, &reply).await?,
+                Step::Ask(question) => self.ask(question).await,
+                Step::Body(piece) => self.answers.body(&piece).await,
+                Step::Reset => self.answers.reset(),
+                Step::Upgrade => {
+                    self.flush(&mut connection.stream).await?;
+                    connection = connection.secure(&self.gateway.tls.acceptor()).await?;
+                    let tls = connection.tls().ok_or(io::ErrorKind::NotConnected)?;
+                    self.answers.secured();
+                    self.machine.secured(tls);
+                }
+                Step::Close => return self.close(connection.stream).await,
+            }
+        }
+    }
+
+    async fn ask(&mut self, question: Question) {
+        self.about = match &question {
+            Question::Mail(mail) => Some(mail.sender.as_ref().map(ToString::to_string).unwrap_or_default()),
+            Question::Rcpt(rcpt) => Some(match &rcpt.path {
+                ForwardPath::Postmaster => "postmaster".to_owned(),
+                ForwardPath::Address(address) => address.to_string(),
+            }),
+            _ => None,
+        };
+        // Large and short-lived: not kept in the memory of every idle session.
+        let answering = Box::pin(self.answers.answer(self.machine.facts(), question));
+        let answer = answering.await;
+        self.machine.answer(answer);
+    }
+
+    async fn write(&mut self, stream: &mut Stream, reply: &Reply) -> io::Result<()> {
+        let about = self.about.take();
+        record::reply(&self.answers.client, self.machine.verb(), about.as_deref(), reply);
+        reply.encode(&mut self.output);
+        if self.output.len() >= REPLIES {
+            self.flush(stream).await?;
+        }
+        Ok(())
+    }
+
+    async fn flush(&mut self, stream: &mut Stream) -> io::Result<()> {
+        if !self.output.is_empty() {
+            let patience = self.gateway.config.limits.smtp_command;
+            timeout(patience, async {
+                stream.write_all(&self.output).await?;
+                stream.flush().await
+            })
+            .await??;
+            self.output.clear();
+        }
+        Ok(())
+    }
+
+    /// Waits for the client, for the time-outs, and for the gateway's end.
+    async fn listen(&mut self, stream: &mut Stream) -> io::Result<Heard> {
+        self.flush(stream).await?;
+        let limits = &self.gateway.config.limits;
+        let waiting = self.machine.waiting();
+        let (patience, most) = match waiting {
+            Waiting::Content => (limits.smtp_data, CONTENT),
+            Waiting::Command | Waiting::Authentication => (limits.smtp_command, COMMANDS),
+        };
+        let receiving = waiting == Waiting::Content || self.answers.is_receiving();
+        self.transfer = receiving.then(|| self.transfer.unwrap_or_else(Instant::now));
+        let over = self.transfer.map(|begun| begun + limits.transfer);
+        let until = Instant::now() + patience;
+        let (until, late) = match over {
+            Some(over) if over < until => (over, Reply::too_slow()),
+            _ => (until, Reply::time_out()),
+        };
+        if self.input.capacity() != most {
+            self.input = BytesMut::with_capacity(most);
+        }
+        tokio::select! {
+            biased;
+            () = self.gateway.cut.cancelled() => Ok(Heard::Enough(Reply::shutting_down())),
+            () = self.shutdown.cancelled(), if self.answers.is_idle() => Ok(Heard::Enough(Reply::shutting_down())),
+            () = tokio::time::sleep_until(until) => {
+                metrics::counter!("postern_limit_hits_total", "limit" => limit(&late)).increment(1);
+                Ok(Heard::Enough(late))
+            }
+            read = stream.read_buf(&mut self.input) => Ok(if read? == 0 { Heard::End } else { Heard::Octets }),
+        }
+    }
+
+    async fn close(mut self, mut stream: Stream) -> io::Result<()> {
+        self.flush(&mut stream).await?;
+        stream.shutdown().await?;
+        // Octets that lie unread at the end would turn it into a reset, and the client might not see our reply.
+        let _ = timeout(LINGER, async {
+            let mut rest = [0; 1024];
+            while matches!(stream.read(&mut rest).await, Ok(octets) if octets > 0) {}
+        })
+        .await;
+        Ok(())
+    }
+}
+
+/// The limit that a reply tells of.
+fn limit(reply: &Reply) -> &'static str {
+    if *reply == Reply::too_slow() {
+        "transfer"
+    } else {
+        "smtp_time_out"
+    }
 }

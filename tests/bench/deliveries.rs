@@ -16,13 +16,21 @@ type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 const SIZE: usize = 4096;
 
 fn main() -> Outcome<()> {
-    let seconds = std::env::var("POSTERN_BENCH_SECONDS").ok().and_then(|s| s.parse().ok()).unwrap_or(5);
+    let seconds = std::env::var("POSTERN_BENCH_SECONDS")
+        .ok()
+        .and_then(|s| s.parse().ok())
+        .unwrap_or(5);
     let length = Duration::from_secs(seconds);
-    let folder = tempfile::Builder::new().prefix("postern-bench-").tempdir_in(".")?;
+    let folder = tempfile::Builder::new()
+        .prefix("postern-bench-")
+        .tempdir_in(".")?;
     let mut out = std::io::stdout();
-    writeln!(out, "| writers | ceiling: append + fdatasync /s | gateway: durable 250 /s | ratio | server CPU ms/message | p50 ms | p99 ms |")?;
+    writeln!(
+        out,
+        "| writers | ceiling: append + fdatasync /s | gateway: durable 250 /s | ratio | server CPU ms/message | p50 ms | p99 ms |"
+    )?;
     writeln!(out, "|---|---|---|---|---|---|---|")?;
-    let mut gateway = Gateway::start(folder.path())?;
+    let gateway = Gateway::start(folder.path())?;
     for writers in [1, 16, 64] {
         let ceiling = appended(&folder.path().join("ceiling"), writers, length)?;
         let before = gateway.cpu_seconds()?;
@@ -47,8 +55,13 @@ fn appended(path: &std::path::Path, writers: usize, length: Duration) -> Outcome
     let (queue, requests) = mpsc::channel::<(Arc<Vec<u8>>, mpsc::Sender<()>)>();
     let committer = std::thread::spawn(move || -> std::io::Result<()> {
         while let Ok(first) = requests.recv() {
-            let batch: Vec<_> = std::iter::once(first).chain(requests.try_iter().take(255)).collect();
-            let bytes: Vec<u8> = batch.iter().flat_map(|(bytes, _)| bytes.iter().copied()).collect();
+            let batch: Vec<_> = std::iter::once(first)
+                .chain(requests.try_iter().take(255))
+                .collect();
+            let bytes: Vec<u8> = batch
+                .iter()
+                .flat_map(|(bytes, _)| bytes.iter().copied())
+                .collect();
             file.write_all(&bytes)?;
             file.sync_data()?;
             for (_, done) in batch {
@@ -114,7 +127,10 @@ fn delivered(port: u16, writers: usize, length: Duration) -> Outcome<Vec<f64>> {
 }
 
 fn percentile(sorted: &[f64], percent: usize) -> f64 {
-    sorted.get((sorted.len() * percent / 100).min(sorted.len().saturating_sub(1))).copied().unwrap_or(f64::NAN)
+    sorted
+        .get((sorted.len() * percent / 100).min(sorted.len().saturating_sub(1)))
+        .copied()
+        .unwrap_or(f64::NAN)
 }
 
 /// A message of [`SIZE`] octets that does not compress to nothing.
@@ -126,7 +142,7 @@ fn message() -> Vec<u8> {
         state ^= state >> 7;
         state ^= state << 17;
         text.push(b'a' + (state % 26) as u8);
-        if text.len() % 76 == 0 && text.len() < SIZE - 4 {
+        if text.len().is_multiple_of(76) && text.len() < SIZE - 4 {
             text.extend_from_slice(b"\r\n");
         }
     }
@@ -144,7 +160,10 @@ impl Client {
     fn connect(port: u16) -> Outcome<Self> {
         let writer = TcpStream::connect(("127.0.0.1", port))?;
         writer.set_nodelay(true)?;
-        let mut client = Self { reader: BufReader::new(writer.try_clone()?), writer };
+        let mut client = Self {
+            reader: BufReader::new(writer.try_clone()?),
+            writer,
+        };
         client.expect("220")?;
         client.writer.write_all(b"EHLO bench.example.net\r\n")?;
         client.expect("250")?;
@@ -193,11 +212,21 @@ impl Gateway {
         )?;
         let postern = env!("CARGO_BIN_EXE_postern");
         let run = |arguments: &[&str]| -> Outcome<()> {
-            let done = Command::new(postern).args(arguments).arg("--config").arg(&config).output()?;
-            if done.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&done.stderr).into()) }
+            let done = Command::new(postern)
+                .args(arguments)
+                .arg("--config")
+                .arg(&config)
+                .output()?;
+            if done.status.success() {
+                Ok(())
+            } else {
+                Err(String::from_utf8_lossy(&done.stderr).into())
+            }
         };
         run(&["domain", "add", "example.org"])?;
-        let accounts: String = (0..64).map(|n| format!("user{n}@example.org,{{NOLOGIN}}\n")).collect();
+        let accounts: String = (0..64)
+            .map(|n| format!("user{n}@example.org,{{NOLOGIN}}\n"))
+            .collect();
         std::fs::write(folder.join("accounts.csv"), accounts)?;
         for n in 0..64 {
             run(&["user", "add", &format!("user{n}@example.org"), "--no-login"])?;
@@ -212,8 +241,16 @@ impl Gateway {
         let mut lines = BufReader::new(process.stderr.take().ok_or("no stderr")?).lines();
         let port = loop {
             let line = lines.next().ok_or("postern ended")??;
-            if let Some(port) = line.split("127.0.0.1:").nth(1).filter(|_| line.contains("listening")) {
-                break port.chars().take_while(char::is_ascii_digit).collect::<String>().parse()?;
+            if let Some(port) = line
+                .split("127.0.0.1:")
+                .nth(1)
+                .filter(|_| line.contains("listening"))
+            {
+                break port
+                    .chars()
+                    .take_while(char::is_ascii_digit)
+                    .collect::<String>()
+                    .parse()?;
             }
         };
         std::thread::spawn(move || lines.for_each(drop));
@@ -223,8 +260,18 @@ impl Gateway {
     /// User and system time of the server so far.
     fn cpu_seconds(&self) -> Outcome<f64> {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id()))?;
-        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-        let ticks = |n: usize| fields.get(n).and_then(|f| f.parse::<f64>().ok()).ok_or("bad /proc stat");
+        let fields: Vec<&str> = stat
+            .rsplit(')')
+            .next()
+            .unwrap_or_default()
+            .split_whitespace()
+            .collect();
+        let ticks = |n: usize| {
+            fields
+                .get(n)
+                .and_then(|f| f.parse::<f64>().ok())
+                .ok_or("bad /proc stat")
+        };
         Ok((ticks(11)? + ticks(12)?) / 100.0)
     }
 

@@ -6,6 +6,14 @@
 //!
 //! Needs root: it mounts. `POSTERN_CUTS` sets the number of cuts, `POSTERN_KILLS` that of kill -9.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a test ends by panicking"
+)]
+
 #[path = "power_cut/disk.rs"]
 mod disk;
 #[path = "power_cut/ledger.rs"]

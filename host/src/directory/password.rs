@@ -181,7 +181,7 @@ fn scheme(text: &str) -> Result<(Scheme, &str), HashError> {
     let claimed = name.to_ascii_uppercase();
     let scheme = match (claimed.as_str(), bare) {
         ("PBKDF2", bare) if bare.starts_with("$1$") => Scheme::Pbkdf2Dovecot,
-        (_, bare) => scheme_of(bare)?,
+        (_, bare) => scheme_of(bare).map_err(|_| HashError::Scheme(format!("{{{name}}}")))?,
     };
     let fits = match scheme {
         Scheme::Argon2id => claimed == "ARGON2ID",

@@ -10,7 +10,7 @@ pub(crate) struct Script {
 }
 
 /// What is sent together, and all that is expected before more is sent.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Turn {
     /// Where it begins in the script.
     pub(crate) line: usize,
@@ -55,6 +55,24 @@ impl Script {
     /// Names of all settings, so that a misspelt one is found.
     pub(crate) fn keys(&self) -> impl Iterator<Item = &str> {
         self.settings.iter().map(|(key, _)| key.as_str())
+    }
+
+    /// The same with all turns as one; what is sent on TLS is a turn of its own.
+    pub(crate) fn pipelined(&self) -> Self {
+        let mut whole = Self {
+            settings: self.settings.clone(),
+            turns: Vec::new(),
+        };
+        for turn in &self.turns {
+            match whole.turns.last_mut() {
+                Some(before) if !before.upgrades() => {
+                    before.input.extend_from_slice(&turn.input);
+                    before.expected.extend_from_slice(&turn.expected);
+                }
+                _ => whole.turns.push(turn.clone()),
+            }
+        }
+        whole
     }
 
     /// All answers, in order.
@@ -103,6 +121,12 @@ impl Script {
         if let Some(turn) = self.turns.last_mut() {
             turn.expected.push((number, line));
         }
+    }
+}
+
+impl Turn {
+    fn upgrades(&self) -> bool {
+        self.expected.iter().any(|(_, line)| line == "UPGRADE")
     }
 }
 

@@ -23,14 +23,14 @@ fn text(path: &Path) -> &str {
 }
 
 /// An image file, attached and mounted until dropped.
-pub struct Mounted {
+pub(crate) struct Mounted {
     device: String,
     at: TempDir,
 }
 
 impl Mounted {
     /// Mounts the file system in an image; XFS mends its own log, as after a cut.
-    pub fn new(image: &Path) -> Self {
+    pub(crate) fn new(image: &Path) -> Self {
         let device = run("losetup", &["--direct-io=on", "--find", "--show", text(image)]);
         let at = tempfile::tempdir().unwrap();
         // A copy has the uuid of its original, which is mounted too.
@@ -45,7 +45,7 @@ impl Mounted {
         Self::new(image)
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.at.path()
     }
 }
@@ -68,14 +68,14 @@ impl Drop for Mounted {
 const GIB: u64 = 1024 * 1024 * 1024;
 
 /// The disk under test; dropped from the inside out.
-pub struct Disk {
+pub(crate) struct Disk {
     inner: Mounted,
     outer: Mounted,
     _files: TempDir,
 }
 
 impl Disk {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let files = tempfile::tempdir().unwrap();
         let outer = Mounted::made(&files.path().join("outer.img"), 6 * GIB);
         let inner = Mounted::made(&outer.path().join("disk.img"), 2 * GIB);
@@ -87,12 +87,12 @@ impl Disk {
     }
 
     /// Where the store may live.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.inner.path()
     }
 
     /// The disk as it is now; replaces the last copy.
-    pub fn copy(&self) -> PathBuf {
+    pub(crate) fn copy(&self) -> PathBuf {
         let (disk, copy) = (
             self.outer.path().join("disk.img"),
             self.outer.path().join("copy.img"),

@@ -4,11 +4,11 @@
 
 use bytes::Bytes;
 use postern::message::MessageId;
-use postern::store::{Bodies, CHUNK, Maildrops, Store};
+use postern::store::{CHUNK, Store};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// The mailboxes of a message: one of eight, and for a quarter of the mail a second that all share.
-pub fn mailboxes(id: MessageId) -> Vec<String> {
+pub(crate) fn mailboxes(id: MessageId) -> Vec<String> {
     let [.., shared, own] = *id.as_bytes();
     let mut mailboxes = vec![format!("box{}@x.org", own % 8)];
     if shared % 4 == 0 {
@@ -18,7 +18,7 @@ pub fn mailboxes(id: MessageId) -> Vec<String> {
 }
 
 /// The text of a message: mostly small, now and then some chunks long.
-pub fn text(id: MessageId) -> Bytes {
+pub(crate) fn text(id: MessageId) -> Bytes {
     let bytes = id.as_bytes();
     let mut seed = u64::from_be_bytes(bytes[8..].try_into().unwrap()) | 1;
     let len = match bytes[13] {
@@ -34,7 +34,7 @@ pub fn text(id: MessageId) -> Bytes {
     words.take(len).collect()
 }
 
-pub struct Ledger {
+pub(crate) struct Ledger {
     kept: BTreeSet<MessageId>,
     removed: BTreeSet<MessageId>,
 }
@@ -42,7 +42,7 @@ pub struct Ledger {
 impl Ledger {
     /// Of all lines, the first `acknowledged` of which had been heard before the cut: a later `r` makes a message's
     /// fate open, a later `D` or `R` says nothing about the cut.
-    pub fn of(said: &[String], acknowledged: usize) -> Self {
+    pub(crate) fn of(said: &[String], acknowledged: usize) -> Self {
         let (mut kept, mut removed) = (BTreeSet::new(), BTreeSet::new());
         for (nth, line) in said.iter().enumerate() {
             let (what, id) = line.split_at(1);
@@ -57,11 +57,11 @@ impl Ledger {
         Self { kept, removed }
     }
 
-    pub fn kept(&self) -> usize {
+    pub(crate) fn kept(&self) -> usize {
         self.kept.len()
     }
 
-    pub fn removed(&self) -> usize {
+    pub(crate) fn removed(&self) -> usize {
         self.removed.len()
     }
 

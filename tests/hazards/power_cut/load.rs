@@ -16,19 +16,19 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// Names the store's folder to the process that makes the load.
-pub const FOLDER: &str = "POSTERN_LOAD_FOLDER";
+pub(crate) const FOLDER: &str = "POSTERN_LOAD_FOLDER";
 const NEVER_SYNCS: &str = "POSTERN_LOAD_NEVER_SYNCS";
 
 const WRITERS: usize = 16;
 
 /// Messages a writer keeps; it removes half when it has more.
-const LIVING: usize = 40;
+const LIVING: usize = 200;
 
 /// Octets a pipe holds. What was said before a moment has been heard when so much more has.
 const PIPE: usize = 64 * 1024;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Syncing {
+pub(crate) enum Syncing {
     Fdatasync,
     Never,
 }
@@ -40,14 +40,14 @@ struct Heard {
 }
 
 /// A load that runs; killed when dropped.
-pub struct Load {
+pub(crate) struct Load {
     child: Child,
     heard: Arc<Heard>,
     listener: Option<JoinHandle<()>>,
 }
 
 impl Load {
-    pub fn start(folder: &Path, syncing: Syncing) -> Self {
+    pub(crate) fn start(folder: &Path, syncing: Syncing) -> Self {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command
             .args(["--exact", "load", "--nocapture"])
@@ -77,7 +77,7 @@ impl Load {
     }
 
     /// Lines heard.
-    pub fn heard(&self) -> usize {
+    pub(crate) fn heard(&self) -> usize {
         self.heard.lines.lock().unwrap().len()
     }
 
@@ -93,23 +93,23 @@ impl Load {
     }
 
     /// Lets it run: for the time, and until it was acknowledged something.
-    pub fn goes_on_for(&self, time: Duration) {
+    pub(crate) fn goes_on_for(&self, time: Duration) {
         let (started, before) = (Instant::now(), self.heard());
         self.wait_for(before + 4 * WRITERS);
         std::thread::sleep(time.saturating_sub(started.elapsed()));
     }
 
-    pub fn heard_all_said_until_now(&self) {
+    pub(crate) fn heard_all_said_until_now(&self) {
         let before = self.heard();
         self.wait_for(before + PIPE / 28 + 1);
     }
 
-    pub fn ledger(&self, acknowledged: usize) -> Ledger {
+    pub(crate) fn ledger(&self, acknowledged: usize) -> Ledger {
         Ledger::of(&self.heard.lines.lock().unwrap(), acknowledged)
     }
 
     /// Kills it and answers all it said.
-    pub fn kill(mut self) -> Vec<String> {
+    pub(crate) fn kill(mut self) -> Vec<String> {
         self.end();
         std::mem::take(&mut *self.heard.lines.lock().unwrap())
     }
@@ -147,7 +147,7 @@ fn open(folder: &Path) -> Arc<EmbeddedStore> {
     EmbeddedStore::open(folder, options).unwrap()
 }
 
-pub fn deliver_for_ever(folder: &Path) {
+pub(crate) fn deliver_for_ever(folder: &Path) {
     let say: Say = Arc::new(|what, id| {
         // One write each: a line is said whole or not at all. Without a listener there is nothing left to do.
         if std::io::stdout()
@@ -161,7 +161,7 @@ pub fn deliver_for_ever(folder: &Path) {
     run(folder, &say, usize::MAX);
 }
 
-pub fn deliver_a_little(folder: &Path) -> Vec<String> {
+pub(crate) fn deliver_a_little(folder: &Path) -> Vec<String> {
     let said = Arc::<Mutex<Vec<String>>>::default();
     let saying = Arc::clone(&said);
     let say: Say = Arc::new(move |what, id| saying.lock().unwrap().push(format!("{what}{id}")));

@@ -137,6 +137,7 @@ replies! {
 replies! {
     our_trouble: 451 (4, 3, 0) "Trouble on our side, try again later";
     disk_full: 452 (4, 3, 1) "Storage full, try again later";
+    too_much_in_flight: 452 (4, 3, 1) "Too much mail in transfer, try again later";
     shutting_down: 421 (4, 3, 2) "Shutting down, try again later";
     too_many_sessions: 421 (4, 7, 0) "Too many sessions, try again later";
     time_out: 421 (4, 4, 2) "Time-out, closing";

@@ -176,6 +176,7 @@ impl Session {
                 | State::Securing => Pace::Wait,
             };
             if pace == Pace::Wait && self.steps.is_empty() {
+                self.release();
                 return Step::Read;
             }
         }
@@ -214,7 +215,18 @@ impl Session {
     /// The driver ends the session for a reason of its own (time-out, shutdown): the next steps write
     /// this reply and close.
     pub fn abort(&mut self, reply: Reply) {
-        self.end(reply.into_ascii());
+        if !matches!(self.state, State::Over) {
+            self.steps
+                .retain(|step| matches!(step, Step::Write(_) | Step::Reset));
+            self.end(reply.into_ascii());
+        }
+    }
+
+    /// A session that idles between commands keeps no buffer: there may be thousands.
+    fn release(&mut self) {
+        if self.input.is_empty() && self.waiting() != Waiting::Content {
+            self.input = BytesMut::new();
+        }
     }
 
     fn leave(&mut self) -> State {

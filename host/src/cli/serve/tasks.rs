@@ -20,9 +20,8 @@ pub(super) async fn expire_quarantine(gateway: Arc<Gateway>, end: CancellationTo
             .elapsed()
             .unwrap_or_default()
             .saturating_sub(keep);
-        match end.run_until_cancelled(drop_before(&gateway, since)).await {
-            Some(Err(error)) => tracing::error!(%error, "quarantine is not expired; trying again in an hour"),
-            Some(Ok(())) | None => {}
+        if let Some(Err(error)) = end.run_until_cancelled(drop_before(&gateway, since)).await {
+            tracing::error!(%error, "quarantine is not expired; trying again in an hour");
         }
     }
 }

@@ -11,7 +11,6 @@ use crate::control::{Hidden, Imported, Operation, Proof, Record};
 use crate::directory::is_hash;
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressStyle};
-use std::io::Read;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -26,8 +25,8 @@ struct Fault {
 }
 
 pub(super) async fn run(config: &Config, file: &Path) -> anyhow::Result<ExitCode> {
-    let opened = std::fs::File::open(file).with_context(|| format!("cannot read {}", file.display()))?;
-    let (users, mut faults) = read(opened);
+    let text = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let (users, mut faults) = read(&text);
     let unread = faults.len();
     let mut gateway = Gateway::of(config).await?;
     let bar = ProgressBar::new(users.len() as u64).with_style(style());
@@ -74,11 +73,11 @@ fn style() -> ProgressStyle {
 const MALFORMED: &str = "expected address,password or address,hash; quote a field that has a comma in it";
 
 /// The accounts that the file names, and the lines that name none. A first line of headings is passed over.
-fn read(input: impl Read) -> (Vec<Imported>, Vec<Fault>) {
+fn read(text: &[u8]) -> (Vec<Imported>, Vec<Fault>) {
     let mut reader = csv::ReaderBuilder::new()
         .has_headers(false)
         .flexible(true)
-        .from_reader(input);
+        .from_reader(text);
     let (mut users, mut faults) = (Vec::new(), Vec::new());
     for record in reader.byte_records() {
         let record = match record {
@@ -90,7 +89,7 @@ fn read(input: impl Read) -> (Vec<Imported>, Vec<Fault>) {
                 break;
             }
         };
-        let line = record.position().map_or(0, csv::Position::line);
+        let line = record.position().map_or(0, |position| line(text, position));
         let fields: Vec<_> = record.iter().map(std::str::from_utf8).collect();
         match fields.as_slice() {
             [Ok("address"), Ok("password" | "hash")] if users.is_empty() => {}
@@ -106,6 +105,14 @@ fn read(input: impl Read) -> (Vec<Imported>, Vec<Fault>) {
         }
     }
     (users, faults)
+}
+
+/// The line a record is on: its position is that of the blank lines before it.
+fn line(text: &[u8], position: &csv::Position) -> u64 {
+    let from = usize::try_from(position.byte()).unwrap_or(usize::MAX);
+    let before = text.get(from..).unwrap_or_default().iter();
+    let blank = before.take_while(|octet| matches!(octet, b'\r' | b'\n'));
+    position.line() + blank.filter(|octet| **octet == b'\n').count() as u64
 }
 
 /// What looks like a hash is one: a hash of an unknown kind must not become a password.

@@ -31,7 +31,10 @@ pub(crate) async fn a_quarantined_copy_is_listed_read_and_dropped(store: Arc<imp
         trace: sent.quarantine[0].trace.clone(),
         size: 100,
     };
-    assert_eq!(store.quarantined(None, 9).await.unwrap(), [listed.clone()]);
+    assert_eq!(
+        store.quarantined(None, 9).await.unwrap(),
+        std::slice::from_ref(&listed)
+    );
     assert_eq!(store.quarantined_one(sent.id).await.unwrap(), listed);
     assert_eq!(
         store.quarantine_usage().await.unwrap(),

@@ -2,6 +2,7 @@
 
 mod envelopes;
 mod hellos;
+mod splits;
 mod transfers;
 
 use super::*;
@@ -121,6 +122,13 @@ impl Driver {
         self.session.feed(input);
         self.run();
     }
+
+    /// Feeds unless the connection is closed.
+    fn feed_open(&mut self, input: &[u8]) {
+        if !self.log.ends_with("[close]") {
+            self.feed(input);
+        }
+    }
 }
 
 /// What a driver says to the whole input, fed in pieces of `size`.
@@ -129,10 +137,7 @@ fn converse(settings: &Settings, arrange: fn(&mut Driver), input: &[u8], size: u
     arrange(&mut driver);
     driver.run();
     for piece in input.chunks(size) {
-        driver.feed(piece);
-        if driver.log.ends_with("[close]") {
-            break;
-        }
+        driver.feed_open(piece);
     }
     (driver.log, driver.body)
 }

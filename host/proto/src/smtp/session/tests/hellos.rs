@@ -184,3 +184,29 @@ fn the_driver_can_end_a_session_at_any_time() {
         driver.log
     );
 }
+
+#[test]
+fn an_end_that_the_driver_wants_goes_before_questions_and_is_said_once() {
+    let mut session = Session::new(mx());
+    session.abort(Reply::shutting_down());
+    session.abort(Reply::time_out());
+    assert_eq!(session.step(), Step::Write(Reply::shutting_down()));
+    assert_eq!(session.step(), Step::Close);
+}
+
+#[test]
+fn a_user_without_tls_is_told_what_to_do_first() {
+    let clear = text(&submission(), "EHLO a\r\nMAIL FROM:<>\r\n");
+    assert!(clear.ends_with("530 5.7.0 Issue STARTTLS first\r\n"), "{clear}");
+    let secured = text(
+        &Settings {
+            tls: Some(tls()),
+            ..submission()
+        },
+        "EHLO a\r\nMAIL FROM:<>\r\n",
+    );
+    assert!(
+        secured.ends_with("530 5.7.0 Authentication required\r\n"),
+        "{secured}"
+    );
+}

@@ -1,0 +1,41 @@
+//! Choices that depend on the input alone.
+
+/// An xorshift generator.
+#[derive(Debug, Clone)]
+pub struct Choice(u64);
+
+impl Choice {
+    pub fn new(seed: u8) -> Self {
+        Self((u64::from(seed) + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15))
+    }
+
+    /// A number below `bound`, or 0.
+    pub fn below(&mut self, bound: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 >> 16).unwrap_or(0) % bound.max(1)
+    }
+}
+
+/// The header of an input: state, answers, pieces; and what is sent.
+pub fn header(input: &[u8]) -> Option<(u8, u8, u8, &[u8])> {
+    match input {
+        [state, answers, pieces, sent @ ..] => Some((*state, *answers, *pieces, sent)),
+        _ => None,
+    }
+}
+
+/// The same octets whole, octet by octet, and in random pieces.
+pub fn cuts(sent: &[u8], pieces: u8) -> [Vec<&[u8]>; 3] {
+    let mut choice = Choice::new(pieces);
+    let mut random = Vec::new();
+    let mut rest = sent;
+    while !rest.is_empty() {
+        let bound = if choice.below(4) == 0 { rest.len() } else { 6 };
+        let (piece, behind) = rest.split_at((1 + choice.below(bound)).min(rest.len()));
+        random.push(piece);
+        rest = behind;
+    }
+    [vec![sent], sent.chunks(1).collect(), random]
+}

@@ -1,0 +1,187 @@
+//! Header sections as octets: where they end, which fields they have, how a new field is written.
+//!
+//! Nothing here refuses: a line that is no field is a field without a name, and stays as it is.
+
+use postern_proto::Address;
+
+/// Recommended length of a line without its CRLF (RFC 5322 §2.1.1).
+const FOLD: usize = 78;
+
+/// Most octets of a line without its CRLF (RFC 5322 §2.1.1).
+const MOST: usize = 998;
+
+/// How many octets the header section with its empty line has; None if its end has not come yet. The first
+/// `scanned` octets were looked at before.
+pub fn end(bytes: &[u8], scanned: usize) -> Option<usize> {
+    if bytes.starts_with(b"\r\n") {
+        return Some(2);
+    }
+    let from = scanned.saturating_sub(3);
+    let found = bytes.get(from..)?.windows(4).position(|four| four == b"\r\n\r\n");
+    found.map(|at| from + at + 4)
+}
+
+/// One field: its name and all its octets, continuation lines and final CRLF included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Field<'a> {
+    /// Without white space; empty for a line that is no field.
+    pub name: &'a [u8],
+    pub raw: &'a [u8],
+}
+
+impl Field<'_> {
+    pub fn is(&self, name: &str) -> bool {
+        self.name.eq_ignore_ascii_case(name.as_bytes())
+    }
+
+    /// What stands behind the colon, unfolded and trimmed; octets that are no UTF-8 are replaced.
+    pub fn value(&self) -> String {
+        let behind = self.raw.iter().position(|octet| *octet == b':');
+        let value = behind
+            .and_then(|colon| self.raw.get(colon + 1..))
+            .unwrap_or_default();
+        let text = String::from_utf8_lossy(value).replace("\r\n", "");
+        text.trim().to_owned()
+    }
+}
+
+/// The fields of a header section, in order; its empty line is not one of them.
+pub fn fields(head: &[u8]) -> impl Iterator<Item = Field<'_>> {
+    let mut rest = head;
+    std::iter::from_fn(move || {
+        if rest.is_empty() || rest.starts_with(b"\r\n") {
+            return None;
+        }
+        let (raw, behind) = rest.split_at(length(rest));
+        rest = behind;
+        let name = raw.iter().position(|octet| *octet == b':');
+        let name = name
+            .and_then(|colon| raw.get(..colon))
+            .unwrap_or_default()
+            .trim_ascii_end();
+        Some(Field { name, raw })
+    })
+}
+
+/// The addresses of `From` that are addresses; those that are none name nobody.
+pub fn authors(head: &[u8]) -> Vec<Address> {
+    let parsed = mail_parser::MessageParser::default().parse_headers(head);
+    let from = parsed.as_ref().and_then(|message| message.from());
+    let texts = from
+        .into_iter()
+        .flat_map(|from| from.iter())
+        .filter_map(|author| author.address());
+    texts.filter_map(|text| Address::parse(text).ok()).collect()
+}
+
+/// Octets of the first field: its line and those that continue it.
+fn length(bytes: &[u8]) -> usize {
+    let mut at = 0;
+    loop {
+        let rest = bytes.get(at..).unwrap_or_default();
+        match rest.iter().position(|octet| *octet == b'\n') {
+            None => return bytes.len(),
+            Some(line_feed) => at += line_feed + 1,
+        }
+        if !matches!(bytes.get(at), Some(b' ' | b'\t')) {
+            return at;
+        }
+    }
+}
+
+/// Writes `name: value` with CRLF, folded at spaces behind the 78th octet where it has any, and wherever a
+/// line would have more than 998.
+pub fn write(name: &str, value: &str) -> String {
+    let mut out = format!("{name}:");
+    let mut line = out.len();
+    for word in value.split(' ').flat_map(pieces) {
+        let most = if line == name.len() + 1 { MOST } else { FOLD };
+        // A line of nothing but white space would end the field for some readers.
+        let fits = word.is_empty() || line + 1 + word.len() <= most;
+        out.push_str(if fits { " " } else { "\r\n " });
+        line = if fits {
+            line + 1 + word.len()
+        } else {
+            1 + word.len()
+        };
+        out.push_str(word);
+    }
+    out.push_str("\r\n");
+    out
+}
+
+/// A word that no line could hold, in pieces.
+fn pieces(word: &str) -> impl Iterator<Item = &str> {
+    let mut rest = Some(word);
+    std::iter::from_fn(move || {
+        let word = rest.take()?;
+        if word.len() < MOST - FOLD {
+            return Some(word);
+        }
+        let (piece, behind) = word.split_at(word.floor_char_boundary(MOST - FOLD));
+        rest = Some(behind).filter(|behind| !behind.is_empty());
+        Some(piece)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_ends_behind_its_first_empty_line() {
+        assert_eq!(end(b"", 0), None);
+        assert_eq!(end(b"\r\nx", 0), Some(2));
+        assert_eq!(end(b"A: b\r\n\r\nx\r\n\r\n", 0), Some(8));
+        assert_eq!(end(b"A: b\r\n\r", 0), None);
+        assert_eq!(
+            end(b"A: b\r\n\r\n", 7),
+            Some(8),
+            "the end may lie across two pieces"
+        );
+    }
+
+    #[test]
+    fn fields_keep_every_octet_of_the_head() {
+        let head = b"A: one\r\n two\r\nnonsense\r\nb :x\r\n\tmore\r\n\r\n";
+        let found: Vec<Field<'_>> = fields(head).collect();
+        let names: Vec<&[u8]> = found.iter().map(|field| field.name).collect();
+        assert_eq!(names, [b"A".as_slice(), b"", b"b"]);
+        assert_eq!(found[0].value(), "one two");
+        let all: Vec<u8> = found.iter().flat_map(|field| field.raw.to_vec()).collect();
+        assert_eq!(all, &head[..head.len() - 2]);
+        assert_eq!(fields(b"no line end").count(), 1);
+    }
+
+    #[test]
+    fn authors_are_all_addresses_of_from() {
+        let head = b"From: Ann <ann@example.org>,\r\n bob@example.org\r\nSender: eve@example.org\r\n\r\n";
+        let authors: Vec<String> = authors(head).iter().map(Address::to_string).collect();
+        assert_eq!(authors, ["ann@example.org", "bob@example.org"]);
+        assert_eq!(super::authors(b"To: x@example.org\r\n\r\n"), []);
+    }
+
+    #[test]
+    fn a_short_field_stays_on_one_line() {
+        assert_eq!(write("X-Tag", "a  b"), "X-Tag: a  b\r\n");
+        assert_eq!(write("X-Empty", ""), "X-Empty: \r\n");
+    }
+
+    #[test]
+    fn a_long_field_is_folded_at_spaces_and_says_the_same() {
+        let value = "word ".repeat(60);
+        let written = write("X-Long", value.trim_end());
+        assert!(written.lines().all(|line| line.len() <= FOLD), "{written}");
+        assert_eq!(
+            written.replace("\r\n ", " ").trim_end(),
+            format!("X-Long: {}", value.trim_end())
+        );
+    }
+
+    #[test]
+    fn no_line_has_more_than_998_octets_even_without_any_space() {
+        let written = write("X-Solid", &"ä".repeat(2000));
+        assert!(written.split("\r\n").all(|line| line.len() <= MOST), "{written}");
+        assert_eq!(written.matches('ä').count(), 2000);
+    }
+}

@@ -1,0 +1,199 @@
+//! Answers the end of content: is the message fit to be kept, what do policies say, and who gets it?
+//!
+//! What [`delivery`](super::delivery) then writes is decided here, before anything is written: loops, senders
+//! that are not the client's, verdicts, added recipients that lead nowhere, room in every mailbox.
+
+use super::answer::{Answers, trouble};
+use super::delivery::{Consignment, Target};
+use super::envelope::{Content as Coming, Share, Transaction, shares};
+use super::outcome::Fate;
+use super::{facts, record};
+use crate::message::{Draft, Message, edits, head, trace};
+use crate::policy::Facts;
+use crate::quota::Room;
+use crate::store::{Content, Mailbox};
+use postern_proto::Address;
+use postern_proto::smtp::{self, Answer, Reply, Role};
+use std::sync::Arc;
+use std::time::Instant;
+
+impl Answers {
+    pub(super) async fn commit(&mut self, session: &smtp::Facts) -> Answer {
+        let Some(mut transaction) = self.transaction.take() else {
+            return Answer::Reply(Reply::our_trouble());
+        };
+        let complete = Instant::now();
+        let (size, answer) = match std::mem::take(&mut transaction.content) {
+            Coming::Awaited => (0, Answer::Reply(Reply::our_trouble())),
+            Coming::Refused(reply) => (0, Answer::Reply(reply)),
+            Coming::Discarded { size } => (size, Answer::Reply(self.delivered(&transaction))),
+            Coming::Coming(draft) => {
+                let size = draft.size();
+                let delivered = self.deliver(session, &mut transaction, draft).await;
+                (size, delivered.unwrap_or_else(Answer::Reply))
+            }
+        };
+        record::message(&self.client, &transaction, size, complete, &answer);
+        answer
+    }
+
+    async fn deliver(
+        &self,
+        session: &smtp::Facts,
+        transaction: &mut Transaction,
+        draft: Draft,
+    ) -> Result<Answer, Reply> {
+        let message = draft.seal().await.map_err(|error| trouble(&error))?;
+        self.check(session, &message.content().head).await?;
+        let received = self.received(session, transaction);
+        let message = Arc::new(self.complete(transaction, message).shown_behind(&received));
+        let whole = self.judge(session, transaction, &message).await?;
+        let content = Content {
+            head: edits::apply(&message.content().head, &transaction.edits),
+            text: message.content().text.clone(),
+        };
+        let facts = self.envelope_facts(session, transaction);
+        let mut consignment = Consignment {
+            facts: facts::kept(&facts),
+            message,
+            content,
+            targets: Vec::new(),
+            recipients: transaction.recipients.len(),
+        };
+        for share in whole {
+            let targets = self
+                .targets(&facts, transaction, (&share, &received), &consignment.content)
+                .await?;
+            consignment.targets.extend(targets);
+        }
+        Ok(self.consign(transaction, consignment).await)
+    }
+
+    /// What no policy is asked about.
+    async fn check(&self, session: &smtp::Facts, head: &[u8]) -> Result<(), Reply> {
+        if trace::hops(head) >= self.gateway.config.limits.hops {
+            return Err(Reply::mail_loop());
+        }
+        if self.gateway.config.submission.check_from {
+            self.owned(session, head::authors(head).iter()).await?;
+        }
+        Ok(())
+    }
+
+    /// RFC 6409 §8: what a client of ours left out is added.
+    fn complete(&self, transaction: &Transaction, message: Message) -> Message {
+        if self.client.role != Role::Submission {
+            return message;
+        }
+        let (id, hostname) = (transaction.id, &self.gateway.config.hostname);
+        let missing = trace::missing_fields(
+            &message.content().head,
+            id,
+            hostname,
+            transaction.id.unix_millis() / 1000,
+        );
+        message.completed(&missing)
+    }
+
+    /// This hop's `Received`; `for` only where nobody else can see it (RFC 5321 §7.6).
+    fn received(&self, session: &smtp::Facts, transaction: &Transaction) -> String {
+        let hop = trace::Hop {
+            id: transaction.id,
+            helo: &session.helo,
+            client_name: "",
+            client: self.client.address.ip(),
+            hostname: &self.gateway.config.hostname,
+            protocol: &facts::with(self.client.role, session, transaction.mail.smtputf8),
+            cipher: session.tls.as_ref().map(|tls| tls.cipher.as_str()),
+            at: transaction.id.unix_millis() / 1000,
+        };
+        match transaction.recipients.as_slice() {
+            [only] => hop.received(Some(&only.address)),
+            _ => hop.received(None),
+        }
+    }
+
+    /// Asks the message filters, and makes their edits of the envelope.
+    async fn judge(
+        &self,
+        session: &smtp::Facts,
+        transaction: &mut Transaction,
+        message: &Arc<Message>,
+    ) -> Result<Vec<Share>, Reply> {
+        let facts = self.envelope_facts(session, transaction);
+        let source = Arc::clone(message) as Arc<dyn crate::policy::MessageSource>;
+        let begun = Instant::now();
+        let decision = self
+            .gateway
+            .policies
+            .message(&facts, source, &transaction.edits)
+            .await;
+        record::stage("message", begun);
+        transaction.opinions.extend(decision.opinions);
+        let mut standing = transaction.standing.clone();
+        standing.take(decision.verdict)?;
+        transaction.edits.extend(decision.edits);
+        Ok(shares(&transaction.recipients, &standing, &transaction.edits))
+    }
+
+    /// One target for each mailbox behind a share.
+    async fn targets(
+        &self,
+        facts: &Facts,
+        transaction: &mut Transaction,
+        (share, received): (&Share, &str),
+        content: &Content,
+    ) -> Result<Vec<Target>, Reply> {
+        let mailboxes = match &share.mailboxes {
+            Some(mailboxes) => mailboxes.clone(),
+            None => self.added(facts, transaction, &share.address).await?,
+        };
+        let mut targets = Vec::with_capacity(mailboxes.len());
+        for mailbox in mailboxes {
+            let mut target = Target::new(share, mailbox, (transaction, received), content);
+            if let Fate::Deliver(_) = target.fate {
+                self.find_room(facts, transaction, &mut target).await?;
+            }
+            targets.push(target);
+        }
+        Ok(targets)
+    }
+
+    /// Where an address that a policy put in leads. One that cannot be delivered here is a failed call of
+    /// that policy, which defers.
+    async fn added(
+        &self,
+        facts: &Facts,
+        transaction: &mut Transaction,
+        address: &Address,
+    ) -> Result<Vec<Mailbox>, Reply> {
+        let Transaction {
+            routes, opinions, id, ..
+        } = transaction;
+        self.route(facts, address, (routes, opinions)).await.map_err(|reply| {
+            tracing::warn!(%id, %address, reason = reply.text(), "a policy names an address that cannot be delivered here");
+            Reply::policy_deferred()
+        })
+    }
+
+    async fn find_room(
+        &self,
+        facts: &Facts,
+        transaction: &mut Transaction,
+        target: &mut Target,
+    ) -> Result<(), Reply> {
+        let wanted = (&*target.mailbox, target.size);
+        match self.room(facts, wanted, &mut transaction.opinions).await? {
+            Room::Granted { ceiling, warning } => {
+                target.fate = Fate::Deliver(ceiling);
+                target.warning = warning;
+            }
+            Room::Denied(reply) => target.fate = Fate::Refuse(reply),
+        }
+        Ok(())
+    }
+
+    pub(super) fn delivered(&self, transaction: &Transaction) -> Reply {
+        Reply::delivered(&transaction.id.to_string())
+    }
+}

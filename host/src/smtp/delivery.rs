@@ -1,0 +1,293 @@
+//! Writes what was decided, and turns what became of it into replies.
+//!
+//! In SMTP one reply speaks for all recipients, in LMTP each accepted RCPT has its own (RFC 2033 §4.2);
+//! the [table](super::outcome) folds the fates behind a reply. 250 is said only after the store has answered
+//! that all is durable. A full quarantine refuses (452) what would enter it and nothing else.
+
+use super::answer::{Answers, trouble};
+use super::envelope::{Share, Transaction};
+use super::outcome::{Copy, Fate, Settled, keep, settle};
+use super::record;
+use crate::message::{Message, trace};
+use crate::quota;
+use crate::store::{
+    Atomicity, Ceiling, Content, Delivered, Delivery, Mailbox, NewEntry, NewQuarantined, StoreError,
+};
+use bytes::Bytes;
+use postern_proto::smtp::{Answer, Reply, Role};
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// One mailbox that a message is meant for.
+#[derive(Debug)]
+pub(super) struct Target {
+    pub(super) mailbox: Mailbox,
+    /// The accepted RCPTs whose reply it has a part in.
+    answers_for: Vec<usize>,
+    pub(super) fate: Fate,
+    pub(super) warning: Option<String>,
+    trace: Bytes,
+    /// With its own trace.
+    pub(super) size: u64,
+    downgraded_size: u64,
+}
+
+impl Target {
+    pub(super) fn new(
+        share: &Share,
+        mailbox: Mailbox,
+        (transaction, received): (&Transaction, &str),
+        content: &Content,
+    ) -> Self {
+        let sender = transaction.mail.sender.as_ref();
+        let trace = format!(
+            "{}{}{received}",
+            trace::return_path(sender),
+            trace::delivered_to(&mailbox)
+        );
+        let looping = trace::was_delivered_to(&content.head, &mailbox);
+        let undecided = if looping {
+            Fate::Refuse(Reply::mail_loop())
+        } else {
+            Fate::Deliver(Ceiling::default())
+        };
+        let size = trace.len() as u64 + content.size();
+        Self {
+            fate: share.fate().unwrap_or(undecided),
+            answers_for: share.answers_for.clone(),
+            warning: None,
+            downgraded_size: size,
+            size,
+            trace: trace.into(),
+            mailbox,
+        }
+    }
+}
+
+/// A message and all it is meant for.
+#[derive(Debug)]
+pub(super) struct Consignment {
+    pub(super) message: Arc<Message>,
+    /// As it is written: edits made, this hop's trace not in it.
+    pub(super) content: Content,
+    pub(super) facts: Bytes,
+    pub(super) targets: Vec<Target>,
+    /// How many RCPTs were accepted.
+    pub(super) recipients: usize,
+}
+
+/// One reply and the targets it speaks for, by their place.
+#[derive(Debug)]
+struct Group {
+    targets: Vec<usize>,
+    settled: Settled,
+}
+
+impl Consignment {
+    fn groups(&self, role: Role) -> Vec<Group> {
+        let places = |speaks: &dyn Fn(&Target) -> bool| {
+            let targets = self.targets.iter().enumerate();
+            targets
+                .filter(|(_, target)| speaks(target))
+                .map(|(place, _)| place)
+                .collect::<Vec<_>>()
+        };
+        let spoken_for = match role {
+            Role::Lmtp => (0..self.recipients)
+                .map(|rcpt| places(&|target| target.answers_for.contains(&rcpt)))
+                .collect(),
+            Role::Mx | Role::Submission => vec![places(&|target| !target.answers_for.is_empty())],
+        };
+        let group = |targets: Vec<usize>| {
+            let fates: Vec<Fate> = self.at(&targets).map(|target| target.fate.clone()).collect();
+            Group {
+                settled: settle(&fates),
+                targets,
+            }
+        };
+        spoken_for.into_iter().map(group).collect()
+    }
+
+    fn at<'a>(&'a self, places: &'a [usize]) -> impl Iterator<Item = &'a Target> {
+        places.iter().filter_map(|place| self.targets.get(*place))
+    }
+
+    /// What is to be written for each target: nothing unless a reply says 250.
+    fn copies(&self, groups: &[Group]) -> Vec<Copy> {
+        let mut copies = vec![Copy::Nothing; self.targets.len()];
+        let taken = groups.iter().filter_map(|group| match &group.settled {
+            Settled::Taken(copies) => Some((&group.targets, copies)),
+            Settled::Refused(_) => None,
+        });
+        let mut any = false;
+        for (places, theirs) in taken {
+            any = true;
+            for (place, copy) in places.iter().zip(theirs) {
+                if let Some(slot) = copies.get_mut(*place) {
+                    *slot = copy.clone();
+                }
+            }
+        }
+        let added = self
+            .targets
+            .iter()
+            .zip(&mut copies)
+            .filter(|(target, _)| target.answers_for.is_empty());
+        for (target, slot) in added.filter(|_| any) {
+            *slot = keep(std::slice::from_ref(&target.fate))
+                .pop()
+                .unwrap_or(Copy::Nothing);
+        }
+        copies
+    }
+
+    fn delivery(&self, transaction: &Transaction, copies: &[Copy], atomicity: Atomicity) -> Delivery {
+        let mut seen = HashSet::new();
+        let mut entries = Vec::new();
+        let mut quarantine = Vec::new();
+        for (target, copy) in self.targets.iter().zip(copies) {
+            match copy {
+                Copy::Nothing => {}
+                Copy::Deliver(ceiling) => {
+                    if seen.insert(&target.mailbox) {
+                        entries.push(target.entry(*ceiling));
+                    }
+                }
+                Copy::Quarantine(reason) => quarantine.push(target.held(reason)),
+            }
+        }
+        Delivery {
+            id: transaction.id,
+            content: self.content.clone(),
+            facts: self.facts.clone(),
+            entries,
+            quarantine,
+            atomicity,
+        }
+    }
+}
+
+impl Target {
+    fn entry(&self, ceiling: Ceiling) -> NewEntry {
+        NewEntry {
+            mailbox: Arc::clone(&self.mailbox),
+            trace: self.trace.clone(),
+            size: self.size,
+            downgraded_size: self.downgraded_size,
+            ceiling,
+            uidl: None,
+        }
+    }
+
+    /// A copy of its own for each mailbox: whoever gets it at last sees no other address in its trace.
+    fn held(&self, reason: &str) -> NewQuarantined {
+        NewQuarantined {
+            mailboxes: vec![Arc::clone(&self.mailbox)],
+            reason: reason.to_owned(),
+            trace: self.trace.clone(),
+        }
+    }
+}
+
+impl Answers {
+    /// Writes, and answers the end of content.
+    pub(super) async fn consign(&self, transaction: &Transaction, consignment: Consignment) -> Answer {
+        let mut groups = consignment.groups(self.client.role);
+        let written = match self.write(transaction, &consignment, &groups).await {
+            Err(StoreError::Bound(_)) => {
+                refuse_quarantine(&consignment, &mut groups);
+                self.write(transaction, &consignment, &groups).await
+            }
+            written => written,
+        };
+        let full = match written {
+            Ok(full) => full,
+            Err(error) => return Answer::Reply(trouble(&error)),
+        };
+        let replies: Vec<Reply> = groups
+            .iter()
+            .map(|group| match &group.settled {
+                Settled::Refused(reply) => reply.clone(),
+                Settled::Taken(_)
+                    if consignment
+                        .at(&group.targets)
+                        .any(|target| full.contains(&target.mailbox)) =>
+                {
+                    Reply::mailbox_full()
+                }
+                Settled::Taken(_) => self.delivered(transaction),
+            })
+            .collect();
+        self.warn_owners(&consignment, &full);
+        match (self.client.role, replies.as_slice()) {
+            (Role::Mx | Role::Submission, [one]) => Answer::Reply(one.clone()),
+            _ => Answer::Each(replies),
+        }
+    }
+
+    /// One step of the store; the mailboxes that had no room after all.
+    async fn write(
+        &self,
+        transaction: &Transaction,
+        consignment: &Consignment,
+        groups: &[Group],
+    ) -> Result<HashSet<Mailbox>, StoreError> {
+        let copies = consignment.copies(groups);
+        let atomicity = match self.client.role {
+            Role::Lmtp => Atomicity::Each,
+            Role::Mx | Role::Submission => Atomicity::All,
+        };
+        let delivery = consignment.delivery(transaction, &copies, atomicity);
+        if delivery.entries.is_empty() && delivery.quarantine.is_empty() {
+            return Ok(HashSet::new());
+        }
+        record::held(transaction, &delivery.quarantine);
+        let mailboxes: Vec<Mailbox> = delivery
+            .entries
+            .iter()
+            .map(|entry| Arc::clone(&entry.mailbox))
+            .collect();
+        consignment.message.committed();
+        let begun = Instant::now();
+        let delivered = self.gateway.store.deliver(delivery).await;
+        record::stage("store", begun);
+        if let Err(StoreError::Full | StoreError::Bound(_)) = &delivered {
+            consignment.message.refused();
+        }
+        let outcomes = mailboxes.into_iter().zip(delivered?);
+        let full = outcomes.filter(|(_, outcome)| *outcome != Delivered::Kept);
+        Ok(full.map(|(mailbox, _)| mailbox).collect())
+    }
+
+    /// Owners of mailboxes that are filling up are told once the mail is theirs.
+    fn warn_owners(&self, consignment: &Consignment, full: &HashSet<Mailbox>) {
+        for target in &consignment.targets {
+            let (Some(text), Fate::Deliver(ceiling)) = (target.warning.clone(), &target.fate) else {
+                continue;
+            };
+            if full.contains(&target.mailbox) {
+                continue;
+            }
+            let (gateway, mailbox, ceiling) =
+                (Arc::clone(&self.gateway), Arc::clone(&target.mailbox), *ceiling);
+            tokio::spawn(async move { quota::warn(&gateway, &mailbox, &text, ceiling).await });
+        }
+    }
+}
+
+/// What would enter a full quarantine is refused for now; the rest goes on.
+fn refuse_quarantine(consignment: &Consignment, groups: &mut [Group]) {
+    let copies = consignment.copies(groups);
+    let enters = |place: &usize| matches!(copies.get(*place), Some(Copy::Quarantine(_)));
+    let added = consignment.targets.iter().zip(&copies);
+    let all = added
+        .into_iter()
+        .any(|(target, copy)| target.answers_for.is_empty() && matches!(copy, Copy::Quarantine(_)));
+    for group in groups.iter_mut() {
+        let taken = matches!(group.settled, Settled::Taken(_));
+        if taken && (all || group.targets.iter().any(enters)) {
+            group.settled = Settled::Refused(Reply::quarantine_full());
+        }
+    }
+}

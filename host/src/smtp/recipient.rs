@@ -1,0 +1,112 @@
+//! Answers RCPT: policies first, then where the address leads, then room in each mailbox behind it.
+//!
+//! A recipient is accepted only if all mailboxes behind it can take the message as far as is known: SIZE
+//! counts where it was declared. The answer at the dot may still differ.
+
+use super::answer::{Answers, trouble};
+use super::envelope::{Recipient, Redirected, Standing, Transaction};
+use crate::policy::{Facts, Opinion};
+use crate::quota::{self, Room};
+use crate::routing::{Routed, Router, Routes};
+use crate::store::Mailbox;
+use postern_proto::Address;
+use postern_proto::smtp::{self, ForwardPath, Reply};
+
+impl Answers {
+    pub(super) async fn recipient(&mut self, session: &smtp::Facts, path: ForwardPath) -> Result<(), Reply> {
+        let mut transaction = self.transaction.take().ok_or_else(Reply::our_trouble)?;
+        let address = match path {
+            ForwardPath::Postmaster => self.gateway.directory.postmaster(),
+            ForwardPath::Address(address) => address,
+        };
+        let added = self.add(session, &mut transaction, address).await;
+        self.transaction = Some(transaction);
+        added
+    }
+
+    async fn add(
+        &self,
+        session: &smtp::Facts,
+        transaction: &mut Transaction,
+        address: Address,
+    ) -> Result<(), Reply> {
+        let mut recipient = Recipient::new(address);
+        if transaction.standing == Standing::Discard {
+            transaction.recipients.push(recipient);
+            return Ok(());
+        }
+        let facts = self.envelope_facts(session, transaction);
+        let named = recipient.address.to_string();
+        let decision = self.gateway.policies.rcpt(&facts, &named).await;
+        transaction.opinions.extend(decision.opinions);
+        recipient.standing.take(decision.verdict)?;
+        let (edits, redirected) = recipient.edit(decision.edits)?;
+        if recipient.standing != Standing::Discard {
+            let Transaction { routes, opinions, .. } = transaction;
+            let routed = self.route(&facts, &recipient.address, (routes, opinions)).await;
+            recipient.mailboxes = match redirected {
+                Redirected::No => routed?,
+                // A policy that names what cannot be delivered to has failed.
+                Redirected::Yes => routed.map_err(|_| Reply::policy_deferred())?,
+            };
+            self.check_room(&facts, transaction, &recipient).await?;
+        }
+        transaction.recipients.push(recipient);
+        transaction.edits.extend(edits);
+        Ok(())
+    }
+
+    /// The mailboxes behind an address.
+    pub(super) async fn route(
+        &self,
+        facts: &Facts,
+        address: &Address,
+        (routes, opinions): (&mut Routes, &mut Vec<Opinion>),
+    ) -> Result<Vec<Mailbox>, Reply> {
+        let router = Router {
+            policies: &self.gateway.policies,
+            directory: &self.gateway.directory,
+            facts,
+        };
+        match router.resolve(address, routes, opinions).await {
+            Ok(Routed::Mailboxes(mailboxes)) => Ok(mailboxes),
+            Ok(Routed::Refused(reply)) => Err(reply),
+            Err(error) => Err(trouble(&error)),
+        }
+    }
+
+    /// Quarantine counts against no quota.
+    async fn check_room(
+        &self,
+        facts: &Facts,
+        transaction: &mut Transaction,
+        recipient: &Recipient,
+    ) -> Result<(), Reply> {
+        let standing = recipient.standing.clone().and(&transaction.standing);
+        if standing != Standing::Deliver {
+            return Ok(());
+        }
+        let declared = transaction.mail.size.unwrap_or_default();
+        for mailbox in &recipient.mailboxes {
+            match self
+                .room(facts, (mailbox, declared), &mut transaction.opinions)
+                .await?
+            {
+                Room::Granted { .. } => {}
+                Room::Denied(reply) => return Err(reply),
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) async fn room(
+        &self,
+        facts: &Facts,
+        wanted: (&str, u64),
+        opinions: &mut Vec<Opinion>,
+    ) -> Result<Room, Reply> {
+        let gateway = &self.gateway;
+        let asked = quota::ask(&*gateway.store, &gateway.policies, facts, wanted, opinions).await;
+        asked.map_err(|error| trouble(&error))
+    }
+}

@@ -163,9 +163,8 @@ pub(super) enum Auth {
 /// `AUTH mechanism [initial-response]`.
 pub(super) fn auth(argument: &str) -> Auth {
     let mut words = argument.split(' ').filter(|word| !word.is_empty());
-    let (name, initial) = match (words.next(), words.next(), words.next()) {
-        (Some(name), initial, None) => (name, initial),
-        _ => return Auth::Syntax,
+    let (Some(name), initial, None) = (words.next(), words.next(), words.next()) else {
+        return Auth::Syntax;
     };
     let Some(mechanism) = Mechanism::named(name) else {
         return Auth::UnknownMechanism;

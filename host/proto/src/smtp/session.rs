@@ -7,6 +7,7 @@
 mod commands;
 mod envelope;
 mod security;
+mod settings;
 #[cfg(test)]
 mod tests;
 mod transfer;
@@ -15,84 +16,16 @@ use super::command;
 use super::content::Content;
 use super::lines::{Fault, Lines};
 use super::{Answer, Question, Reply};
-use crate::sasl::{Exchange, Mechanism};
+use crate::sasl::Exchange;
 use bytes::{Bytes, BytesMut};
 use envelope::{Envelope, Transaction};
 use std::collections::VecDeque;
 use transfer::{Chunk, Skipped, Transfer};
 
+pub use settings::{Facts, Limits, Role, Settings, TlsFacts};
+
 /// Stands for a verb where a line has no known one.
 const NO_VERB: &str = "none";
-
-/// What a listener is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Role {
-    /// Mail from other servers (port 25).
-    Mx,
-    /// Mail from users (RFC 6409): requires AUTH.
-    Submission,
-    /// Mail from another agent of this site (RFC 2033).
-    Lmtp,
-}
-
-/// Bounds that the machine itself enforces.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// Octets of one message, shown as SIZE.
-    pub message_size: u64,
-    /// Octets of one content line, CRLF included.
-    pub line: usize,
-    /// Octets of the header section.
-    pub headers: usize,
-    /// Accepted recipients of one transaction.
-    pub recipients: usize,
-    /// Errors (unknown, misplaced, malformed commands, failed logins) that are answered; the next is 421.
-    pub bad_commands: usize,
-    /// Recipients of one session refused for good that are answered; the next is 421.
-    pub unknown_recipients: usize,
-}
-
-/// What a session is made with.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    pub role: Role,
-    /// Our name in the greeting and in replies.
-    pub hostname: String,
-    pub limits: Limits,
-    /// TLS can be started by STARTTLS.
-    pub starttls: bool,
-    /// The connection is encrypted already (implicit TLS).
-    pub tls: Option<TlsFacts>,
-    /// Mechanisms to offer once AUTH may be used; empty: no AUTH here.
-    pub mechanisms: Vec<Mechanism>,
-    /// AUTH may be used without TLS.
-    pub plaintext_auth: bool,
-    /// Refuse 8-bit content that was not declared (RFC 6152).
-    pub strict_8bitmime: bool,
-}
-
-/// What the driver learned from a TLS handshake.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TlsFacts {
-    /// `TLSv1.3`
-    pub version: String,
-    /// `TLS_AES_128_GCM_SHA256`
-    pub cipher: String,
-    /// The tls-exporter value (RFC 9266), on TLS 1.3.
-    pub exporter: Option<Vec<u8>>,
-}
-
-/// What the session knows now.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Facts {
-    /// The argument of HELO, EHLO or LHLO; empty before it.
-    pub helo: String,
-    /// EHLO or LHLO was said.
-    pub extended: bool,
-    pub tls: Option<TlsFacts>,
-    /// The authenticated account.
-    pub user: Option<String>,
-}
 
 /// What the driver does next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -243,6 +176,7 @@ impl Session {
                 | State::Securing => Pace::Wait,
             };
             if pace == Pace::Wait && self.steps.is_empty() {
+                self.release();
                 return Step::Read;
             }
         }
@@ -250,9 +184,10 @@ impl Session {
 
     /// The answer to the last question. One that does not fit it counts as trouble of ours.
     pub fn answer(&mut self, answer: Answer) {
-        let answer = match self.state.smtputf8() {
-            true => answer,
-            false => answer.into_ascii(),
+        let answer = if self.state.smtputf8() {
+            answer
+        } else {
+            answer.into_ascii()
         };
         match self.leave() {
             State::Connecting => self.connected(answer),
@@ -280,7 +215,18 @@ impl Session {
     /// The driver ends the session for a reason of its own (time-out, shutdown): the next steps write
     /// this reply and close.
     pub fn abort(&mut self, reply: Reply) {
-        self.end(reply.into_ascii());
+        if !matches!(self.state, State::Over) {
+            self.steps
+                .retain(|step| matches!(step, Step::Write(_) | Step::Reset));
+            self.end(reply.into_ascii());
+        }
+    }
+
+    /// A session that idles between commands keeps no buffer: there may be thousands.
+    fn release(&mut self) {
+        if self.input.is_empty() && self.waiting() != Waiting::Content {
+            self.input = BytesMut::new();
+        }
     }
 
     fn leave(&mut self) -> State {

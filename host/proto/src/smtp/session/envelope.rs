@@ -74,7 +74,7 @@ impl Session {
         match transaction {
             _ if self.facts.helo.is_empty() => Some(Reply::hello_first()),
             Transaction::Open(_) | Transaction::Chunks(..) => Some(Reply::nested_mail()),
-            _ if self.settings.role == Role::Submission && !authenticated => Some(Reply::auth_required()),
+            _ if self.settings.role == Role::Submission && !authenticated => Some(self.login_awaited()),
             Transaction::None | Transaction::Declined | Transaction::Ruined(..) => None,
         }
     }

@@ -98,6 +98,15 @@ impl Session {
         }
     }
 
+    /// RFC 4954 §6, or RFC 3207 §4 where there is no AUTH before TLS.
+    pub(super) fn login_awaited(&self) -> Reply {
+        if !self.may_log_in() && self.may_start_tls() {
+            Reply::tls_required()
+        } else {
+            Reply::auth_required()
+        }
+    }
+
     /// A line of the client within AUTH.
     pub(super) fn response(&mut self, mut exchange: Exchange, line: &[u8]) {
         // RFC 4954 §4: `*` cancels.

@@ -8,6 +8,7 @@ use crate::config::{Config, StoreConfig};
 use crate::directory::Directory;
 use crate::net::Admission;
 use crate::policy::Policies;
+use crate::pop3::Locks;
 use crate::store::embedded::{OpenError, Options};
 use crate::store::{EmbeddedStore, Store};
 use crate::tls::{Tls, TlsError};
@@ -26,6 +27,8 @@ pub struct Gateway {
     pub admission: Arc<Admission>,
     /// Sessions by account (`limits.sessions_per_account`); entered when a login succeeds.
     pub accounts: Arc<AccountSessions>,
+    /// Maildrops that POP3 sessions have open.
+    pub maildrops: Arc<Locks>,
     /// Octets of messages in transfer and commit (`limits.bytes_in_flight`).
     pub in_flight: Arc<Budget>,
     /// Cancelled when `limits.drain` is over: a session says 421 and ends, whatever is under way.
@@ -45,6 +48,7 @@ impl Gateway {
             tls: Tls::open(&config)?,
             admission: Admission::new(&config.limits, &config.trusted, descriptors),
             accounts: AccountSessions::new(config.limits.sessions_per_account),
+            maildrops: Locks::new(config.pop3.login_delay),
             in_flight: Budget::new(config.limits.bytes_in_flight),
             cut: CancellationToken::new(),
             config,

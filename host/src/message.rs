@@ -1,5 +1,6 @@
 //! Messages: their id, their envelope, their bytes on the way in.
 
+pub mod downgrade;
 mod draft;
 pub mod edits;
 pub mod head;

@@ -1,0 +1,117 @@
+//! A message on its way to the client: the entry's trace lines, then the content, chunk by chunk.
+//!
+//! What can fail is tried before the client is told that the message follows: the first chunk is read, and
+//! for a client without UTF8 the whole header section, to be downgraded (RFC 6858). It is as long as
+//! `limits.headers` let it be when it came. A store that fails later leaves no way but to close.
+
+use super::wire::{Broken, Wire};
+use crate::message::MessageId;
+use crate::message::downgrade::downgraded;
+use crate::store::{CHUNK, Entry, Store, StoreError};
+use bytes::{Bytes, BytesMut};
+use postern_proto::pop3::{Extent, Flow, Form, Stuffer, Trouble};
+
+/// A message that can be sent.
+#[derive(Debug)]
+pub(super) struct Parcel {
+    id: MessageId,
+    /// What is there already, in order.
+    front: Vec<Bytes>,
+    /// Octets of the content that `front` was made of.
+    offset: u64,
+}
+
+impl Parcel {
+    pub(super) async fn prepare(entry: &Entry, form: Form, store: &dyn Store) -> Result<Self, Trouble> {
+        let parcel = match form {
+            Form::Utf8 => Self::as_it_is(entry, store).await,
+            Form::Downgraded => Self::downgraded(entry, store).await,
+        };
+        parcel.map_err(|error| match error {
+            StoreError::NotFound => Trouble::Gone,
+            error => {
+                tracing::warn!(id = %entry.id, %error, "a message cannot be read");
+                Trouble::Temporary
+            }
+        })
+    }
+
+    async fn as_it_is(entry: &Entry, store: &dyn Store) -> Result<Self, StoreError> {
+        let first = store.read(entry.id, 0, CHUNK).await?;
+        Ok(Self {
+            id: entry.id,
+            offset: first.len() as u64,
+            front: vec![entry.trace.clone(), first],
+        })
+    }
+
+    async fn downgraded(entry: &Entry, store: &dyn Store) -> Result<Self, StoreError> {
+        let mut read = BytesMut::new();
+        let end = loop {
+            let chunk = store.read(entry.id, read.len() as u64, CHUNK).await?;
+            let scanned = read.len();
+            read.extend_from_slice(&chunk);
+            match head_end(&read, scanned) {
+                Some(end) => break end,
+                // A message of nothing but a header section.
+                None if chunk.is_empty() => break read.len(),
+                None => {}
+            }
+        };
+        let offset = read.len() as u64;
+        let text = read.split_off(end).freeze();
+        let front = vec![ascii(entry.trace.clone()), ascii(read.freeze()), text];
+        Ok(Self {
+            id: entry.id,
+            front,
+            offset,
+        })
+    }
+
+    /// Sends as much as was asked for; answers how many octets the message had until there.
+    pub(super) async fn send(
+        mut self,
+        extent: Extent,
+        store: &dyn Store,
+        wire: &mut Wire,
+    ) -> Result<u64, Broken> {
+        let mut stuffer = Stuffer::new(extent);
+        let mut sent = 0;
+        for piece in self.front.iter().flat_map(|bytes| bytes.chunks(CHUNK)) {
+            sent += piece.len() as u64;
+            if stuffer.push(piece, wire.out()) == Flow::Enough {
+                stuffer.finish(wire.out());
+                return Ok(sent);
+            }
+            wire.write().await?;
+        }
+        self.front.clear();
+        loop {
+            let chunk = store.read(self.id, self.offset, CHUNK).await.map_err(Broken::Store)?;
+            self.offset += chunk.len() as u64;
+            sent += chunk.len() as u64;
+            if chunk.is_empty() || stuffer.push(&chunk, wire.out()) == Flow::Enough {
+                stuffer.finish(wire.out());
+                return Ok(sent);
+            }
+            wire.write().await?;
+        }
+    }
+}
+
+fn ascii(head: Bytes) -> Bytes {
+    match downgraded(&head) {
+        std::borrow::Cow::Borrowed(_) => head.clone(),
+        std::borrow::Cow::Owned(other) => other.into(),
+    }
+}
+
+/// Octets of the header section with its empty line; the first `scanned` were looked at before.
+fn head_end(read: &[u8], scanned: usize) -> Option<usize> {
+    if read.starts_with(b"\r\n") {
+        return Some(2);
+    }
+    let from = scanned.saturating_sub(3);
+    let found = read.get(from..)?.windows(4).position(|four| four == b"\r\n\r\n");
+    found.map(|at| from + at + 4)
+}

@@ -12,7 +12,10 @@ use wasmtime::Result;
 impl Guest {
     /// The header section with earlier edits made.
     fn head(&self) -> Bytes {
-        self.view.as_ref().map(|view| view.head().clone()).unwrap_or_default()
+        self.view
+            .as_ref()
+            .map(|view| view.head().clone())
+            .unwrap_or_default()
     }
 }
 
@@ -85,7 +88,9 @@ pub(super) fn text_of(head: &[u8], name: &str) -> Option<String> {
     // Under a name of no meaning every field is text to the parser.
     let alone = [b"X-Text: ", unfolded(field.raw).as_slice(), b"\r\n\r\n"].concat();
     let parsed = MessageParser::new().default_header_text().parse_headers(&alone);
-    let decoded = parsed.as_ref().and_then(|parsed| parsed.header("X-Text")?.as_text());
+    let decoded = parsed
+        .as_ref()
+        .and_then(|parsed| parsed.header("X-Text")?.as_text());
     Some(decoded.map_or(plain, str::to_owned))
 }
 

@@ -15,22 +15,22 @@ use tempfile::TempDir;
 
 /// A folder of policies that lasts as long as the test.
 #[derive(Debug)]
-pub struct Folder(TempDir);
+pub(crate) struct Folder(TempDir);
 
 impl Folder {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(TempDir::new().expect("a folder"))
     }
 
     /// Places a guest as `NN-name`, with the file beside it.
-    pub fn with(self, name: &str, guest: &str, manifest: &str) -> Self {
+    pub(crate) fn with(self, name: &str, guest: &str, manifest: &str) -> Self {
         let file = self.path().join(name);
         std::fs::copy(guests::build(guest), file.with_extension("wasm")).expect("a copy of the guest");
         std::fs::write(file.with_extension("yaml"), manifest).expect("its manifest");
         self
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.0.path()
     }
 }
@@ -46,12 +46,12 @@ impl AddressCheck for Anywhere {
     }
 }
 
-pub async fn load(folder: &Folder) -> Policies {
+pub(crate) async fn load(folder: &Folder) -> Policies {
     load_with(folder, Arc::new(MemoryStore::new())).await
 }
 
 /// Loads as the gateway does at its start. What is refused is in the listing.
-pub async fn load_with(folder: &Folder, store: Arc<dyn Store>) -> Policies {
+pub(crate) async fn load_with(folder: &Folder, store: Arc<dyn Store>) -> Policies {
     let options = LoadOptions {
         cache_dir: folder.path().join("compiled"),
         store,
@@ -67,7 +67,7 @@ pub async fn load_with(folder: &Folder, store: Arc<dyn Store>) -> Policies {
 }
 
 /// The questions that a policy of that name answers.
-pub fn answers(policies: &Policies, name: &str) -> Vec<&'static str> {
+pub(crate) fn answers(policies: &Policies, name: &str) -> Vec<&'static str> {
     let listed = policies.list().iter().find(|listed| listed.name == name);
     let listed = listed.unwrap_or_else(|| panic!("{name} is not listed"));
     assert_eq!(listed.state, State::Loaded, "{name}");
@@ -75,7 +75,7 @@ pub fn answers(policies: &Policies, name: &str) -> Vec<&'static str> {
 }
 
 /// Why a policy of that name was not loaded.
-pub fn refusal(policies: &Policies, name: &str) -> String {
+pub(crate) fn refusal(policies: &Policies, name: &str) -> String {
     let listed = policies.list().iter().find(|listed| listed.name == name);
     match listed.map(|listed| &listed.state) {
         Some(State::Refused(text)) => text.clone(),
@@ -84,7 +84,7 @@ pub fn refusal(policies: &Policies, name: &str) -> String {
 }
 
 /// The file that is shipped beside a policy.
-pub fn shipped_manifest(policy: &str, name: &str) -> String {
+pub(crate) fn shipped_manifest(policy: &str, name: &str) -> String {
     let host = Path::new(env!("CARGO_MANIFEST_DIR"));
     let file = host
         .join("../plugins")
@@ -95,7 +95,7 @@ pub fn shipped_manifest(policy: &str, name: &str) -> String {
 }
 
 /// A message from outside, to one account of ours.
-pub fn facts() -> Facts {
+pub(crate) fn facts() -> Facts {
     Facts {
         queue_id: "0001".to_owned(),
         listener: "mx-25".to_owned(),
@@ -111,13 +111,13 @@ pub fn facts() -> Facts {
 
 /// A message in memory.
 #[derive(Debug)]
-pub struct Mail {
+pub(crate) struct Mail {
     head: Bytes,
     text: Bytes,
 }
 
 impl Mail {
-    pub fn new(octets: &[u8]) -> Arc<Self> {
+    pub(crate) fn new(octets: &[u8]) -> Arc<Self> {
         let behind = octets.windows(4).position(|four| four == b"\r\n\r\n");
         let behind = behind.expect("an empty line behind the header") + 4;
         let (head, text) = octets.split_at(behind);

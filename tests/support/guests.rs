@@ -13,7 +13,7 @@ use std::process::Command;
 const TARGET: &str = "wasm32-wasip2";
 
 /// The component of that name, built if need be.
-pub fn build(name: &str) -> PathBuf {
+pub(crate) fn build(name: &str) -> PathBuf {
     let text = root().join(format!("tests/guests/wat/{name}.wat"));
     if text.exists() {
         return assembled(name, &text);

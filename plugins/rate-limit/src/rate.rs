@@ -1,12 +1,12 @@
 //! Rates as people write them.
 
 use serde::Deserialize;
-use settings::Seconds;
+use settings::{Scalar, Seconds};
 use std::str::FromStr;
 
 /// `100/1h`: so many in a window that begins with the first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
+#[serde(try_from = "Scalar")]
 pub(crate) struct Rate {
     pub(crate) most: i64,
     pub(crate) window: Seconds,
@@ -26,10 +26,10 @@ impl FromStr for Rate {
     }
 }
 
-impl TryFrom<String> for Rate {
+impl TryFrom<Scalar> for Rate {
     type Error = String;
 
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
+    fn try_from(value: Scalar) -> Result<Self, String> {
+        value.to_string().parse()
     }
 }

@@ -11,8 +11,8 @@ mod units;
 pub use network::{Network, listed, neighbourhood};
 pub use units::{Seconds, Size};
 
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer};
 use std::fmt;
 use std::str::Chars;
 
@@ -34,9 +34,9 @@ pub fn parse<T: DeserializeOwned>(json: &str) -> Result<T, String> {
 }
 
 /// A value that YAML may have read as a number or as text.
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(untagged)]
-enum Scalar {
+pub enum Scalar {
     Number(u64),
     Text(String),
 }
@@ -51,11 +51,22 @@ impl fmt::Display for Scalar {
 }
 
 /// One value or a list of them, as people write YAML.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(untagged)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OneOrMany<T> {
     One(T),
     Many(Vec<T>),
+}
+
+/// Not by trying one after the other: that would lose what is wrong with the value.
+impl<'de, T: DeserializeOwned> Deserialize<'de> for OneOrMany<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = serde_json::Value::deserialize(deserializer)?;
+        match value.is_array() {
+            true => serde_json::from_value(value).map(Self::Many),
+            false => serde_json::from_value(value).map(Self::One),
+        }
+        .map_err(D::Error::custom)
+    }
 }
 
 impl<T> OneOrMany<T> {

@@ -148,3 +148,17 @@ fn settings_name_what_they_do_not_know() {
     let error = parse::<Known>(r#"{"limit": "7 fathoms"}"#).unwrap_err();
     assert!(error.contains("`7 fathoms` is not a size"), "{error}");
 }
+
+#[test]
+fn what_is_wrong_with_one_of_several_is_told() {
+    let read = parse::<OneOrMany<Size>>;
+    assert_eq!(read("1"), Ok(OneOrMany::One(Size(1))));
+    assert_eq!(
+        read(r#"["1KiB", 2]"#),
+        Ok(OneOrMany::Many(vec![Size(1024), Size(2)]))
+    );
+    for wrong in [r#""much""#, r#"[1, "much"]"#] {
+        let error = read(wrong).unwrap_err();
+        assert!(error.starts_with("`much` is not a size"), "{error}");
+    }
+}

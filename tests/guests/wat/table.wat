@@ -11,7 +11,7 @@
   (type $reply (record (field "code" u16) (field "enhanced" string) (field "text" string)))
   (type $verdict (variant (case "accept") (case "reject" $reply) (case "defer" $reply) (case "discard")
     (case "quarantine" string)))
-  (func $on-mail (result $verdict) (canon lift (core func $core "on-mail") (memory $core "memory")))
+  (func $on-mail (result $verdict) (canon lift (core func $core "on-mail") (memory (core memory $core "memory"))))
   (component $face
     (type $a-reply (record (field "code" u16) (field "enhanced" string) (field "text" string)))
     (import "reply" (type $reply (eq $a-reply)))

@@ -36,8 +36,8 @@ if ! "$postern" user list --config "$config" | grep -q "$account"; then
 The demo account is $account, its password $password (shown this once).
 Send it a message, and fetch it, from another terminal in this folder:
 
-  printf 'From: $account\nTo: $account\nSubject: hello\n\nIt works.\n' | curl --crlf --cacert $state/tls/self-signed.pem --ssl-reqd --url smtp://localhost:2587 --user '$account:$password' --mail-from $account --mail-rcpt $account --upload-file -
-  curl --cacert $state/tls/self-signed.pem --user '$account:$password' pop3s://localhost:2995/1
+  printf 'From: $account\nTo: $account\nSubject: hello\n\nIt works.\n' | curl --crlf --cacert $state/tls/cert.pem --ssl-reqd --url smtp://localhost:2587 --user '$account:$password' --mail-from $account --mail-rcpt $account --upload-file -
+  curl --cacert $state/tls/cert.pem --user '$account:$password' pop3s://localhost:2995/1
 
 TEXT
 fi

@@ -12,6 +12,10 @@ use crate::pop3::Locks;
 use crate::store::embedded::{OpenError, Options};
 use crate::store::{EmbeddedStore, Store};
 use crate::tls::{Tls, TlsError};
+use anyhow::Context as _;
+use std::fs::DirBuilder;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::path::PathBuf;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
@@ -58,6 +62,28 @@ impl Gateway {
     }
 }
 
+/// The state folder is the owner's alone, and so is every file that this process makes from here on.
+pub fn make_state(config: &Config) -> anyhow::Result<()> {
+    let state = &config.state;
+    rustix::process::umask(rustix::fs::Mode::from_bits_truncate(0o077));
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(state)
+        .and_then(|()| std::fs::set_permissions(state, std::fs::Permissions::from_mode(0o700)))
+        .with_context(|| {
+            format!(
+                "cannot make the state folder {}; give this user the right to",
+                state.display()
+            )
+        })
+}
+
+/// Where the embedded store is.
+pub fn store_folder(config: &Config) -> PathBuf {
+    config.state.join("store")
+}
+
 /// Opens the store that the configuration names. Blocks while it repairs what a power cut left.
 pub fn open_store(config: &Config) -> Result<Arc<EmbeddedStore>, OpenError> {
     let StoreConfig::Embedded { reserve } = config.store;
@@ -66,5 +92,5 @@ pub fn open_store(config: &Config) -> Result<Arc<EmbeddedStore>, OpenError> {
         quarantine_max: config.quarantine.max,
         ..Options::default()
     };
-    EmbeddedStore::open(config.state.join("store"), options)
+    EmbeddedStore::open(store_folder(config), options)
 }

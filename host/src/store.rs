@@ -6,6 +6,7 @@
 use crate::message::MessageId;
 use async_trait::async_trait;
 use bytes::Bytes;
+use std::path::Path;
 use std::sync::Arc;
 
 #[cfg(test)]
@@ -14,7 +15,7 @@ pub mod embedded;
 pub mod memory;
 mod rules;
 
-pub use embedded::EmbeddedStore;
+pub use embedded::{EmbeddedStore, Report};
 pub use memory::MemoryStore;
 
 /// Octets of every body chunk but the last.
@@ -379,4 +380,11 @@ pub trait Store: Bodies + Maildrops + Quarantine + Directory + Kv + std::fmt::De
 
     /// Tells how many octets of messages are under way: the store keeps 4 times as many free.
     fn in_flight(&self, _octets: u64) {}
+
+    /// Compares what the store says in several places; deliveries go on. Blocks, and reads every key.
+    fn check(&self) -> Result<Report>;
+
+    /// Writes all there is at this moment to an archive in `folder`; answers its octets. Deliveries go on.
+    /// Blocks.
+    fn backup(&self, folder: &Path) -> Result<u64>;
 }

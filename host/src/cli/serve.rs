@@ -18,8 +18,6 @@ use anyhow::Context as _;
 use metrics_exporter_prometheus::PrometheusHandle;
 use postern_proto::smtp;
 use sd_notify::NotifyState;
-use std::fs::DirBuilder;
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -36,7 +34,7 @@ const GRACE: Duration = Duration::from_secs(3);
 pub(super) fn run(path: &Path) -> anyhow::Result<ExitCode> {
     let config = Config::load(path)?;
     crate::log::start(&config.log)?;
-    make_state(&config.state)?;
+    gateway::make_state(&config)?;
     let descriptors = net::raise_descriptor_limit();
     let metrics = admin::record_metrics()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -44,22 +42,6 @@ pub(super) fn run(path: &Path) -> anyhow::Result<ExitCode> {
     // Whatever still runs has had its time; nothing durable depends on it.
     runtime.shutdown_background();
     done
-}
-
-/// The state folder is the owner's alone, and so is every file that is made from here on.
-fn make_state(state: &Path) -> anyhow::Result<()> {
-    rustix::process::umask(rustix::fs::Mode::from_bits_truncate(0o077));
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(state)
-        .and_then(|()| std::fs::set_permissions(state, std::fs::Permissions::from_mode(0o700)))
-        .with_context(|| {
-            format!(
-                "cannot make the state folder {}; give this user the right to",
-                state.display()
-            )
-        })
 }
 
 async fn serve(config: Arc<Config>, metrics: PrometheusHandle, descriptors: u64) -> anyhow::Result<ExitCode> {

@@ -1,21 +1,47 @@
 //! The store as a whole, and the policies in force.
 
 use super::{ControlContext, Outcome, Record, Records, Refusal};
+use crate::store::{Result, Store};
 use std::path::Path;
+use std::sync::Arc;
 
 pub(super) async fn backup(context: &ControlContext, folder: &Path) -> Outcome<String> {
-    let _ = (context, folder);
-    Err(Refusal::new("not yet"))
+    let target = folder.to_owned();
+    let octets = apart(context, move |store| store.backup(&target)).await?;
+    Ok(format!("{octets} octets backed up to {}", folder.display()))
 }
 
 pub(super) async fn check(context: &ControlContext, records: &Records) -> Outcome<String> {
-    let _ = (context, records);
-    Err(Refusal::new("not yet"))
+    let report = apart(context, |store| store.check()).await?;
+    let sums = format!(
+        "{} entries of {} mailboxes, {} in quarantine, {} bodies, {} arriving",
+        report.entries, report.mailboxes, report.quarantined, report.bodies, report.uncommitted
+    );
+    let sound = report.is_sound();
+    for line in report.described {
+        records.send(Record::Finding(line)).await?;
+    }
+    match sound {
+        true => Ok(format!("sound: {sums}")),
+        false => Err(Refusal::new(format!("{} faults; {sums}", report.faults))),
+    }
+}
+
+/// Reads that take long do so off the threads that serve sessions.
+async fn apart<T: Send + 'static>(
+    context: &ControlContext,
+    work: impl FnOnce(&dyn Store) -> Result<T> + Send + 'static,
+) -> Outcome<T> {
+    let store = Arc::clone(&context.store);
+    let done = tokio::task::spawn_blocking(move || work(&*store)).await;
+    Ok(done.map_err(|error| Refusal::new(error.to_string()))??)
 }
 
 pub(super) async fn plugins(context: &ControlContext, records: &Records) -> Outcome<String> {
     let Some(policies) = &context.policies else {
-        return Err(Refusal::new("no gateway runs; start one with postern serve to see what decides"));
+        return Err(Refusal::new(
+            "no gateway runs; start one with postern serve to see what decides",
+        ));
     };
     for listed in policies.list() {
         records.send(Record::Plugin(listed.into())).await?;

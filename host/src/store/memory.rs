@@ -492,6 +492,16 @@ impl Store for MemoryStore {
     fn ready(&self) -> Result<()> {
         Ok(())
     }
+
+    fn check(&self) -> Result<Report> {
+        Ok(Report::default())
+    }
+
+    fn backup(&self, _folder: &Path) -> Result<u64> {
+        Err(StoreError::Engine(
+            "what is only in memory has no backup".to_owned(),
+        ))
+    }
 }
 
 #[cfg(test)]

@@ -418,4 +418,12 @@ impl Store for EmbeddedStore {
     fn in_flight(&self, octets: u64) {
         self.free.set_in_flight(octets);
     }
+
+    fn check(&self) -> Result<super::Report> {
+        super::check(self)
+    }
+
+    fn backup(&self, folder: &std::path::Path) -> Result<u64> {
+        super::backup(self, folder, |_| {}).map_err(|error| StoreError::Engine(error.to_string()))
+    }
 }

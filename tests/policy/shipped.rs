@@ -433,6 +433,14 @@ async fn a_stranger_is_asked_to_come_again_and_then_known() {
         let said = answer(&policies.rcpt(&stranger, "ann@example.org").await);
         assert!(said.starts_with("450"), "{stranger:?}: {said}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn own_users_lmtp_and_exempt_networks_are_never_asked_to_wait() {
+    let manifest = "grants: { kv: {} }";
+    let policies = load(&Folder::new().with("15-greylist", "greylist", manifest)).await;
+    let stranger = policies.rcpt(&facts(), "new@example.org").await;
+    assert!(answer(&stranger).starts_with("450"), "{stranger:?}");
     for never in [
         Facts {
             client_ip: "127.0.0.1".to_owned(),

@@ -6,6 +6,7 @@
 
 use super::{ControlContext, Outcome, QuarantineRecord, Record, Records, Refusal};
 use crate::message::MessageId;
+use crate::message::downgrade::downgraded_len;
 use crate::store::{
     Atomicity, CHUNK, Ceiling, Content, Delivered, Delivery, Mailbox, NewEntry, Quarantined, Store,
     StoreError, Text,
@@ -146,7 +147,8 @@ async fn deliver(
 ) -> Result<Vec<Delivered>, StoreError> {
     let content = copy(store, held, new).await?;
     let size = content.size() + held.trace.len() as u64;
-    let downgraded_size = size;
+    let heads = (held.trace.len() + content.head.len()) as u64;
+    let downgraded_size = size - heads + downgraded_len(&held.trace) + downgraded_len(&content.head);
     let entry = |(mailbox, ceiling)| NewEntry {
         mailbox,
         trace: held.trace.clone(),

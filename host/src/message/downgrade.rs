@@ -52,14 +52,15 @@ pub fn downgraded_len(head: &[u8]) -> u64 {
     downgraded(head).len() as u64
 }
 
-/// Octets of the first field: its line and those that continue it.
+/// Octets of the first field: its line and those that continue it. Only CRLF ends a line, as where the end
+/// of the header section was found.
 fn length(bytes: &[u8]) -> usize {
     let mut at = 0;
     loop {
         let rest = bytes.get(at..).unwrap_or_default();
-        match rest.iter().position(|octet| *octet == b'\n') {
+        match rest.windows(2).position(|two| two == b"\r\n") {
             None => return bytes.len(),
-            Some(line_feed) => at += line_feed + 1,
+            Some(line_end) => at += line_end + 2,
         }
         if !matches!(bytes.get(at), Some(b' ' | b'\t')) {
             return at;

@@ -141,7 +141,10 @@ mod tests {
         tokio::time::advance(Duration::from_millis(59_999)).await;
         assert_eq!(locks.take(&ann).err(), Some(Refusal::LoginDelay));
         drop(locks.take(&bob).unwrap());
-        assert!(locks.take(&bob).is_ok(), "a login that did not succeed delays nothing");
+        assert!(
+            locks.take(&bob).is_ok(),
+            "a login that did not succeed delays nothing"
+        );
         tokio::time::advance(Duration::from_millis(1)).await;
         assert!(locks.take(&ann).is_ok());
     }

@@ -7,6 +7,7 @@
 use super::wire::{Broken, Wire};
 use crate::message::MessageId;
 use crate::message::downgrade::downgraded;
+use crate::message::head;
 use crate::store::{CHUNK, Entry, Store, StoreError};
 use bytes::{Bytes, BytesMut};
 use postern_proto::pop3::{Extent, Flow, Form, Stuffer, Trouble};
@@ -51,7 +52,7 @@ impl Parcel {
             let chunk = store.read(entry.id, read.len() as u64, CHUNK).await?;
             let scanned = read.len();
             read.extend_from_slice(&chunk);
-            match head_end(&read, scanned) {
+            match head::end(&read, scanned) {
                 Some(end) => break end,
                 // A message of nothing but a header section.
                 None if chunk.is_empty() => break read.len(),
@@ -87,7 +88,10 @@ impl Parcel {
         }
         self.front.clear();
         loop {
-            let chunk = store.read(self.id, self.offset, CHUNK).await.map_err(Broken::Store)?;
+            let chunk = store
+                .read(self.id, self.offset, CHUNK)
+                .await
+                .map_err(Broken::Store)?;
             self.offset += chunk.len() as u64;
             sent += chunk.len() as u64;
             if chunk.is_empty() || stuffer.push(&chunk, wire.out()) == Flow::Enough {
@@ -104,14 +108,4 @@ fn ascii(head: Bytes) -> Bytes {
         std::borrow::Cow::Borrowed(_) => head.clone(),
         std::borrow::Cow::Owned(other) => other.into(),
     }
-}
-
-/// Octets of the header section with its empty line; the first `scanned` were looked at before.
-fn head_end(read: &[u8], scanned: usize) -> Option<usize> {
-    if read.starts_with(b"\r\n") {
-        return Some(2);
-    }
-    let from = scanned.saturating_sub(3);
-    let found = read.get(from..)?.windows(4).position(|four| four == b"\r\n\r\n");
-    found.map(|at| from + at + 4)
 }

@@ -118,7 +118,11 @@ impl Wire {
     /// TLS from here on; what was sent in clear behind STLS has been thrown away by the machine.
     pub(super) async fn secure(mut self, acceptor: &TlsAcceptor) -> Result<Self, Broken> {
         self.flush().await?;
-        let connection = self.connection.secure(acceptor).await.map_err(Broken::Handshake)?;
+        let connection = self
+            .connection
+            .secure(acceptor)
+            .await
+            .map_err(Broken::Handshake)?;
         Ok(Self { connection, ..self })
     }
 

@@ -59,10 +59,11 @@ async fn a_mailbox_without_any_bound_has_room() {
         &Facts::default(),
         ("ann@example.org", u64::MAX),
         &mut Vec::new(),
-    );
+    )
+    .await;
     let granted = Room::Granted {
         ceiling: Ceiling::default(),
         warning: None,
     };
-    assert_eq!(asked.await.unwrap(), granted);
+    assert_eq!(asked.unwrap(), granted);
 }

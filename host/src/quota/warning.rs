@@ -4,6 +4,7 @@
 //! One that cannot be written is lost and logged; the mail that caused it is not touched.
 
 use crate::gateway::Gateway;
+use crate::message::downgrade::downgraded_len;
 use crate::message::{MessageId, head, trace};
 use crate::store::{Atomicity, Ceiling, Content, Delivery, Mailbox, NewEntry, StoreError, Text};
 use bytes::Bytes;
@@ -38,11 +39,14 @@ async fn write(gateway: &Gateway, mailbox: &Mailbox, text: &str, ceiling: Ceilin
     let content = letter(gateway, id, mailbox, text);
     let trace: Bytes = format!("{}{}", trace::return_path(None), trace::delivered_to(mailbox)).into();
     let size = trace.len() as u64 + content.size();
+    // The address may be internationalized.
+    let heads = (trace.len() + content.head.len()) as u64;
+    let downgraded_size = size - heads + downgraded_len(&trace) + downgraded_len(&content.head);
     let entry = NewEntry {
         mailbox: mailbox.clone(),
         trace,
         size,
-        downgraded_size: size,
+        downgraded_size,
         ceiling,
         uidl: None,
     };

@@ -49,7 +49,8 @@ impl Site {
             facts: &Facts::default(),
         };
         let address = Address::parse(address).unwrap();
-        let routed = router.resolve(&address, &mut Routes::default(), &mut Vec::new());
+        let (mut routes, mut opinions) = (Routes::default(), Vec::new());
+        let routed = router.resolve(&address, &mut routes, &mut opinions);
         routed.await.unwrap()
     }
 }

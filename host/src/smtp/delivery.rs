@@ -8,6 +8,7 @@ use super::answer::{Answers, trouble};
 use super::envelope::{Share, Transaction};
 use super::outcome::{Copy, Fate, Settled, keep, settle};
 use super::record;
+use crate::message::downgrade::downgraded_len;
 use crate::message::{Message, trace};
 use crate::quota;
 use crate::store::{
@@ -53,11 +54,13 @@ impl Target {
             Fate::Deliver(Ceiling::default())
         };
         let size = trace.len() as u64 + content.size();
+        let head = downgraded_len(trace.as_bytes()) + downgraded_len(&content.head);
+        let downgraded = size - (trace.len() + content.head.len()) as u64 + head;
         Self {
             fate: share.fate().unwrap_or(undecided),
             answers_for: share.answers_for.clone(),
             warning: None,
-            downgraded_size: size,
+            downgraded_size: downgraded,
             size,
             trace: trace.into(),
             mailbox,

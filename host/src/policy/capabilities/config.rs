@@ -45,7 +45,8 @@ mod tests {
 
     #[test]
     fn a_setting_is_found_by_its_path() {
-        let settings = serde_json::json!({ "limits": { "max": 3 }, "names": ["a", "b"], "off": null, "on": true });
+        let settings =
+            serde_json::json!({ "limits": { "max": 3 }, "names": ["a", "b"], "off": null, "on": true });
         let found = |path| at(&settings, path).and_then(text);
         assert_eq!(found("limits.max").as_deref(), Some("3"));
         assert_eq!(found("names.1").as_deref(), Some("b"));

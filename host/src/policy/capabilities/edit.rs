@@ -4,11 +4,11 @@
 //! end the call: half of a change is none.
 
 use super::line;
+use crate::policy::Edit;
 use crate::policy::bindings::postern::policy::edit::Host;
 use crate::policy::bindings::postern::policy::types;
 use crate::policy::guest::Guest;
 use crate::policy::words::Ear;
-use crate::policy::Edit;
 use postern_proto::Address;
 use wasmtime::Result;
 
@@ -116,7 +116,9 @@ fn field_name(name: String) -> Result<String, Refused> {
 /// Line breaks and other control characters become spaces: no value can begin a field of its own.
 fn field_value(value: &str) -> String {
     let value = value.replace("\r\n", " ");
-    let clean = value.chars().map(|c| if c.is_control() && c != '\t' { ' ' } else { c });
+    let clean = value
+        .chars()
+        .map(|c| if c.is_control() && c != '\t' { ' ' } else { c });
     clean.collect::<String>().trim().to_owned()
 }
 
@@ -124,7 +126,10 @@ fn address(text: &str) -> Result<String, Refused> {
     match Address::parse(text) {
         // Whatever the parser takes: an address must not be able to end a line of a header section.
         Ok(address) if !text.contains(char::is_control) => Ok(address.to_string()),
-        Ok(_) => Err(Refused::Address(line(text, NAME), postern_proto::address::AddressError::Local)),
+        Ok(_) => Err(Refused::Address(
+            line(text, NAME),
+            postern_proto::address::AddressError::Local,
+        )),
         Err(error) => Err(Refused::Address(line(text, NAME), error)),
     }
 }
@@ -157,7 +162,10 @@ mod tests {
 
     #[test]
     fn a_value_cannot_begin_another_field() {
-        assert_eq!(field_value("one\r\nBcc: x\ntwo\rthree\0 "), "one Bcc: x two three");
+        assert_eq!(
+            field_value("one\r\nBcc: x\ntwo\rthree\0 "),
+            "one Bcc: x two three"
+        );
         assert_eq!(field_value("caf\u{e9}\tau lait"), "caf\u{e9}\tau lait");
     }
 

@@ -12,7 +12,10 @@ use wasmtime::Result;
 impl Guest {
     /// The header section with earlier edits made.
     fn head(&self) -> Bytes {
-        self.view.as_ref().map(|view| view.head().clone()).unwrap_or_default()
+        self.view
+            .as_ref()
+            .map(|view| view.head().clone())
+            .unwrap_or_default()
     }
 }
 
@@ -82,10 +85,10 @@ fn unfolded(raw: &[u8]) -> Vec<u8> {
 pub(super) fn text_of(head: &[u8], name: &str) -> Option<String> {
     let field = head::fields(head).find(|field| !name.is_empty() && field.is(name))?;
     let plain = String::from_utf8_lossy(&unfolded(field.raw)).into_owned();
-    // Under a name of no meaning every field is text to the parser.
-    let alone = [b"X-Text: ", unfolded(field.raw).as_slice(), b"\r\n\r\n"].concat();
-    let parsed = MessageParser::new().default_header_text().parse_headers(&alone);
-    let decoded = parsed.as_ref().and_then(|parsed| parsed.header("X-Text")?.as_text());
+    // Under this name every value is free text to the parser.
+    let alone = [b"Subject: ", unfolded(field.raw).as_slice(), b"\r\n\r\n"].concat();
+    let parsed = MessageParser::new().parse_headers(&alone);
+    let decoded = parsed.as_ref().and_then(|parsed| parsed.subject());
     Some(decoded.map_or(plain, str::to_owned))
 }
 

@@ -1,8 +1,8 @@
 //! `mime`: the message as a tree of parts. A part that is not there is empty.
 
+use super::PIECE;
 use super::message::text_of;
 use super::tree::{Completeness, Node, Tree};
-use super::PIECE;
 use crate::policy::bindings::postern::policy::mime::Host;
 use crate::policy::bindings::postern::policy::types::Part;
 use crate::policy::guest::Guest;
@@ -25,8 +25,12 @@ impl Host for Guest {
             return Ok(Vec::new());
         };
         let parts: Vec<Part> = tree.nodes.iter().zip(0_u32..).map(part).collect();
-        self.budget
-            .read(parts.iter().map(|part| part.media_type.len() + part.name.len()).sum())?;
+        self.budget.read(
+            parts
+                .iter()
+                .map(|part| part.media_type.len() + part.name.len())
+                .sum(),
+        )?;
         Ok(parts)
     }
 

@@ -1,7 +1,9 @@
 //! Capabilities as a guest meets them, without a guest.
 
 use super::tree::Room;
-use crate::policy::bindings::postern::policy::{auth, config, directory, dns, edit, http, kv, log, message, mime};
+use crate::policy::bindings::postern::policy::{
+    auth, config, directory, dns, edit, http, kv, log, message, mime,
+};
 use crate::policy::bindings::postern::policy::{clock, random, session, types};
 use crate::policy::guest::{Call, Guest, Letter, Limits};
 use crate::policy::manifest::KvGrant;
@@ -76,21 +78,38 @@ async fn a_message_is_seen_with_earlier_edits_made() {
     let mail = Mail("Subject: x\r\n\r\n", Bytes::from_static(b"text\r\n"));
     let mut guest = about(mail, vec![added("X-Score", "5")]);
     let head = "Subject: x\r\nX-Score: 5\r\n\r\n";
-    assert_eq!(message::Host::body_offset(&mut guest).unwrap() as usize, head.len());
+    assert_eq!(
+        message::Host::body_offset(&mut guest).unwrap() as usize,
+        head.len()
+    );
     assert_eq!(message::Host::size(&mut guest).unwrap() as usize, head.len() + 6);
-    assert_eq!(message::Host::get_header(&mut guest, "x-score".to_owned()).unwrap(), [b"5"]);
+    assert_eq!(
+        message::Host::get_header(&mut guest, "x-score".to_owned()).unwrap(),
+        [b"5"]
+    );
     assert_eq!(message::Host::headers(&mut guest).unwrap().len(), 2);
     let all = message::Host::read(&mut guest, 0, 1000).await.unwrap();
     assert_eq!(all, format!("{head}text\r\n").into_bytes());
-    let across = message::Host::read(&mut guest, head.len() as u32 - 2, 4).await.unwrap();
+    let across = message::Host::read(&mut guest, head.len() as u32 - 2, 4)
+        .await
+        .unwrap();
     assert_eq!(across, b"\r\nte");
 }
 
 #[tokio::test]
 async fn one_reading_has_at_most_64_kib() {
     let mut guest = about(Mail("\r\n", Bytes::from(vec![b'x'; 100_000])), Vec::new());
-    assert_eq!(message::Host::read(&mut guest, 0, u32::MAX).await.unwrap().len(), 65_536);
-    assert_eq!(message::Host::read(&mut guest, 65_536, u32::MAX).await.unwrap().len(), 34_466);
+    assert_eq!(
+        message::Host::read(&mut guest, 0, u32::MAX).await.unwrap().len(),
+        65_536
+    );
+    assert_eq!(
+        message::Host::read(&mut guest, 65_536, u32::MAX)
+            .await
+            .unwrap()
+            .len(),
+        34_466
+    );
     assert_eq!(message::Host::read(&mut guest, 100_002, 1).await.unwrap(), b"");
 }
 
@@ -101,7 +120,12 @@ async fn before_there_is_a_message_everything_of_it_is_empty() {
     assert!(message::Host::headers(&mut guest).unwrap().is_empty());
     assert_eq!(message::Host::read(&mut guest, 0, 10).await.unwrap(), b"");
     assert!(mime::Host::parts(&mut guest).await.unwrap().is_empty());
-    assert_eq!(mime::Host::part_header(&mut guest, 0, "To".to_owned()).await.unwrap(), None);
+    assert_eq!(
+        mime::Host::part_header(&mut guest, 0, "To".to_owned())
+            .await
+            .unwrap(),
+        None
+    );
 }
 
 #[tokio::test]
@@ -112,19 +136,28 @@ async fn a_tree_is_made_once_for_all_policies_unless_an_edit_makes_it_another() 
     let first = seen(Vec::new()).tree().await.unwrap();
     let second = seen(vec![added("X-Score", "5")]).tree().await.unwrap();
     assert!(Arc::ptr_eq(&first, &second));
-    let third = seen(vec![added("Content-Type", "text/html")]).tree().await.unwrap();
+    let third = seen(vec![added("Content-Type", "text/html")])
+        .tree()
+        .await
+        .unwrap();
     assert_eq!(third.nodes[0].media_type, "text/html");
 }
 
 #[tokio::test]
 async fn edits_are_kept_as_they_were_checked() {
     let mut guest = Guest::new(call());
-    edit::Host::add_header(&mut guest, "X-A".to_owned(), "a\r\nb".to_owned()).await.unwrap();
-    edit::Host::redirect(&mut guest, "Ann@EXAMPLE.org".to_owned()).await.unwrap();
+    edit::Host::add_header(&mut guest, "X-A".to_owned(), "a\r\nb".to_owned())
+        .await
+        .unwrap();
+    edit::Host::redirect(&mut guest, "Ann@EXAMPLE.org".to_owned())
+        .await
+        .unwrap();
     edit::Host::tag(&mut guest, "seen\n".to_owned()).await.unwrap();
     edit::Host::tag(&mut guest, " ".to_owned()).await.unwrap();
     let held = types::Verdict::Quarantine("spam".to_owned());
-    edit::Host::recipient_verdict(&mut guest, "bob@example.org".to_owned(), held).await.unwrap();
+    edit::Host::recipient_verdict(&mut guest, "bob@example.org".to_owned(), held)
+        .await
+        .unwrap();
     assert_eq!(session::Host::tags(&mut guest).unwrap(), ["seen"]);
     assert_eq!(
         guest.into_edits(),
@@ -144,22 +177,50 @@ async fn edits_are_kept_as_they_were_checked() {
 async fn an_address_that_cannot_be_delivered_here_ends_the_call() {
     let mut guest = Guest::new(call());
     for elsewhere in ["ann@example.com", "ann", "a\nb@example.org"] {
-        assert!(edit::Host::redirect(&mut guest, elsewhere.to_owned()).await.is_err());
-        assert!(edit::Host::add_recipient(&mut guest, elsewhere.to_owned()).await.is_err());
+        assert!(
+            edit::Host::redirect(&mut guest, elsewhere.to_owned())
+                .await
+                .is_err()
+        );
+        assert!(
+            edit::Host::add_recipient(&mut guest, elsewhere.to_owned())
+                .await
+                .is_err()
+        );
     }
     let elsewhere = "ann@example.com".to_owned();
-    assert!(edit::Host::remove_recipient(&mut guest, elsewhere).await.is_ok(), "nothing goes there");
-    assert!(edit::Host::add_header(&mut guest, "a b".to_owned(), String::new()).await.is_err());
+    assert!(
+        edit::Host::remove_recipient(&mut guest, elsewhere).await.is_ok(),
+        "nothing goes there"
+    );
+    assert!(
+        edit::Host::add_header(&mut guest, "a b".to_owned(), String::new())
+            .await
+            .is_err()
+    );
 }
 
 #[tokio::test]
 async fn kv_needs_its_grant() {
     let mut guest = Guest::new(call());
     let key = || "k".to_owned();
-    assert_eq!(kv::Host::get(&mut guest, key()).await.unwrap(), Err("not granted".to_owned()));
-    assert!(kv::Host::set(&mut guest, key(), Vec::new(), 0).await.unwrap().is_err());
+    assert_eq!(
+        kv::Host::get(&mut guest, key()).await.unwrap(),
+        Err("not granted".to_owned())
+    );
+    assert!(
+        kv::Host::set(&mut guest, key(), Vec::new(), 0)
+            .await
+            .unwrap()
+            .is_err()
+    );
     assert!(kv::Host::remove(&mut guest, key()).await.unwrap().is_err());
-    assert!(kv::Host::increment(&mut guest, key(), 1, 0).await.unwrap().is_err());
+    assert!(
+        kv::Host::increment(&mut guest, key(), 1, 0)
+            .await
+            .unwrap()
+            .is_err()
+    );
     let set = kv::Host::compare_and_set(&mut guest, key(), None, Vec::new(), 0).await;
     assert!(set.unwrap().is_err());
 }
@@ -185,9 +246,18 @@ async fn kv_keeps_values_up_to_its_share_and_for_other_calls() {
     let expected = Some(b"123456789".to_vec());
     let swapped = kv::Host::compare_and_set(&mut later, key(), expected, b"x".to_vec(), 0).await;
     assert_eq!(swapped.unwrap(), Ok(true));
-    assert!(kv::Host::increment(&mut later, key(), 1, 0).await.unwrap().is_err(), "no counter");
+    assert!(
+        kv::Host::increment(&mut later, key(), 1, 0)
+            .await
+            .unwrap()
+            .is_err(),
+        "no counter"
+    );
     assert_eq!(kv::Host::remove(&mut later, key()).await.unwrap(), Ok(()));
-    assert_eq!(kv::Host::increment(&mut later, key(), 2, 60).await.unwrap(), Ok(2));
+    assert_eq!(
+        kv::Host::increment(&mut later, key(), 2, 60).await.unwrap(),
+        Ok(2)
+    );
     let long = kv::Host::get(&mut later, "k".repeat(1025)).await.unwrap();
     assert!(long.is_err());
 }
@@ -196,8 +266,14 @@ async fn kv_keeps_values_up_to_its_share_and_for_other_calls() {
 async fn what_cannot_be_granted_says_so_and_what_is_unknown_is_empty() {
     let mut guest = Guest::new(call());
     let refused = Err::<Vec<String>, _>("not granted".to_owned());
-    assert_eq!(dns::Host::txt(&mut guest, "example.org".to_owned()).unwrap(), refused);
-    assert_eq!(directory::Host::aliases_of(&mut guest, "x".to_owned()).unwrap(), refused);
+    assert_eq!(
+        dns::Host::txt(&mut guest, "example.org".to_owned()).unwrap(),
+        refused
+    );
+    assert_eq!(
+        directory::Host::aliases_of(&mut guest, "x".to_owned()).unwrap(),
+        refused
+    );
     let request = types::HttpRequest {
         method: "GET".to_owned(),
         url: "http://example.org/".to_owned(),

@@ -67,7 +67,9 @@ pub(super) fn quoted_printable(text: &[u8]) -> Vec<u8> {
 }
 
 fn ending(line: &[u8]) -> &[u8] {
-    let end = [b"\r\n".as_slice(), b"\n"].into_iter().find(|end| line.ends_with(end));
+    let end = [b"\r\n".as_slice(), b"\n"]
+        .into_iter()
+        .find(|end| line.ends_with(end));
     end.unwrap_or_default()
 }
 
@@ -110,7 +112,10 @@ mod tests {
 
     #[test]
     fn quoted_printable_keeps_lines_and_joins_soft_ones() {
-        assert_eq!(quoted_printable(b"a=3Db=\r\nc  \r\nd=C3=a4"), "a=bc\r\nd\u{e4}".as_bytes());
+        assert_eq!(
+            quoted_printable(b"a=3Db=\r\nc  \r\nd=C3=a4"),
+            "a=bc\r\nd\u{e4}".as_bytes()
+        );
         assert_eq!(quoted_printable(b"50 = 50 =XY =4"), b"50 = 50 =XY =4");
         assert_eq!(quoted_printable(b"a= \r\nb\n"), b"ab\n");
     }

@@ -136,7 +136,9 @@ impl Tree {
 
     /// Adds an entity and what is in it.
     fn grow(&mut self, left: &mut Bounds, parent: Option<u32>, entity: Entity) {
-        let Ok(index) = u32::try_from(self.nodes.len()) else { return };
+        let Ok(index) = u32::try_from(self.nodes.len()) else {
+            return;
+        };
         if left.parts == 0 {
             self.completeness = Completeness::Cut;
             return;
@@ -151,19 +153,16 @@ impl Tree {
             head: entity.head.clone(),
             body: body.clone(),
         });
-        let children = entity.children(&body);
         if left.depth == 0 {
-            if !matches!(entity.kind, Kind::Leaf) {
+            if entity.kind != Kind::Leaf {
                 self.completeness = Completeness::Cut;
             }
             return;
         }
         left.depth -= 1;
-        for child in children {
+        // One more than there is room for, so that it is found missing.
+        for child in entity.children(&body, left.parts + 1) {
             self.grow(left, Some(index), child);
-            if left.parts == 0 {
-                break;
-            }
         }
         left.depth += 1;
     }
@@ -205,7 +204,10 @@ impl Node {
     pub(super) fn text(&self, most: usize) -> String {
         // No charset needs more than four octets for what is one in UTF-8, escape sequences apart.
         let octets = self.read(0, most.saturating_mul(4).saturating_add(64));
-        let decoder = self.charset.as_deref().and_then(|name| charset_decoder(name.as_bytes()));
+        let decoder = self
+            .charset
+            .as_deref()
+            .and_then(|name| charset_decoder(name.as_bytes()));
         let mut text = match decoder {
             Some(decode) => decode(&octets),
             None => String::from_utf8_lossy(&octets).into_owned(),

@@ -45,11 +45,21 @@ impl Limiter {
 }
 
 impl ResourceLimiter for Limiter {
-    fn memory_growing(&mut self, current: usize, desired: usize, _most: Option<usize>) -> wasmtime::Result<bool> {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _most: Option<usize>,
+    ) -> wasmtime::Result<bool> {
         Ok(self.memory.grow(current, desired, "memory"))
     }
 
-    fn table_growing(&mut self, current: usize, desired: usize, _most: Option<usize>) -> wasmtime::Result<bool> {
+    fn table_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _most: Option<usize>,
+    ) -> wasmtime::Result<bool> {
         Ok(self.elements.grow(current, desired, "table elements"))
     }
 }

@@ -56,7 +56,9 @@ impl Entity {
             _ if ["message/rfc822", "message/global"].contains(&media_type.as_str()) => Kind::Message,
             _ => Kind::Leaf,
         };
-        let transfer = parsed.as_ref().and_then(|parsed| parsed.content_transfer_encoding());
+        let transfer = parsed
+            .as_ref()
+            .and_then(|parsed| parsed.content_transfer_encoding());
         Self {
             name: parsed
                 .as_ref()
@@ -72,8 +74,8 @@ impl Entity {
         }
     }
 
-    /// The entities in it, from its decoded body.
-    pub(super) fn children(&self, body: &Bytes) -> Vec<Self> {
+    /// The first `most` entities in it, from its decoded body.
+    pub(super) fn children(&self, body: &Bytes, most: usize) -> Vec<Self> {
         match &self.kind {
             Kind::Leaf => Vec::new(),
             Kind::Message => {
@@ -86,10 +88,11 @@ impl Entity {
                     "multipart/digest" => "message/rfc822",
                     _ => "text/plain",
                 };
-                let parts = pieces(body, boundary);
+                let parts = pieces(body, boundary, most);
                 parts
+                    .iter()
                     .map(|part| {
-                        let (head, body) = divide(&part);
+                        let (head, body) = divide(part);
                         Self::with_default(default, head, body)
                     })
                     .collect()
@@ -104,11 +107,7 @@ fn fits(boundary: &str) -> bool {
 
 /// The first of each content field that says how to read the entity, for the parser of such fields.
 fn content_fields(bytes: &Bytes) -> Vec<u8> {
-    let mut wanted = vec![
-        "content-type",
-        "content-transfer-encoding",
-        "content-disposition",
-    ];
+    let mut wanted = vec!["content-type", "content-transfer-encoding", "content-disposition"];
     let mut found = Vec::new();
     for field in head::fields(bytes) {
         let Some(at) = wanted.iter().position(|name| field.is(name)) else {
@@ -134,31 +133,28 @@ fn divide(bytes: &Bytes) -> (Bytes, Bytes) {
     (bytes.slice(..at), bytes.slice(at..))
 }
 
-/// What is between the delimiter lines of a multipart. The last piece may lack its end.
-fn pieces(body: &Bytes, boundary: &str) -> impl Iterator<Item = Bytes> {
+/// The first `most` pieces between the delimiter lines of a multipart. The last one may lack its end.
+fn pieces(body: &Bytes, boundary: &str, most: usize) -> Vec<Bytes> {
     let (mut at, mut open) = (0, None);
     let mut found = Vec::new();
     for line in body.split_inclusive(|octet| *octet == b'\n') {
         let begin = at;
         at += line.len();
-        let Some(behind) = delimiter(line, boundary) else { continue };
+        let Some(delimiter) = delimiter(line, boundary) else {
+            continue;
+        };
         if let Some(from) = open.take() {
-            found.push(from..before_line_end(body, begin).max(from));
+            found.push(body.slice(from..before_line_end(body, begin).max(from)));
         }
-        if behind == Delimiter::Close {
-            return ranges(body, found);
+        if delimiter == Delimiter::Close || found.len() == most {
+            return found;
         }
         open = Some(at);
     }
     if let Some(from) = open {
-        found.push(from..body.len());
+        found.push(body.slice(from..));
     }
-    ranges(body, found)
-}
-
-fn ranges(body: &Bytes, found: Vec<std::ops::Range<usize>>) -> impl Iterator<Item = Bytes> + use<> {
-    let body = body.clone();
-    found.into_iter().map(move |range| body.slice(range))
+    found
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

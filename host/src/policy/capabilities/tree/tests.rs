@@ -43,7 +43,10 @@ fn parts_come_in_the_order_of_the_message_and_are_decoded() {
             (0, "application/zip", "\u{e4}.zip")
         ]
     );
-    assert_eq!(tree.nodes[2].body, "hello", "the disposition's name, the decoded octets");
+    assert_eq!(
+        tree.nodes[2].body, "hello",
+        "the disposition's name, the decoded octets"
+    );
     assert_eq!(tree.nodes[2].read(3, 64), "lo");
     assert_eq!(tree.nodes[2].read(9, 64), "");
 }
@@ -53,7 +56,10 @@ fn a_message_in_a_message_is_opened_even_if_it_is_encoded() {
     let inner = "Content-Type: text/csv\r\n\r\na,b\r\n";
     let plain = tree(GENEROUS, "Content-Type: message/rfc822\r\n\r\n", inner);
     assert_eq!(plain.nodes.len(), 2);
-    assert_eq!((plain.nodes[1].parent, plain.nodes[1].media_type.as_str()), (0, "text/csv"));
+    assert_eq!(
+        (plain.nodes[1].parent, plain.nodes[1].media_type.as_str()),
+        (0, "text/csv")
+    );
     let encoded = "Q29udGVudC1UeXBlOiB0ZXh0L2NzdgoKYSxiCg==";
     let head = "Content-Type: message/rfc822\r\nContent-Transfer-Encoding: base64\r\n\r\n";
     let encoded = tree(GENEROUS, head, encoded);
@@ -75,12 +81,17 @@ fn a_multipart_without_its_end_or_its_boundary_loses_nothing() {
     assert_eq!(cut.nodes[2].body, "two");
     let none = tree(GENEROUS, MIXED, "no delimiter at all");
     assert_eq!(none.nodes[0].body, "no delimiter at all");
-    assert_eq!(tree(GENEROUS, MIXED, "--bb\r\n\r\nx\r\n").nodes.len(), 1, "another boundary");
+    assert_eq!(
+        tree(GENEROUS, MIXED, "--bb\r\n\r\nx\r\n").nodes.len(),
+        1,
+        "another boundary"
+    );
 }
 
 #[test]
 fn text_is_utf8_whatever_it_was_and_never_ends_within_a_character() {
-    let head = "Content-Type: text/plain; charset=iso-8859-1\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n";
+    let head =
+        "Content-Type: text/plain; charset=iso-8859-1\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n";
     let latin = tree(GENEROUS, head, "caf=E9 au lait");
     assert_eq!(latin.nodes[0].text(64), "caf\u{e9} au lait");
     assert_eq!(latin.nodes[0].text(5), "caf\u{e9}");
@@ -90,15 +101,27 @@ fn text_is_utf8_whatever_it_was_and_never_ends_within_a_character() {
 #[test]
 fn exactly_so_many_parts_are_listed() {
     let with = |parts| tree(Bounds { parts, ..GENEROUS }, MIXED, TWO);
-    assert_eq!((with(3).nodes.len(), with(3).completeness), (3, Completeness::Whole));
-    assert_eq!((with(2).nodes.len(), with(2).completeness), (2, Completeness::Cut));
+    assert_eq!(
+        (with(3).nodes.len(), with(3).completeness),
+        (3, Completeness::Whole)
+    );
+    assert_eq!(
+        (with(2).nodes.len(), with(2).completeness),
+        (2, Completeness::Cut)
+    );
 }
 
 #[test]
 fn levels_below_the_bound_are_not_opened() {
     let with = |depth| tree(Bounds { depth, ..GENEROUS }, MIXED, TWO);
-    assert_eq!((with(1).nodes.len(), with(1).completeness), (3, Completeness::Whole));
-    assert_eq!((with(0).nodes.len(), with(0).completeness), (1, Completeness::Cut));
+    assert_eq!(
+        (with(1).nodes.len(), with(1).completeness),
+        (3, Completeness::Whole)
+    );
+    assert_eq!(
+        (with(0).nodes.len(), with(0).completeness),
+        (1, Completeness::Cut)
+    );
 }
 
 #[test]

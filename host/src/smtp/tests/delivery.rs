@@ -1,0 +1,226 @@
+//! Who gets a message, with which trace, and what the client is told.
+
+use super::*;
+
+const MESSAGE: &str = "From: a@example.net\r\nSubject: x\r\n\r\ntext\r\n";
+
+async fn arrives(house: House) {
+    let mut client = house.client().await;
+    client.envelope(&["Ann"]).await;
+    let reply = client.data(MESSAGE).await;
+    let [message] = house.mailbox("ann").await.try_into().unwrap();
+    let id = house.gateway.store.list("ann@example.org").await.unwrap()[0].id;
+    assert_eq!(reply, format!("250 2.0.0 Delivered as {id}\r\n"));
+    let trace = format!(
+        "Return-Path: <sender@example.net>\r\nDelivered-To: ann@example.org\r\n\
+         Received: from client.example ([127.0.0.1])\r\n\tby mx.example.org with ESMTP id {id}\r\n\
+         \tfor <Ann@example.org>;\r\n\t"
+    );
+    assert!(message.starts_with(&trace), "{message}");
+    assert!(message.ends_with(&format!(" +0000\r\n{MESSAGE}")), "{message}");
+    let facts = house.gateway.store.facts(id).await.unwrap();
+    let facts: crate::policy::Facts = serde_json::from_slice(&facts).unwrap();
+    assert_eq!(facts.mail_from, "sender@example.net");
+    assert_eq!(facts.rcpt_to, ["Ann@example.org"]);
+    assert_eq!(facts.protocol, "esmtp");
+    assert_eq!(house.gateway.in_flight.used(), 0);
+}
+
+#[tokio::test]
+async fn a_message_arrives_behind_its_trace_and_the_reply_names_it() {
+    arrives(House::mx().await).await;
+}
+
+#[tokio::test]
+async fn a_message_arrives_in_the_embedded_store() {
+    arrives(House::embedded("role: mx").await).await;
+}
+
+#[tokio::test]
+async fn with_several_recipients_nobody_sees_another() {
+    let house = House::mx().await;
+    let mut client = house.client().await;
+    client.envelope(&["ann", "bob"]).await;
+    assert!(client.data(MESSAGE).await.starts_with("250 "));
+    for (name, other) in [("ann", "bob"), ("bob", "ann")] {
+        let [message] = house.mailbox(name).await.try_into().unwrap();
+        assert!(message.contains(&format!("Delivered-To: {name}@example.org\r\n")));
+        assert!(!message.contains(&format!("{other}@")), "{message}");
+        assert!(!message.contains("for <"), "{message}");
+    }
+}
+
+#[tokio::test]
+async fn recipients_that_are_unknown_or_elsewhere_are_refused_and_the_others_are_served() {
+    let house = House::mx().await;
+    let mut client = house.client().await;
+    client.envelope(&["ann"]).await;
+    let unknown = client.say("RCPT TO:<nobody@example.org>").await;
+    assert!(unknown.starts_with("550 5.1.1 "), "{unknown}");
+    let elsewhere = client.say("RCPT TO:<ann@example.com>").await;
+    assert!(elsewhere.starts_with("550 5.7.1 "), "{elsewhere}");
+    assert!(client.data(MESSAGE).await.starts_with("250 "));
+    assert_eq!(house.mailbox("ann").await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_group_reaches_all_its_targets_and_is_refused_if_one_is_unknown() {
+    let house = House::mx().await;
+    house
+        .alias("all@example.org", &["ann@example.org", "bob@example.org"])
+        .await;
+    house
+        .alias("half@example.org", &["ann@example.org", "nobody@example.org"])
+        .await;
+    let mut client = house.client().await;
+    client.envelope(&["all"]).await;
+    let half = client.say("RCPT TO:<half@example.org>").await;
+    assert!(half.starts_with("550 5.1.1 "), "{half}");
+    assert!(client.data(MESSAGE).await.starts_with("250 "));
+    for name in ["ann", "bob"] {
+        let [message] = house.mailbox(name).await.try_into().unwrap();
+        assert!(
+            message.contains("for <all@example.org>"),
+            "the only recipient is the group"
+        );
+    }
+}
+
+#[tokio::test]
+async fn postmaster_with_and_without_domain_and_abuse_reach_a_person() {
+    let house = House::mx().await;
+    for path in ["Postmaster", "postmaster@example.org", "abuse@example.org"] {
+        let mut client = house.client().await;
+        client.say("MAIL FROM:<>").await;
+        let reply = client.say(&format!("RCPT TO:<{path}>")).await;
+        assert!(reply.starts_with("250 "), "{path}: {reply}");
+        assert!(client.data(MESSAGE).await.starts_with("250 "));
+    }
+    let mail = house.mailbox("ann").await;
+    assert_eq!(mail.len(), 3);
+    assert!(
+        mail.iter()
+            .all(|message| message.starts_with("Return-Path: <>\r\n"))
+    );
+}
+
+#[tokio::test]
+async fn quota_is_asked_at_rcpt_with_the_declared_size() {
+    let house = House::mx().await;
+    let mut client = house.client().await;
+    client.say("MAIL FROM:<a@example.net> SIZE=1001").await;
+    let reply = client.say("RCPT TO:<small@example.org>").await;
+    assert!(reply.starts_with("452 4.2.2 "), "{reply}");
+    client.say("MAIL FROM:<a@example.net> SIZE=1000").await;
+    client.say("RSET").await;
+    client.say("MAIL FROM:<a@example.net> SIZE=1000").await;
+    let reply = client.say("RCPT TO:<small@example.org>").await;
+    assert!(reply.starts_with("250 "), "{reply}");
+}
+
+#[tokio::test]
+async fn in_smtp_one_full_mailbox_at_the_dot_defers_all() {
+    let house = House::mx().await;
+    let mut client = house.client().await;
+    client.envelope(&["ann", "small"]).await;
+    let reply = client.data(&format!("{MESSAGE}{}\r\n", "x".repeat(900))).await;
+    assert!(reply.starts_with("452 4.2.2 "), "{reply}");
+    assert_eq!(house.mailbox("ann").await.len(), 0);
+    assert_eq!(house.mailbox("small").await.len(), 0);
+}
+
+#[tokio::test]
+async fn in_lmtp_each_recipient_has_its_own_reply() {
+    let house = House::open("role: lmtp, tls: none", "").await;
+    house
+        .alias("both@example.org", &["bob@example.org", "small@example.org"])
+        .await;
+    let mut client = house.client().await;
+    client.envelope(&["ann", "small", "bob", "both"]).await;
+    let first = client.data(&format!("{MESSAGE}{}\r\n", "x".repeat(900))).await;
+    assert!(first.starts_with("250 "), "{first}");
+    for expected in ["452 4.2.2 ", "250 2.0.0 ", "452 4.2.2 "] {
+        let reply = client.reply().await;
+        assert!(reply.starts_with(expected), "{reply}");
+    }
+    assert!(
+        client.say("NOOP").await.starts_with("250 "),
+        "there is no fifth reply"
+    );
+    assert_eq!(house.mailbox("ann").await.len(), 1);
+    assert_eq!(house.mailbox("bob").await.len(), 1);
+    assert_eq!(house.mailbox("small").await.len(), 0);
+}
+
+#[tokio::test]
+async fn fifty_deliveries_at_once_end_exactly_at_the_quota() {
+    let house = Arc::new(House::embedded("role: mx").await);
+    let mut clients = Vec::new();
+    for _ in 0..50 {
+        let mut client = house.client().await;
+        client.envelope(&["small"]).await;
+        assert!(client.say("DATA").await.starts_with("354 "));
+        clients.push(client);
+    }
+    let ends = clients
+        .into_iter()
+        .map(|mut client| tokio::spawn(async move { client.say(&format!("{MESSAGE}.")).await }));
+    let mut accepted = 0;
+    for end in ends.collect::<Vec<_>>() {
+        let reply = end.await.unwrap();
+        match reply.get(..4) {
+            Some("250 ") => accepted += 1,
+            _ => assert!(reply.starts_with("452 4.2.2 "), "{reply}"),
+        }
+    }
+    let mail = house.mailbox("small").await;
+    assert_eq!(mail.len(), accepted);
+    let sizes: Vec<usize> = mail.iter().map(String::len).collect();
+    let used: usize = sizes.iter().sum();
+    assert!(
+        used <= 1000 && used + sizes[0] > 1000,
+        "{used} with messages of {sizes:?}"
+    );
+    let usage = house.gateway.store.usage("small@example.org").await.unwrap();
+    assert_eq!(usage.bytes, used as u64);
+}
+
+#[tokio::test]
+async fn a_message_that_passed_a_hundred_hosts_is_looping() {
+    let house = House::mx().await;
+    for (hops, expected) in [(99, "250 "), (100, "554 5.4.6 ")] {
+        let mut client = house.client().await;
+        client.envelope(&["ann"]).await;
+        let trace = "Received: by somebody; today\r\n".repeat(hops);
+        let reply = client.data(&format!("{trace}{MESSAGE}")).await;
+        assert!(reply.starts_with(expected), "{hops}: {reply}");
+    }
+}
+
+#[tokio::test]
+async fn a_message_that_was_in_this_mailbox_before_is_looping() {
+    let house = House::mx().await;
+    let mut client = house.client().await;
+    client.envelope(&["ann"]).await;
+    let reply = client
+        .data(&format!("Delivered-To: ann@example.org\r\n{MESSAGE}"))
+        .await;
+    assert!(reply.starts_with("554 5.4.6 "), "{reply}");
+    // Beside one that takes it the copy is not lost.
+    client.envelope(&["ann", "bob"]).await;
+    let reply = client
+        .data(&format!("Delivered-To: ann@example.org\r\n{MESSAGE}"))
+        .await;
+    assert!(reply.starts_with("250 "), "{reply}");
+    assert_eq!(house.mailbox("bob").await.len(), 1);
+    let [held] = house
+        .gateway
+        .store
+        .quarantined(None, 10)
+        .await
+        .unwrap()
+        .try_into()
+        .unwrap();
+    assert_eq!(&*held.mailboxes, ["ann@example.org".into()]);
+    assert!(held.reason.starts_with("refused: 554 "), "{}", held.reason);
+}

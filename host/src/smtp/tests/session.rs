@@ -1,0 +1,91 @@
+//! Sessions: their end, their times, TLS.
+
+use super::*;
+
+#[tokio::test]
+async fn an_idle_session_is_told_421_when_the_gateway_shuts_down() {
+    let house = House::mx().await;
+    let (mut client, session) = house.connect().await;
+    client.reply().await;
+    house.shutdown.cancel();
+    assert!(client.reply().await.starts_with("421 4.3.2 "));
+    assert_eq!(client.reply().await, "");
+    drop(client);
+    session.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_running_transaction_finishes_before_the_421() {
+    let house = House::mx().await;
+    let mut client = house.client().await;
+    client.envelope(&["ann"]).await;
+    assert!(client.say("DATA").await.starts_with("354 "));
+    house.shutdown.cancel();
+    assert!(
+        client
+            .say("A: b\r\n\r\ntext\r\n.")
+            .await
+            .starts_with("250 2.0.0 ")
+    );
+    assert!(client.reply().await.starts_with("421 4.3.2 "));
+    assert_eq!(house.mailbox("ann").await.len(), 1);
+}
+
+#[tokio::test]
+async fn at_the_end_of_the_drain_a_transaction_is_cut() {
+    let house = House::mx().await;
+    let mut client = house.client().await;
+    client.envelope(&["ann"]).await;
+    assert!(client.say("DATA").await.starts_with("354 "));
+    house.gateway.cut.cancel();
+    assert!(client.reply().await.starts_with("421 4.3.2 "));
+    assert_eq!(house.mailbox("ann").await.len(), 0);
+}
+
+#[tokio::test]
+async fn a_client_that_speaks_before_the_greeting_is_refused_where_that_is_asked_for() {
+    let house = House::open("role: mx, reject_early_talkers: true", "").await;
+    let stream = TcpStream::connect(house.socket.local_addr().unwrap())
+        .await
+        .unwrap();
+    let mut early = Client {
+        stream: BufReader::new(stream),
+    };
+    early.send(b"EHLO client.example\r\n").await;
+    let (tcp, peer) = house.socket.accept().await.unwrap();
+    tcp.readable().await.unwrap();
+    let listener = Arc::new(house.gateway.config.listeners[0].clone());
+    let connection = Connection::uncounted(Stream::Plain(tcp), peer, listener);
+    tokio::spawn(serve(
+        connection,
+        Arc::clone(&house.gateway),
+        CancellationToken::new(),
+    ));
+    assert!(early.reply().await.starts_with("554 5.5.1 "));
+    assert_eq!(early.reply().await, "");
+}
+
+#[tokio::test]
+async fn a_silent_client_is_told_so_and_dropped() {
+    let house = House::open("role: mx", "limits: { smtp_command: 1s }\n").await;
+    let (mut client, _session) = house.connect().await;
+    client.reply().await;
+    assert!(client.reply().await.starts_with("421 4.4.2 "));
+    assert_eq!(client.reply().await, "");
+}
+
+#[tokio::test]
+async fn a_transfer_has_a_time_limit_however_steadily_it_drips() {
+    let house = House::open("role: mx", "limits: { transfer: 1s }\n").await;
+    let mut client = house.client().await;
+    client.envelope(&["ann"]).await;
+    assert!(client.say("DATA").await.starts_with("354 "));
+    let reply = loop {
+        client.send(b"X: y\r\n").await;
+        if let Ok(reply) = timeout(Duration::from_millis(100), client.reply()).await {
+            break reply;
+        }
+    };
+    assert!(reply.starts_with("421 4.4.2 "), "{reply}");
+    assert_eq!(house.mailbox("ann").await.len(), 0);
+}

@@ -83,17 +83,6 @@ pub(crate) fn refusal(policies: &Policies, name: &str) -> String {
     }
 }
 
-/// The file that is shipped beside a policy.
-pub(crate) fn shipped_manifest(policy: &str, name: &str) -> String {
-    let host = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let file = host
-        .join("../plugins")
-        .join(policy)
-        .join(name)
-        .with_extension("yaml");
-    std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
-}
-
 /// A message from outside, to one account of ours.
 pub(crate) fn facts() -> Facts {
     Facts {

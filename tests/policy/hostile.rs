@@ -1,6 +1,13 @@
 //! A policy costs at most its own call. Guests that loop, hoard, recurse, storm, flood, trap or sleep do so at
 //! each question; each time the answer comes in time, is what the failure policy says, and other calls go on.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a test fails by panicking, and prints what it measured"
+)]
+
 #[path = "folder.rs"]
 mod folder;
 

@@ -29,9 +29,12 @@ fn filter(body: &str, cases: &str) -> String {
                     (case "quarantine" string) {cases}))
                 (import "verdict" (type $verdict (eq $v)))
                 (import "f" (func $f (result $verdict)))
-                (export $reply-out "reply" (type $reply))
-                (export $verdict-out "verdict" (type $verdict))
-                (export "on-connect" (func $f)))
+                (export $reply-out "reply" (type $r))
+                (type $w (variant
+                    (case "accept") (case "reject" $reply-out) (case "defer" $reply-out) (case "discard")
+                    (case "quarantine" string) {cases}))
+                (export $verdict-out "verdict" (type $w))
+                (export "on-connect" (func $f) (func (result $verdict-out))))
             (instance $e (instantiate $named
                 (with "reply" (type $reply)) (with "verdict" (type $verdict)) (with "f" (func $f))))
             (export "postern:policy/connection-filter@0.1.0" (instance $e)))"#
@@ -128,7 +131,11 @@ async fn policies_are_asked_in_the_order_of_their_names_until_one_refuses() {
     let (verdict, words) = connect(&policies).await;
     assert!(matches!(verdict, Verdict::Reject(reply) if reply.text() == "not today"));
     assert_eq!(words, ["accept", "reject"]);
-    let listed: Vec<_> = policies.list().iter().map(|listed| listed.name.as_str()).collect();
+    let listed: Vec<_> = policies
+        .list()
+        .iter()
+        .map(|listed| listed.name.as_str())
+        .collect();
     assert_eq!(listed, ["10-lax", "20-strict", "30-last"]);
     assert_eq!(policies.list()[0].answers, ["connect"]);
     assert!(!policies.asks_quota());
@@ -156,7 +163,7 @@ async fn each_broken_one_is_refused_in_one_line_and_the_others_are_loaded() {
         "40-mute.wasm: answers no question; export",
         "50-other-types.wasm: does not",
         "60-settings.yaml: settings: no rules yet; mend them there",
-        "70-manifest.yaml: unknown field `enabeld`",
+        "70-manifest.yaml: enabeld: unknown field `enabeld`",
         "90-good.wasm: another policy has this name",
     ];
     for (fault, begin) in faults.iter().zip(begins) {
@@ -199,7 +206,10 @@ async fn a_trap_comes_to_what_the_failure_policy_says() {
 async fn an_endless_loop_ends_at_its_deadline_and_nobody_waits_for_it() {
     let folder = Folder::new()
         .with("10-loop", &filter(LOOP, ""))
-        .file("10-loop.yaml", "limits: { deadline: 300ms }\nfailure: { default: skip }\n")
+        .file(
+            "10-loop.yaml",
+            "limits: { deadline: 300ms }\nfailure: { default: skip }\n",
+        )
         .with("20-strict", &filter(REJECT, ""));
     let (policies, _) = folder.load();
     let begun = Instant::now();
@@ -208,7 +218,10 @@ async fn an_endless_loop_ends_at_its_deadline_and_nobody_waits_for_it() {
         tokio::time::sleep(Duration::from_millis(1)).await;
         begun.elapsed()
     });
-    assert!(others < Duration::from_millis(300), "this thread was not held up: {others:?}");
+    assert!(
+        others < Duration::from_millis(300),
+        "this thread was not held up: {others:?}"
+    );
     let words: Vec<_> = decision.opinions.iter().map(|opinion| opinion.word).collect();
     assert_eq!(words, ["timeout", "reject"]);
     assert!(decision.opinions[0].took >= Duration::from_millis(300));
@@ -218,7 +231,11 @@ async fn an_endless_loop_ends_at_its_deadline_and_nobody_waits_for_it() {
 #[tokio::test]
 async fn a_second_start_finds_the_compiled_code() {
     let folder = Folder::new().with("10-lax", &filter(ACCEPT, ""));
-    let compiled = || std::fs::read_dir(folder.0.path().join("compiled")).unwrap().count();
+    let compiled = || {
+        std::fs::read_dir(folder.0.path().join("compiled"))
+            .unwrap()
+            .count()
+    };
     folder.load();
     assert_eq!(compiled(), 1);
     let (policies, _) = folder.load();

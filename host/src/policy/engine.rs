@@ -91,9 +91,11 @@ mod tests {
     #[test]
     fn a_component_with_a_64_bit_memory_is_refused() {
         let engine = on_demand().unwrap();
-        let narrow = "(component (core module (memory 1)))";
-        let wide = "(component (core module (memory i64 1)))";
-        assert!(wasmtime::component::Component::new(&engine, narrow).is_ok());
-        assert!(wasmtime::component::Component::new(&engine, wide).is_err());
+        let taken = |memory: &str| {
+            let wasm = wat::parse_str(format!("(component (core module (memory {memory})))")).unwrap();
+            wasmtime::component::Component::new(&engine, wasm).is_ok()
+        };
+        assert!(taken("1"));
+        assert!(!taken("i64 1"));
     }
 }

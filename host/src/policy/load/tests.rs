@@ -29,9 +29,12 @@ fn filter(body: &str, cases: &str) -> String {
                     (case "quarantine" string) {cases}))
                 (import "verdict" (type $verdict (eq $v)))
                 (import "f" (func $f (result $verdict)))
-                (export $reply-out "reply" (type $reply))
-                (export $verdict-out "verdict" (type $verdict))
-                (export "on-connect" (func $f)))
+                (export $reply-out "reply" (type $r))
+                (type $w (variant
+                    (case "accept") (case "reject" $reply-out) (case "defer" $reply-out) (case "discard")
+                    (case "quarantine" string) {cases}))
+                (export $verdict-out "verdict" (type $w))
+                (export "on-connect" (func $f) (func (result $verdict-out))))
             (instance $e (instantiate $named
                 (with "reply" (type $reply)) (with "verdict" (type $verdict)) (with "f" (func $f))))
             (export "postern:policy/connection-filter@0.1.0" (instance $e)))"#
@@ -160,7 +163,7 @@ async fn each_broken_one_is_refused_in_one_line_and_the_others_are_loaded() {
         "40-mute.wasm: answers no question; export",
         "50-other-types.wasm: does not",
         "60-settings.yaml: settings: no rules yet; mend them there",
-        "70-manifest.yaml: unknown field `enabeld`",
+        "70-manifest.yaml: enabeld: unknown field `enabeld`",
         "90-good.wasm: another policy has this name",
     ];
     for (fault, begin) in faults.iter().zip(begins) {

@@ -158,7 +158,8 @@ impl Policies {
 
     /// Asked at RCPT TO about `recipient`, before it is routed.
     pub async fn rcpt(&self, facts: &Facts, recipient: &str) -> Decision {
-        self.filter(&Ask::Rcpt(recipient.to_owned()), facts, None, &[]).await
+        self.filter(&Ask::Rcpt(recipient.to_owned()), facts, None, &[])
+            .await
     }
 
     /// Asked when the message is complete. `edits` are those of the earlier stages: filters see the message

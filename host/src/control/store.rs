@@ -15,7 +15,9 @@ pub(super) async fn check(context: &ControlContext, records: &Records) -> Outcom
 
 pub(super) async fn plugins(context: &ControlContext, records: &Records) -> Outcome<String> {
     let Some(policies) = &context.policies else {
-        return Err(Refusal::new("no gateway runs; start one with postern serve to see what decides"));
+        return Err(Refusal::new(
+            "no gateway runs; start one with postern serve to see what decides",
+        ));
     };
     for listed in policies.list() {
         records.send(Record::Plugin(listed.into())).await?;

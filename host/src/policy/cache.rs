@@ -163,13 +163,21 @@ mod tests {
         let (engine, folder) = (engine::on_demand().unwrap(), tempfile::tempdir().unwrap());
         let folder = folder.path().join("compiled");
         let digest = digest(EMPTY);
-        Cache::open(&folder, &engine).component(&engine, EMPTY, &digest).unwrap();
+        Cache::open(&folder, &engine)
+            .component(&engine, EMPTY, &digest)
+            .unwrap();
         let written = files(&folder);
         assert_eq!(written.len(), 1, "nothing is left aside: {written:?}");
         assert!(load(&engine, &written[0]).is_ok());
         let before = std::fs::metadata(&written[0]).unwrap().ino();
-        Cache::open(&folder, &engine).component(&engine, EMPTY, &digest).unwrap();
-        assert_eq!(std::fs::metadata(&written[0]).unwrap().ino(), before, "not written again");
+        Cache::open(&folder, &engine)
+            .component(&engine, EMPTY, &digest)
+            .unwrap();
+        assert_eq!(
+            std::fs::metadata(&written[0]).unwrap().ino(),
+            before,
+            "not written again"
+        );
     }
 
     #[test]

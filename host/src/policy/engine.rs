@@ -81,7 +81,11 @@ mod tests {
             hasher.finish()
         };
         let (first, second) = (on_demand().unwrap(), on_demand().unwrap());
-        assert_eq!(hash(&first), hash(&second), "the cache is of use to the next process");
+        assert_eq!(
+            hash(&first),
+            hash(&second),
+            "the cache is of use to the next process"
+        );
     }
 
     #[test]

@@ -123,19 +123,30 @@ mod tests {
 
     fn checked(wat: &str) -> Result<(), String> {
         let engine = engine::on_demand().unwrap();
-        check(&engine, &Component::new(&engine, wat::parse_str(wat).unwrap()).unwrap())
+        check(
+            &engine,
+            &Component::new(&engine, wat::parse_str(wat).unwrap()).unwrap(),
+        )
     }
 
     #[test]
     fn the_contract_is_read_as_it_is_written() {
         let served = served();
-        assert_eq!(served.len(), 14, "thirteen capabilities and the types: {served:?}");
+        assert_eq!(
+            served.len(),
+            14,
+            "thirteen capabilities and the types: {served:?}"
+        );
         assert_eq!(served["session"].len(), 12);
         assert_eq!(
             served["kv"],
             BTreeSet::from(["compare-and-set", "get", "increment", "remove", "set"])
         );
-        assert!(served.iter().all(|(name, functions)| *name == "types" || !functions.is_empty()));
+        assert!(
+            served
+                .iter()
+                .all(|(name, functions)| *name == "types" || !functions.is_empty())
+        );
     }
 
     #[test]
@@ -166,7 +177,11 @@ mod tests {
         };
         assert_eq!(checked(&session("0.1.0")), Ok(()));
         assert_eq!(checked(&session("0.1.9")), Ok(()));
-        assert!(checked(&session("0.2.0")).unwrap_err().contains("postern:policy 0.2.0 (session)"));
+        assert!(
+            checked(&session("0.2.0"))
+                .unwrap_err()
+                .contains("postern:policy 0.2.0 (session)")
+        );
     }
 
     #[test]

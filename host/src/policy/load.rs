@@ -104,7 +104,10 @@ impl Policies {
             let mut listed = listed(&file);
             let loaded = match names.insert(own_name(&listed.name).to_owned()) {
                 true => loader.load_apart(&file, &mut listed),
-                false => Err(refused(&file, "another policy has this name behind its number; rename one of them")),
+                false => Err(refused(
+                    &file,
+                    "another policy has this name behind its number; rename one of them",
+                )),
             };
             match loaded {
                 Ok(plugin) => policies.plugins.extend(plugin),
@@ -134,7 +137,9 @@ fn scan(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in entries {
         let path = entry?.path();
-        let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+        let hidden = path
+            .file_name()
+            .is_some_and(|name| name.to_string_lossy().starts_with('.'));
         if path.extension().is_some_and(|extension| extension == "wasm") && !hidden {
             files.push(path);
         }
@@ -154,7 +159,11 @@ fn own_name(stem: &str) -> &str {
 
 fn listed(file: &Path) -> Listed {
     Listed {
-        name: file.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+        name: file
+            .file_stem()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned(),
         file: file.to_owned(),
         digest: String::new(),
         answers: Vec::new(),
@@ -214,8 +223,14 @@ impl Loader {
                 .spawn_scoped(scope, || self.load(file, listed));
             match thread.map(std::thread::ScopedJoinHandle::join) {
                 Ok(Ok(loaded)) => loaded,
-                Ok(Err(_)) => Err(refused(file, "the compiler failed on it; build it with another toolchain")),
-                Err(error) => Err(refused(file, format!("no thread to compile it: {error}; try again"))),
+                Ok(Err(_)) => Err(refused(
+                    file,
+                    "the compiler failed on it; build it with another toolchain",
+                )),
+                Err(error) => Err(refused(
+                    file,
+                    format!("no thread to compile it: {error}; try again"),
+                )),
             }
         })
     }
@@ -243,7 +258,12 @@ impl Loader {
         let text = match std::fs::read_to_string(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-            Err(error) => return Err(refused(&path, format!("cannot be read: {error}; make it readable"))),
+            Err(error) => {
+                return Err(refused(
+                    &path,
+                    format!("cannot be read: {error}; make it readable"),
+                ));
+            }
         };
         Manifest::parse(&text, own_name(name), self.defaults).map_err(|text| refused(&path, text))
     }
@@ -271,18 +291,28 @@ impl Loader {
     ) -> Result<Plugin, Fault> {
         imports::check(&self.guests.engine, component).map_err(|text| refused(file, text))?;
         let misfit = |error: wasmtime::Error| {
-            let text = format!("does not fit postern:policy 0.1.0: {error:#}; build it against the wit served");
+            let text =
+                format!("does not fit postern:policy 0.1.0: {error:#}; build it against the wit served");
             refused(file, text)
         };
         let pre = self.linker.instantiate_pre(component).map_err(misfit)?;
         let answers = Answers::of(&pre).map_err(misfit)?;
-        let answered = Question::ALL.into_iter().filter(|question| answers.has(*question));
+        let answered = Question::ALL
+            .into_iter()
+            .filter(|question| answers.has(*question));
         listed.answers = answered.map(Question::word).collect();
         if listed.answers.is_empty() {
-            let text = "answers no question; export an interface of postern:policy 0.1.0, such as message-filter";
+            let text =
+                "answers no question; export an interface of postern:policy 0.1.0, such as message-filter";
             return Err(refused(file, text));
         }
-        Ok(Plugin::new(listed, manifest, pre, answers, Arc::clone(&self.guests)))
+        Ok(Plugin::new(
+            listed,
+            manifest,
+            pre,
+            answers,
+            Arc::clone(&self.guests),
+        ))
     }
 
     /// An instance, the types of its answers, and what it says to its settings.

@@ -147,8 +147,8 @@ impl Manifest {
 
 fn decode(text: &str) -> Result<Raw, String> {
     // A file of comments alone is a null document.
-    let said: Option<Raw> =
-        serde_path_to_error::deserialize(serde_yaml::Deserializer::from_str(text)).map_err(|error| {
+    let said: Option<Raw> = serde_path_to_error::deserialize(serde_yaml::Deserializer::from_str(text))
+        .map_err(|error| {
             let path = error.path().to_string();
             match path.as_str() {
                 "." | "?" => format!("{}; mend it there", error.inner()),
@@ -163,9 +163,7 @@ fn kv(grants: RawGrants, name: &str) -> Result<Option<KvGrant>, String> {
     let namespace = kv.namespace.unwrap_or_else(|| name.to_owned());
     let fits = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     if namespace.is_empty() || namespace.len() > 64 || !namespace.chars().all(fits) {
-        return Err(
-            "grants.kv.namespace: not a name; write up to 64 letters, digits, -, _ or .".to_owned(),
-        );
+        return Err("grants.kv.namespace: not a name; write up to 64 letters, digits, -, _ or .".to_owned());
     }
     Ok(Some(KvGrant {
         namespace,
@@ -216,7 +214,10 @@ mod tests {
             assert_eq!(manifest.state, State::Enabled, "{text:?}");
             assert_eq!(manifest.kv, None);
             assert_eq!(*manifest.settings, serde_json::json!({}));
-            assert_eq!((manifest.deadline, manifest.memory), (DEFAULTS.deadline, DEFAULTS.memory));
+            assert_eq!(
+                (manifest.deadline, manifest.memory),
+                (DEFAULTS.deadline, DEFAULTS.memory)
+            );
             assert_eq!(manifest.failure.message, OnFailure::Defer);
             assert_eq!(manifest.failure.quota, OnFailure::Defer);
         }
@@ -245,8 +246,14 @@ mod tests {
         assert!(error.contains("line 3"), "{error}");
         let error = parse("mode: shadow\n").unwrap_err();
         assert_eq!(error, "mode: there is no mode `shadow`; write enforce");
-        assert!(parse("limits: { deadline: 5 }").is_err(), "a number without its unit");
-        assert!(parse("grants: { dns: {} }").is_err(), "nothing that is not served can be granted");
+        assert!(
+            parse("limits: { deadline: 5 }").is_err(),
+            "a number without its unit"
+        );
+        assert!(
+            parse("grants: { dns: {} }").is_err(),
+            "nothing that is not served can be granted"
+        );
         assert!(parse("grants: { kv: { namespace: \"a b\" } }").is_err());
     }
 
@@ -266,6 +273,9 @@ mod tests {
         assert_eq!(manifest.failure.router, OnFailure::Defer);
         assert_eq!(manifest.failure.quota, OnFailure::Defer);
         let error = parse("failure: { quota: accept }").unwrap_err();
-        assert!(error.starts_with("failure.quota: accept is for filters only"), "{error}");
+        assert!(
+            error.starts_with("failure.quota: accept is for filters only"),
+            "{error}"
+        );
     }
 }

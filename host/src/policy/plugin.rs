@@ -5,12 +5,12 @@
 //! instance; nobody else notices.
 
 use super::capabilities::tree::Room;
-use super::{AddressCheck, Edit, Facts, Listed};
 use super::guest::{Call, Guest, Letter};
 use super::manifest::{Manifest, OnFailure};
 use super::questions::{Answers, Ask, Question, Said};
 use super::runtime::Guests;
 use super::words::Unfit;
+use super::{AddressCheck, Edit, Facts, Listed};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -222,10 +222,12 @@ impl Plugin {
             fit.map_err(|error| Failure::Trap(cause(&error)))
         };
         let outcome = timeout(TRIAL, Box::pin(trial)).await;
-        outcome.unwrap_or(Err(Failure::TimeOut)).map_err(|failure| Failed {
-            failure,
-            output: store.into_data().last_words(),
-        })
+        outcome
+            .unwrap_or(Err(Failure::TimeOut))
+            .map_err(|failure| Failed {
+                failure,
+                output: store.into_data().last_words(),
+            })
     }
 
     fn store(&self, call: Call) -> Store<Guest> {

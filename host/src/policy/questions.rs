@@ -144,7 +144,9 @@ impl Answers {
             has.then(new).transpose()
         }
         Ok(Self {
-            connect: found(has(Question::Connect), || connection_filter::GuestIndices::new(pre))?,
+            connect: found(has(Question::Connect), || {
+                connection_filter::GuestIndices::new(pre)
+            })?,
             mail: found(has(Question::Mail), || sender_filter::GuestIndices::new(pre))?,
             rcpt: found(has(Question::Rcpt), || recipient_filter::GuestIndices::new(pre))?,
             message: found(has(Question::Message), || message_filter::GuestIndices::new(pre))?,

@@ -21,7 +21,10 @@ pub(super) async fn verdict(
         Said::Verdict(said) => Ok((ear.verdict(said), heard.edits)),
         Said::Route(_) | Said::Quota(_) | Said::Validated(_) => Err(Failure::Lost),
     };
-    asked(plugin, ask, call, opinions, reading, |(verdict, _)| verdict.word()).await
+    asked(plugin, ask, call, opinions, reading, |(verdict, _)| {
+        verdict.word()
+    })
+    .await
 }
 
 /// Asks a router.
@@ -89,7 +92,10 @@ fn lament(plugin: &Plugin, question: Question, failed: &Failed) {
         output = failed.output,
         "a policy's call failed"
     );
-    let labels = [("plugin", plugin.name.to_string()), ("question", question.word().to_owned())];
+    let labels = [
+        ("plugin", plugin.name.to_string()),
+        ("question", question.word().to_owned()),
+    ];
     match failed.failure {
         Failure::TimeOut | Failure::Busy => {
             metrics::counter!("postern_plugin_timeouts_total", &labels).increment(1);

@@ -53,7 +53,9 @@ impl Ear {
             types::Route::Rewrite(to) if to.is_empty() || to.len() > REWRITES => {
                 return Err(Unfit::Rewrites(to.len()));
             }
-            types::Route::Rewrite(to) => Route::Rewrite(to.into_iter().map(address).collect::<Result<_, _>>()?),
+            types::Route::Rewrite(to) => {
+                Route::Rewrite(to.into_iter().map(address).collect::<Result<_, _>>()?)
+            }
             types::Route::Relay(_) => return Err(Unfit::Relay),
             types::Route::Discard => Route::Discard,
             types::Route::Reject(reply) => Route::Reject(self.reply(Refusal::Permanent, &reply)),

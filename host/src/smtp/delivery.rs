@@ -245,7 +245,7 @@ impl Answers {
         if delivery.entries.is_empty() && delivery.quarantine.is_empty() {
             return Ok(HashSet::new());
         }
-        record::held(transaction, &delivery.quarantine);
+        let held = delivery.quarantine.clone();
         let mailboxes: Vec<Mailbox> = delivery
             .entries
             .iter()
@@ -260,7 +260,11 @@ impl Answers {
         }
         let outcomes = mailboxes.into_iter().zip(delivered?);
         let full = outcomes.filter(|(_, outcome)| *outcome != Delivered::Kept);
-        Ok(full.map(|(mailbox, _)| mailbox).collect())
+        let full: HashSet<Mailbox> = full.map(|(mailbox, _)| mailbox).collect();
+        if full.is_empty() || atomicity == Atomicity::Each {
+            record::held(transaction, &held);
+        }
+        Ok(full)
     }
 
     /// Owners of mailboxes that are filling up are told once the mail is theirs.

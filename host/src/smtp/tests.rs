@@ -9,9 +9,7 @@ use super::*;
 use crate::message::MessageId;
 use crate::policy::Policies;
 use crate::store::embedded::Options;
-use crate::store::{
-    Account, Alias, Bodies as _, Directory as _, Domain, EmbeddedStore, Maildrops as _, MemoryStore, Store,
-};
+use crate::store::{Account, Alias, Domain, EmbeddedStore, MemoryStore, Store};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 

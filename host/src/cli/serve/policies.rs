@@ -31,9 +31,18 @@ pub(super) fn load(config: &Config, store: &Arc<dyn Store>) -> anyhow::Result<Ar
     for fault in &faults {
         tracing::error!(%fault, "a policy was not loaded");
     }
-    for listed in policies.list().iter().filter(|listed| listed.state == State::Loaded) {
+    for listed in policies
+        .list()
+        .iter()
+        .filter(|listed| listed.state == State::Loaded)
+    {
         let answers = listed.answers.join(" ");
-        tracing::info!(policy = listed.name, answers, digest = listed.digest, "policy loaded");
+        tracing::info!(
+            policy = listed.name,
+            answers,
+            digest = listed.digest,
+            "policy loaded"
+        );
     }
     metrics::gauge!("postern_policies_refused").set(u32::try_from(faults.len()).unwrap_or(u32::MAX));
     let policies = Arc::new(policies);
@@ -65,7 +74,9 @@ impl AddressCheck for Reach {
             directory: &self.directory,
             facts: &Facts::default(),
         };
-        let led = router.resolve(&address, &mut Routes::default(), &mut Vec::new()).await;
+        let led = router
+            .resolve(&address, &mut Routes::default(), &mut Vec::new())
+            .await;
         matches!(led, Ok(Routed::Mailboxes(_)))
     }
 }

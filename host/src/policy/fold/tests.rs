@@ -25,7 +25,11 @@ fn the_first_refusal_ends_it_and_earlier_edits_are_void() {
 fn quarantine_and_edits_accumulate_and_edits_of_earlier_stages_are_not_repeated() {
     let mut filters = Filters::after(&[tag("before")]);
     filters.take(Verdict::Quarantine("a virus".to_owned()), vec![tag("a")]);
-    assert_eq!(filters.edits(), [tag("before"), tag("a")], "the next one sees both");
+    assert_eq!(
+        filters.edits(),
+        [tag("before"), tag("a")],
+        "the next one sees both"
+    );
     assert_eq!(filters.own(), [tag("a")]);
     filters.take(Verdict::Accept, vec![tag("b")]);
     filters.take(Verdict::Quarantine("spam".to_owned()), Vec::new());
@@ -50,7 +54,10 @@ fn a_failed_filter_comes_to_what_its_policy_says() {
     assert_eq!(decision.verdict, Verdict::Reject(Reply::policy_refused()));
     let (next, decision) = outcome(OnFailure::Accept);
     assert_eq!(next, Next::Stop, "later filters are not asked");
-    assert_eq!((decision.verdict, decision.edits), (Verdict::Accept, vec![tag("a")]));
+    assert_eq!(
+        (decision.verdict, decision.edits),
+        (Verdict::Accept, vec![tag("a")])
+    );
     let (next, decision) = outcome(OnFailure::Skip);
     assert_eq!(next, Next::Ask);
     assert_eq!(decision.verdict, Verdict::Accept);
@@ -95,6 +102,9 @@ fn the_lowest_ceiling_holds_in_each_measure_and_the_first_warning_is_read() {
 fn a_denial_ends_it_whatever_was_allowed_before() {
     let mut quotas = Quotas::default();
     assert_eq!(quotas.take(QuotaDecision::Allow(Ceiling::default())), Next::Ask);
-    assert_eq!(quotas.take(QuotaDecision::Deny(Reply::mailbox_full())), Next::Stop);
+    assert_eq!(
+        quotas.take(QuotaDecision::Deny(Reply::mailbox_full())),
+        Next::Stop
+    );
     assert_eq!(quotas.decision(), QuotaDecision::Deny(Reply::mailbox_full()));
 }

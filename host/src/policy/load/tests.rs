@@ -128,7 +128,11 @@ async fn policies_are_asked_in_the_order_of_their_names_until_one_refuses() {
     let (verdict, words) = connect(&policies).await;
     assert!(matches!(verdict, Verdict::Reject(reply) if reply.text() == "not today"));
     assert_eq!(words, ["accept", "reject"]);
-    let listed: Vec<_> = policies.list().iter().map(|listed| listed.name.as_str()).collect();
+    let listed: Vec<_> = policies
+        .list()
+        .iter()
+        .map(|listed| listed.name.as_str())
+        .collect();
     assert_eq!(listed, ["10-lax", "20-strict", "30-last"]);
     assert_eq!(policies.list()[0].answers, ["connect"]);
     assert!(!policies.asks_quota());
@@ -199,7 +203,10 @@ async fn a_trap_comes_to_what_the_failure_policy_says() {
 async fn an_endless_loop_ends_at_its_deadline_and_nobody_waits_for_it() {
     let folder = Folder::new()
         .with("10-loop", &filter(LOOP, ""))
-        .file("10-loop.yaml", "limits: { deadline: 300ms }\nfailure: { default: skip }\n")
+        .file(
+            "10-loop.yaml",
+            "limits: { deadline: 300ms }\nfailure: { default: skip }\n",
+        )
         .with("20-strict", &filter(REJECT, ""));
     let (policies, _) = folder.load();
     let begun = Instant::now();
@@ -208,7 +215,10 @@ async fn an_endless_loop_ends_at_its_deadline_and_nobody_waits_for_it() {
         tokio::time::sleep(Duration::from_millis(1)).await;
         begun.elapsed()
     });
-    assert!(others < Duration::from_millis(300), "this thread was not held up: {others:?}");
+    assert!(
+        others < Duration::from_millis(300),
+        "this thread was not held up: {others:?}"
+    );
     let words: Vec<_> = decision.opinions.iter().map(|opinion| opinion.word).collect();
     assert_eq!(words, ["timeout", "reject"]);
     assert!(decision.opinions[0].took >= Duration::from_millis(300));
@@ -218,7 +228,11 @@ async fn an_endless_loop_ends_at_its_deadline_and_nobody_waits_for_it() {
 #[tokio::test]
 async fn a_second_start_finds_the_compiled_code() {
     let folder = Folder::new().with("10-lax", &filter(ACCEPT, ""));
-    let compiled = || std::fs::read_dir(folder.0.path().join("compiled")).unwrap().count();
+    let compiled = || {
+        std::fs::read_dir(folder.0.path().join("compiled"))
+            .unwrap()
+            .count()
+    };
     folder.load();
     assert_eq!(compiled(), 1);
     let (policies, _) = folder.load();

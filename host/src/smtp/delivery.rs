@@ -146,18 +146,23 @@ impl Consignment {
     }
 
     fn delivery(&self, transaction: &Transaction, copies: &[Copy], atomicity: Atomicity) -> Delivery {
-        let mut seen = HashSet::new();
+        let mut delivered = HashSet::new();
+        let mut held = HashSet::new();
         let mut entries = Vec::new();
         let mut quarantine = Vec::new();
         for (target, copy) in self.targets.iter().zip(copies) {
             match copy {
                 Copy::Nothing => {}
                 Copy::Deliver(ceiling) => {
-                    if seen.insert(&target.mailbox) {
+                    if delivered.insert(&target.mailbox) {
                         entries.push(target.entry(*ceiling));
                     }
                 }
-                Copy::Quarantine(reason) => quarantine.push(target.held(reason)),
+                Copy::Quarantine(reason) => {
+                    if held.insert((&target.mailbox, reason)) {
+                        quarantine.push(target.held(reason));
+                    }
+                }
             }
         }
         Delivery {

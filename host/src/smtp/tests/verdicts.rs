@@ -149,3 +149,16 @@ async fn a_full_quarantine_defers_what_would_enter_it() {
         assert_eq!(house.gateway.in_flight.used(), 0);
     }
 }
+
+#[tokio::test]
+async fn a_mailbox_that_is_reached_twice_has_one_copy() {
+    for (place, kept, held) in [(0, 1, 0), (192, 0, 1)] {
+        let house = house(place, "role: mx", u64::MAX).await;
+        house.alias("twice@example.org", &["ann@example.org"]).await;
+        let mut client = house.client().await;
+        client.envelope(&["ann", "twice"]).await;
+        assert!(client.data("A: b\r\n\r\n").await.starts_with("250 2.0.0 "));
+        assert_eq!(house.mailbox("ann").await.len(), kept);
+        assert_eq!(quarantined(&house).await.len(), held);
+    }
+}

@@ -1,6 +1,7 @@
 use super::*;
 use crate::policy::Policies;
 use crate::store::MemoryStore;
+use std::sync::Arc;
 
 fn ceiling(bytes: u64) -> Ceiling {
     Ceiling {
@@ -66,4 +67,55 @@ async fn a_mailbox_without_any_bound_has_room() {
         warning: None,
     };
     assert_eq!(asked.unwrap(), granted);
+}
+
+/// A gateway where `ann@example.org` has room for so many octets, and its folder.
+async fn gateway(quota: u64) -> (crate::gateway::Gateway, tempfile::TempDir) {
+    let state = tempfile::tempdir().unwrap();
+    let text = "hostname: mx.example.org\nstate: state\npostmaster: root@example.org\n\
+                listeners: [ { address: \"127.0.0.1:0\", role: mx } ]\n";
+    let config = crate::config::Config::parse(text, state.path()).unwrap();
+    let store = MemoryStore::new();
+    let account = Account {
+        address: "ann@example.org".to_owned(),
+        password: None,
+        scram: None,
+        quota_bytes: Some(quota),
+        quota_messages: None,
+    };
+    crate::store::Directory::create_account(&store, account)
+        .await
+        .unwrap();
+    let policies = Arc::new(Policies::default());
+    let gateway = crate::gateway::Gateway::new(Arc::new(config), Arc::new(store), policies, 1000).unwrap();
+    (gateway, state)
+}
+
+#[tokio::test]
+async fn an_owner_is_warned_once_a_day_in_the_policys_words() {
+    let (gateway, _state) = gateway(10_000).await;
+    let mailbox: crate::store::Mailbox = "ann@example.org".into();
+    for _ in 0..2 {
+        warn(&gateway, &mailbox, "90 % is used\nmake room", ceiling(10_000)).await;
+    }
+    let [entry] = gateway.store.list(&mailbox).await.unwrap().try_into().unwrap();
+    let content = gateway.store.read(entry.id, 0, usize::MAX).await.unwrap();
+    let letter = String::from_utf8([entry.trace, content].concat()).unwrap();
+    assert_eq!(entry.size, letter.len() as u64);
+    assert!(
+        letter.starts_with("Return-Path: <>\r\nDelivered-To: ann@example.org\r\nFrom: Mail system <root@"),
+        "{letter}"
+    );
+    assert!(
+        letter.ends_with("\r\n\r\n90 % is used\r\nmake room\r\n"),
+        "{letter}"
+    );
+}
+
+#[tokio::test]
+async fn a_warning_never_makes_a_mailbox_fuller_than_it_may_be() {
+    let (gateway, _state) = gateway(100).await;
+    let mailbox: crate::store::Mailbox = "ann@example.org".into();
+    warn(&gateway, &mailbox, "90 % is used", ceiling(100)).await;
+    assert_eq!(gateway.store.usage(&mailbox).await.unwrap(), Usage::default());
 }

@@ -146,18 +146,23 @@ impl Consignment {
     }
 
     fn delivery(&self, transaction: &Transaction, copies: &[Copy], atomicity: Atomicity) -> Delivery {
-        let mut seen = HashSet::new();
+        let mut delivered = HashSet::new();
+        let mut held = HashSet::new();
         let mut entries = Vec::new();
         let mut quarantine = Vec::new();
         for (target, copy) in self.targets.iter().zip(copies) {
             match copy {
                 Copy::Nothing => {}
                 Copy::Deliver(ceiling) => {
-                    if seen.insert(&target.mailbox) {
+                    if delivered.insert(&target.mailbox) {
                         entries.push(target.entry(*ceiling));
                     }
                 }
-                Copy::Quarantine(reason) => quarantine.push(target.held(reason)),
+                Copy::Quarantine(reason) => {
+                    if held.insert((&target.mailbox, reason)) {
+                        quarantine.push(target.held(reason));
+                    }
+                }
             }
         }
         Delivery {
@@ -245,7 +250,7 @@ impl Answers {
         if delivery.entries.is_empty() && delivery.quarantine.is_empty() {
             return Ok(HashSet::new());
         }
-        record::held(transaction, &delivery.quarantine);
+        let held = delivery.quarantine.clone();
         let mailboxes: Vec<Mailbox> = delivery
             .entries
             .iter()
@@ -260,7 +265,11 @@ impl Answers {
         }
         let outcomes = mailboxes.into_iter().zip(delivered?);
         let full = outcomes.filter(|(_, outcome)| *outcome != Delivered::Kept);
-        Ok(full.map(|(mailbox, _)| mailbox).collect())
+        let full: HashSet<Mailbox> = full.map(|(mailbox, _)| mailbox).collect();
+        if full.is_empty() || atomicity == Atomicity::Each {
+            record::held(transaction, &held);
+        }
+        Ok(full)
     }
 
     /// Owners of mailboxes that are filling up are told once the mail is theirs.

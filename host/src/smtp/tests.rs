@@ -4,15 +4,14 @@ mod content;
 mod delivery;
 mod session;
 mod submission;
+mod verdicts;
 
 use super::*;
 use crate::message::MessageId;
 use crate::policy::Policies;
 use crate::store::embedded::Options;
-use crate::store::{
-    Account, Alias, Bodies as _, Directory as _, Domain, EmbeddedStore, Maildrops as _, MemoryStore, Store,
-};
-use tokio::io::{AsyncBufReadExt as _, BufReader};
+use crate::store::{Account, Alias, Domain, EmbeddedStore, MemoryStore, Store};
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
 /// A gateway with one listener; `ann`, `bob` and `small` (1000 octets) live at example.org.
@@ -36,20 +35,22 @@ fn account(name: &str, quota: Option<u64>) -> Account {
 impl House {
     /// `listener` is the inside of a YAML map, `more` are further lines of the configuration.
     async fn open(listener: &str, more: &str) -> Self {
-        Self::over(|_| Arc::new(MemoryStore::new()), listener, more).await
+        let store = |_: &std::path::Path| -> Arc<dyn Store> { Arc::new(MemoryStore::new()) };
+        Self::over(store, listener, more, Policies::default()).await
     }
 
     async fn embedded(listener: &str) -> Self {
         let open = |state: &std::path::Path| -> Arc<dyn Store> {
             EmbeddedStore::open(state.join("store"), Options::default()).unwrap()
         };
-        Self::over(open, listener, "").await
+        Self::over(open, listener, "", Policies::default()).await
     }
 
     async fn over(
         store: impl FnOnce(&std::path::Path) -> Arc<dyn Store>,
         listener: &str,
         more: &str,
+        policies: Policies,
     ) -> Self {
         let state = tempfile::tempdir().unwrap();
         let text = format!(
@@ -70,7 +71,7 @@ impl House {
         ] {
             store.create_account(account).await.unwrap();
         }
-        let gateway = Gateway::new(config, store, Arc::new(Policies::default()), 10_000).unwrap();
+        let gateway = Gateway::new(config, store, Arc::new(policies), 10_000).unwrap();
         Self {
             gateway: Arc::new(gateway),
             socket: TcpListener::bind("127.0.0.1:0").await.unwrap(),
@@ -132,11 +133,11 @@ impl House {
     }
 }
 
-struct Client {
-    stream: BufReader<TcpStream>,
+struct Client<S = TcpStream> {
+    stream: BufReader<S>,
 }
 
-impl Client {
+impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     async fn send(&mut self, octets: &[u8]) {
         self.stream.get_mut().write_all(octets).await.unwrap();
     }

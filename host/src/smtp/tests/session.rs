@@ -1,6 +1,55 @@
 //! Sessions: their end, their times, TLS.
 
 use super::*;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName};
+
+/// A client's side of a handshake with the house's own certificate.
+async fn secured(house: &House, tcp: TcpStream) -> tokio_rustls::client::TlsStream<TcpStream> {
+    let folder = house.gateway.config.state.join("tls");
+    let files = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|file| file.unwrap().path());
+    let mut roots = rustls::RootCertStore::empty();
+    for file in files {
+        roots.add_parsable_certificates(CertificateDer::from_pem_file(file));
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let client = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let name = ServerName::try_from("localhost").unwrap();
+    tokio_rustls::TlsConnector::from(Arc::new(client))
+        .connect(name, tcp)
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn behind_starttls_the_session_begins_anew_and_says_so_in_the_trace() {
+    let house = House::mx().await;
+    let mut client = house.client().await;
+    client.envelope(&["ann"]).await;
+    // What is pipelined in clear behind STARTTLS is thrown away.
+    let reply = client.say("STARTTLS\r\nQUIT").await;
+    assert!(reply.starts_with("220 "), "{reply}");
+    let mut client = Client {
+        stream: BufReader::new(secured(&house, client.stream.into_inner()).await),
+    };
+    let reply = client.say("DATA").await;
+    assert!(reply.starts_with("503 "), "the envelope is forgotten: {reply}");
+    let hello = client.say("EHLO client.example").await;
+    assert!(!hello.contains("STARTTLS"), "{hello}");
+    client.envelope(&["ann"]).await;
+    assert!(client.data("A: b\r\n\r\ntext\r\n").await.starts_with("250 "));
+    let [message] = house.mailbox("ann").await.try_into().unwrap();
+    assert!(
+        message.contains(" with ESMTPS id ") && message.contains("\ttls TLS_"),
+        "{message}"
+    );
+}
 
 #[tokio::test]
 async fn an_idle_session_is_told_421_when_the_gateway_shuts_down() {

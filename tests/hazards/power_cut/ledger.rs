@@ -66,7 +66,7 @@ impl Ledger {
     }
 
     /// Compares a store with what it must hold.
-    pub async fn compare(&self, store: &impl Store) -> Result<(), String> {
+    pub(crate) async fn compare(&self, store: &impl Store) -> Result<(), String> {
         let listed = listings(store).await?;
         let none = BTreeSet::new();
         for id in &self.kept {

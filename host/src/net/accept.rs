@@ -5,6 +5,7 @@ use super::listen::{Bound, tune};
 use super::{Connection, Stream, proxy, shake_hands};
 use crate::config::{Listener, Role, TlsMode};
 use crate::gateway::Gateway;
+use postern_proto::{pop3, smtp};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -197,14 +198,14 @@ impl Desk {
     }
 
     fn refusal_line(&self) -> Vec<u8> {
+        let mut line = Vec::new();
         match self.listener.role {
-            Role::Smtp(_) => format!(
-                "421 4.3.2 {} too many sessions, try later\r\n",
-                self.gateway.config.hostname
-            )
-            .into_bytes(),
-            Role::Pop3 | Role::Admin => b"-ERR [SYS/TEMP] too many sessions, try later\r\n".to_vec(),
+            Role::Smtp(_) => {
+                smtp::Reply::too_many_sessions(&self.gateway.config.hostname).encode(&mut line);
+            }
+            Role::Pop3 | Role::Admin => pop3::Reply::too_many_sessions().encode(&mut line),
         }
+        line
     }
 
     fn note(&self, turned: &Turned, client: SocketAddr) {

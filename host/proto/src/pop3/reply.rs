@@ -101,6 +101,11 @@ impl Reply {
 
 /// What the driver may have to say on its own.
 impl Reply {
+    /// Instead of a greeting, where a limit of sessions is met.
+    pub fn too_many_sessions() -> Self {
+        Self::coded("SYS/TEMP", "too many sessions, try later")
+    }
+
     /// The gateway stops.
     pub fn shutting_down() -> Self {
         Self::coded("SYS/TEMP", "the server is shutting down; nothing was deleted")

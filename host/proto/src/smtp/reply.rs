@@ -11,7 +11,7 @@ mod tests;
 
 pub use policy::{Flaw, Refusal};
 
-use bytes::{BufMut, BytesMut};
+use bytes::BufMut;
 use std::borrow::Cow;
 use std::fmt;
 
@@ -139,7 +139,6 @@ replies! {
     disk_full: 452 (4, 3, 1) "Storage full, try again later";
     too_much_in_flight: 452 (4, 3, 1) "Too much mail in transfer, try again later";
     shutting_down: 421 (4, 3, 2) "Shutting down, try again later";
-    too_many_sessions: 421 (4, 7, 0) "Too many sessions, try again later";
     time_out: 421 (4, 4, 2) "Time-out, closing";
     too_slow: 421 (4, 4, 2) "Transfer took too long, closing";
     /// A policy refused and gave no words of its own.
@@ -153,6 +152,12 @@ impl Reply {
     /// The greeting.
     pub fn greeting(hostname: &str, protocol: &str) -> Self {
         Self::made(220, None, &format!("{hostname} {protocol} Postern ready"))
+    }
+
+    /// Instead of a greeting, where a limit of sessions is met.
+    pub fn too_many_sessions(hostname: &str) -> Self {
+        let text = format!("{hostname} too many sessions, try later");
+        Self::made(421, Some(Enhanced(4, 3, 2)), &text)
     }
 
     /// To HELO.
@@ -264,7 +269,7 @@ impl Reply {
     }
 
     /// The wire form: the code on every line (RFC 5321 §4.2.1), the enhanced code too (RFC 2034 §4).
-    pub fn encode(&self, out: &mut BytesMut) {
+    pub fn encode(&self, out: &mut impl BufMut) {
         let last = self.lines.len().saturating_sub(1);
         for (index, line) in self.lines.iter().enumerate() {
             out.put_slice(self.code.to_string().as_bytes());

@@ -1,4 +1,5 @@
 use super::*;
+use bytes::BytesMut;
 
 fn wire(reply: &Reply) -> String {
     let mut out = BytesMut::new();

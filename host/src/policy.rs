@@ -226,11 +226,6 @@ impl Policies {
         self.asked(Question::Quota).next().is_some()
     }
 
-    /// Whether any policy reads messages.
-    pub fn asks_message(&self) -> bool {
-        self.asked(Question::Message).next().is_some()
-    }
-
     /// Every file of the folder in the order of their names.
     pub fn list(&self) -> &[Listed] {
         &self.listed

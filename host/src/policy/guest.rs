@@ -103,7 +103,7 @@ impl Guest {
 
     /// The most memory it had, in octets.
     pub(super) fn memory_peak(&self) -> usize {
-        self.limiter.most()
+        self.limiter.memory_used()
     }
 
     /// The end of what it printed: tracebacks are there and nowhere else.

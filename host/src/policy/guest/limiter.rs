@@ -39,8 +39,7 @@ impl Limiter {
     }
 
     /// Octets in use; memories never shrink.
-    #[allow(clippy::misnamed_getters, reason = "the peak is what callers ask for")]
-    pub(super) fn most(&self) -> usize {
+    pub(super) fn memory_used(&self) -> usize {
         self.memory.used
     }
 }
@@ -75,7 +74,7 @@ mod tests {
         assert!(limiter.memory_growing(0, 60, None).unwrap());
         assert!(limiter.memory_growing(0, 40, None).unwrap());
         assert!(!limiter.memory_growing(40, 41, None).unwrap());
-        assert_eq!(limiter.most(), 100);
+        assert_eq!(limiter.memory_used(), 100);
     }
 
     #[test]

@@ -215,7 +215,7 @@ async fn an_endless_loop_ends_at_its_deadline_and_nobody_waits_for_it() {
     let begun = Instant::now();
     let facts = Facts::default();
     let (decision, others) = tokio::join!(policies.connect(&facts), async {
-        tokio::time::sleep(Duration::from_millis(1)).await;
+        tokio::task::yield_now().await;
         begun.elapsed()
     });
     assert!(

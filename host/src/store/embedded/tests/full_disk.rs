@@ -1,6 +1,7 @@
 //! A disk that fills, and an engine that fails.
 
 use super::*;
+use crate::store::embedded::space::probe_of;
 use crate::store::{Atomicity, StoreError};
 use std::sync::atomic::AtomicU64;
 
@@ -144,8 +145,15 @@ async fn fill(store: &EmbeddedStore, mut accept: impl FnMut(MessageId)) -> Store
 #[tokio::test]
 async fn a_filled_file_system_refuses_mail_before_the_engine_fails_and_mail_flows_again() {
     let disk = Tmpfs::mount(320);
+    let (looking, mut looks) = tokio::sync::mpsc::unbounded_channel();
+    let free = probe_of(disk.0.path());
+    let probe: Probe = Arc::new(move || {
+        let _ = looking.send(());
+        free()
+    });
     let options = Options {
         reserve: 128 * MIB,
+        free_space: Some(probe),
         ..options()
     };
     let store = EmbeddedStore::open(disk.0.path().join("store"), options).unwrap();
@@ -157,7 +165,7 @@ async fn a_filled_file_system_refuses_mail_before_the_engine_fails_and_mail_flow
     store.remove("a@x.org", &ids).await.unwrap();
     let open = async {
         while store.ready().is_err() {
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            looks.recv().await.expect("the store looks at its free space");
         }
     };
     tokio::time::timeout(std::time::Duration::from_secs(60), open)

@@ -60,7 +60,7 @@ fn settings(connection: &Connection, gateway: &Gateway) -> Settings {
         tls: connection.tls(),
         mechanisms,
         plaintext_auth: connection.listener.plaintext_auth,
-        login_delay: config.pop3.login_delay,
+        login_delay: config.pop3.login_delay.map(|delay| delay.as_secs()),
     }
 }
 

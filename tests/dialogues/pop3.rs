@@ -17,7 +17,6 @@ use postern_proto::pop3::{
 };
 use postern_proto::sasl::{self, Mechanism, ScramKeys};
 use postern_proto::smtp::TlsFacts;
-use std::time::Duration;
 use support::{Flow, Log, Peer, Script};
 
 const KEYS: [&str; 7] = [
@@ -57,7 +56,7 @@ fn settings(script: &Script) -> Settings {
             .map(|name| Mechanism::named(name).expect("a mechanism"))
             .collect(),
         plaintext_auth: script.flag("plaintext_auth"),
-        login_delay: (delay > 0).then(|| Duration::from_secs(delay as u64)),
+        login_delay: (delay > 0).then_some(delay as u64),
     }
 }
 

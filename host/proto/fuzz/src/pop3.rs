@@ -6,7 +6,6 @@ use postern_proto::pop3::{
 };
 use postern_proto::sasl::{self, Mechanism, ScramKeys};
 use postern_proto::smtp::TlsFacts;
-use std::time::Duration;
 
 /// Ways to each state: whether TLS is there from the start, and what the client says.
 const STATES: [(bool, &str); 9] = [
@@ -130,7 +129,7 @@ fn settings(tls: bool) -> Settings {
         tls: tls.then(tls_facts),
         mechanisms: vec![Mechanism::Plain, Mechanism::Login, Mechanism::ScramSha256],
         plaintext_auth: false,
-        login_delay: Some(Duration::from_secs(60)),
+        login_delay: Some(60),
     }
 }
 

@@ -10,7 +10,6 @@ use super::{Answer, Fetch, Form, Question, Refusal, Reply, Trouble};
 use crate::sasl::{Exchange, Mechanism};
 use crate::smtp::TlsFacts;
 use std::collections::VecDeque;
-use std::time::Duration;
 
 /// Stands for a verb where a line has no known one.
 const NO_VERB: &str = "none";
@@ -37,8 +36,8 @@ pub struct Settings {
     pub mechanisms: Vec<Mechanism>,
     /// Passwords may be sent without TLS.
     pub plaintext_auth: bool,
-    /// Shown as LOGIN-DELAY (RFC 2449 §6.5); the driver enforces it.
-    pub login_delay: Option<Duration>,
+    /// Seconds, shown as LOGIN-DELAY (RFC 2449 §6.5); the driver enforces it.
+    pub login_delay: Option<u64>,
 }
 
 /// What the driver does next.
@@ -304,7 +303,7 @@ impl Session {
         say("LANG");
         say("EXPIRE NEVER");
         if let Some(delay) = self.settings.login_delay {
-            say(&format!("LOGIN-DELAY {}", delay.as_secs()));
+            say(&format!("LOGIN-DELAY {}", delay));
         }
         say("IMPLEMENTATION Postern");
         Reply::capabilities(keywords)

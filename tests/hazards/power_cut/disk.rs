@@ -32,16 +32,28 @@ impl Mounted {
     /// Mounts the file system in an image; XFS mends its own log, as after a cut.
     pub(crate) fn new(image: &Path) -> Self {
         let device = run("losetup", &["--direct-io=on", "--find", "--show", text(image)]);
-        let at = tempfile::tempdir().unwrap();
+        // Made before it is mounted: a mount that fails gives the device back too.
+        let mounted = Self {
+            device,
+            at: tempfile::tempdir().unwrap(),
+        };
         // A copy has the uuid of its original, which is mounted too.
-        run("mount", &["-t", "xfs", "-o", "nouuid", &device, text(at.path())]);
-        Self { device, at }
+        run(
+            "mount",
+            &["-t", "xfs", "-o", "nouuid", &mounted.device, text(mounted.path())],
+        );
+        mounted
     }
 
     fn made(image: &Path, octets: u64) -> Self {
         let file = std::fs::File::create(image).unwrap();
         file.set_len(octets).unwrap();
-        run("mkfs.xfs", &["-q", "-m", "reflink=1", text(image)]);
+        // A loop device on a reflinked file has sectors of 4096 octets (XFS writes those whole), and the copy of a
+        // file system with smaller ones could not be mounted.
+        run(
+            "mkfs.xfs",
+            &["-q", "-m", "reflink=1", "-s", "size=4096", text(image)],
+        );
         Self::new(image)
     }
 

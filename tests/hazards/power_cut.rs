@@ -67,7 +67,7 @@ fn compare(folder: &Path, ledger: &Ledger) -> Result<String, String> {
 /// Cuts the power `cuts` times under one load; the first fault ends it.
 fn cut(cuts: usize, syncing: Syncing) -> Result<(), String> {
     let disk = Disk::new();
-    let load = Load::start(&disk.path().join("store"), syncing);
+    let load = Load::start(&disk.path().join("store"), syncing, 200);
     for nth in 0..cuts {
         load.goes_on_for(a_while());
         let acknowledged = load.heard();
@@ -99,7 +99,7 @@ fn nothing_acknowledged_is_lost_by_kill_9() {
     let folder = tempfile::tempdir().unwrap();
     let mut said = Vec::new();
     for nth in 0..number("POSTERN_KILLS", 5) {
-        let load = Load::start(folder.path(), Syncing::Fdatasync);
+        let load = Load::start(folder.path(), Syncing::Fdatasync, 10);
         load.goes_on_for(a_while());
         said.extend(load.kill());
         let ledger = Ledger::of(&said, said.len());

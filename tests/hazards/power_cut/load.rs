@@ -21,8 +21,10 @@ const NEVER_SYNCS: &str = "POSTERN_LOAD_NEVER_SYNCS";
 
 const WRITERS: usize = 16;
 
-/// Messages a writer keeps; it removes half when it has more.
-const LIVING: usize = 200;
+const KEEPS: &str = "POSTERN_LOAD_KEEPS";
+
+/// Messages a writer keeps when nobody says how many; it removes half when it has more.
+const KEPT: usize = 10;
 
 /// Octets a pipe holds. What was said before a moment has been heard when so much more has.
 const PIPE: usize = 64 * 1024;
@@ -47,11 +49,13 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    pub(crate) fn start(folder: &Path, syncing: Syncing) -> Self {
+    /// Each writer keeps so many messages: the rest is removed as it goes on.
+    pub(crate) fn start(folder: &Path, syncing: Syncing, keeps: usize) -> Self {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command
             .args(["--exact", "load", "--nocapture"])
             .env(FOLDER, folder)
+            .env(KEEPS, keeps.to_string())
             .stdout(Stdio::piped());
         if syncing == Syncing::Never {
             command.env(NEVER_SYNCS, "1");
@@ -158,18 +162,19 @@ pub(crate) fn deliver_for_ever(folder: &Path) {
             std::process::exit(0);
         }
     });
-    run(folder, &say, usize::MAX);
+    let keeps = std::env::var(KEEPS).map_or(KEPT, |text| text.parse().unwrap());
+    run(folder, &say, keeps, usize::MAX);
 }
 
 pub(crate) fn deliver_a_little(folder: &Path) -> Vec<String> {
     let said = Arc::<Mutex<Vec<String>>>::default();
     let saying = Arc::clone(&said);
     let say: Say = Arc::new(move |what, id| saying.lock().unwrap().push(format!("{what}{id}")));
-    run(folder, &say, LIVING + 10);
+    run(folder, &say, KEPT, KEPT + 10);
     std::mem::take(&mut *said.lock().unwrap())
 }
 
-fn run(folder: &Path, say: &Say, deliveries: usize) {
+fn run(folder: &Path, say: &Say, keeps: usize, deliveries: usize) {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -178,14 +183,14 @@ fn run(folder: &Path, say: &Say, deliveries: usize) {
     let store = open(folder);
     runtime.block_on(async {
         let writers =
-            (0..WRITERS).map(|_| tokio::spawn(write(Arc::clone(&store), Arc::clone(say), deliveries)));
+            (0..WRITERS).map(|_| tokio::spawn(write(Arc::clone(&store), Arc::clone(say), keeps, deliveries)));
         for writer in writers.collect::<Vec<_>>() {
             writer.await.unwrap();
         }
     });
 }
 
-async fn write(store: Arc<EmbeddedStore>, say: Say, deliveries: usize) {
+async fn write(store: Arc<EmbeddedStore>, say: Say, keeps: usize, deliveries: usize) {
     let mut living = Vec::new();
     for _ in 0..deliveries {
         let id = MessageId::new();
@@ -194,8 +199,8 @@ async fn write(store: Arc<EmbeddedStore>, say: Say, deliveries: usize) {
             say('D', id);
             living.push(id);
         }
-        if living.len() > LIVING {
-            for id in living.drain(..LIVING / 2) {
+        if living.len() > keeps {
+            for id in living.drain(..keeps / 2) {
                 remove(&store, &say, id).await;
             }
         }

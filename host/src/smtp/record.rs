@@ -27,9 +27,26 @@ pub(super) fn reply(client: &Client, verb: &'static str, about: Option<&str>, re
     if reply.is_positive() {
         return;
     }
+    if let Some(limit) = limit(reply) {
+        metrics::counter!("postern_limit_hits_total", "limit" => limit).increment(1);
+    }
     let (code, reason) = (reply.code(), reply.text());
     let listener = client.listener.name.as_str();
     tracing::info!(client = %client.address.ip(), listener, command = verb, address = about, code, reason, "refused");
+}
+
+/// The limit of the machine's that a refusal tells of: its key in the configuration.
+fn limit(refusal: &Reply) -> Option<&'static str> {
+    let limits = [
+        (Reply::too_big(), "message_size"),
+        (Reply::content_line_too_long(), "line"),
+        (Reply::headers_too_long(), "headers"),
+        (Reply::too_many_recipients(), "recipients"),
+        (Reply::too_many_errors(), "bad_commands"),
+        (Reply::too_many_unknown_recipients(), "unknown_recipients"),
+    ];
+    let told = limits.into_iter().find(|(reply, _)| reply == refusal);
+    told.map(|(_, limit)| limit)
 }
 
 /// A message's one line.

@@ -114,6 +114,9 @@ impl Visit {
                     }
                 }
                 Step::Close => {
+                    if self.session.met_its_limit_of_errors() {
+                        closed = Closed::ByErrors;
+                    }
                     wire.close().await?;
                     return Ok(closed);
                 }

@@ -43,9 +43,6 @@ const CONTENT: usize = 64 * 1024;
 /// Replies held back before they are sent without being waited for.
 const REPLIES: usize = 32 * 1024;
 
-/// How long what a client still sends is read after our last word, so that it can read that word.
-const LINGER: Duration = Duration::from_secs(1);
-
 /// Serves one connection.
 pub async fn serve(connection: Connection, gateway: Arc<Gateway>, shutdown: CancellationToken) {
     let Role::Smtp(role) = connection.listener.role else {
@@ -152,7 +149,11 @@ impl Driver {
                     self.answers.secured();
                     self.machine.secured(tls);
                 }
-                Step::Close => return self.close(connection.stream).await,
+                Step::Close => {
+                    self.flush(&mut connection.stream).await?;
+                    connection.close().await;
+                    return Ok(());
+                }
             }
         }
     }
@@ -230,18 +231,5 @@ impl Driver {
             }
             read = stream.read_buf(&mut self.input) => Ok(if read? == 0 { Heard::End } else { Heard::Octets }),
         }
-    }
-
-    async fn close(mut self, mut stream: Stream) -> io::Result<()> {
-        self.flush(&mut stream).await?;
-        // Octets that lie unread at the end would turn it into a reset, and the client might not see our reply.
-        let _ = timeout(LINGER, async {
-            stream.shutdown().await?;
-            let mut rest = [0; 1024];
-            while matches!(stream.read(&mut rest).await, Ok(octets) if octets > 0) {}
-            io::Result::Ok(())
-        })
-        .await;
-        Ok(())
     }
 }

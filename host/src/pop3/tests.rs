@@ -152,6 +152,17 @@ async fn a_silent_client_is_closed_without_a_word_and_deletes_nothing() {
 }
 
 #[tokio::test]
+async fn what_is_sent_behind_quit_does_not_turn_the_end_into_a_reset() {
+    let house = House::memory("");
+    let mut client = house.login().await;
+    assert_eq!(
+        client.say(&format!("QUIT\r\n{}", "NOOP\r\n".repeat(2000))).await,
+        "+OK bye"
+    );
+    assert_eq!(client.rest().await, "");
+}
+
+#[tokio::test]
 async fn when_the_gateway_stops_idle_sessions_are_told_so_and_delete_nothing() {
     let house = House::memory("");
     house.deliver("", PLAIN).await;

@@ -87,6 +87,8 @@ replies! {
     /// RFC 5321 §3.1: after a 554 greeting only QUIT is served.
     not_served: 503 (5, 5, 1) "No service was offered; QUIT";
     spoke_before_greeting: 554 (5, 5, 1) "You spoke before the greeting";
+    /// Logged, it tells an operator what the client wants.
+    unexpected_tls: 421 (4, 7, 0) "TLS on a port that begins in clear (STARTTLS), closing";
     foreign_protocol: 421 (4, 7, 0) "This is a mail server, closing";
     too_many_errors: 421 (4, 7, 0) "Too many errors, closing";
     too_many_unknown_recipients: 421 (4, 7, 0) "Too many refused recipients, closing";

@@ -288,7 +288,7 @@ impl Session {
     fn next_line(&mut self) -> Pace {
         if self.lines.at_start() && command::is_tls(&self.input) {
             self.verb = NO_VERB;
-            self.end(Reply::foreign_protocol());
+            self.end(Reply::unexpected_tls());
             return Pace::On;
         }
         match self.lines.next(&mut self.input) {

@@ -4,15 +4,18 @@ mod authorization;
 mod transaction;
 
 use super::command::{self, Command, Place};
-use super::line::{self, Fault, Lines};
 use super::maildrop::Maildrop;
 use super::{Answer, Fetch, Form, Question, Refusal, Reply, Trouble};
+use crate::lines::{Fault, LONGEST, Lines};
 use crate::sasl::{Exchange, Mechanism};
 use crate::smtp::TlsFacts;
 use std::collections::VecDeque;
 
 /// Stands for a verb where a line has no known one.
 const NO_VERB: &str = "none";
+
+/// RFC 2449 §4: a command line is at most 255 octets, CRLF included.
+const COMMAND: usize = 255;
 
 /// Bounds that the machine itself enforces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -145,8 +148,8 @@ impl Session {
                 return step;
             }
             let bound = match self.state {
-                State::Authorization(_) | State::Transaction(_) => line::COMMAND,
-                State::Responding(..) => line::RESPONSE,
+                State::Authorization(_) | State::Transaction(_) => COMMAND,
+                State::Responding(..) => LONGEST,
                 State::Over => return Step::Close,
                 State::Judging(..)
                 | State::Opening(_)
@@ -157,7 +160,10 @@ impl Session {
             match self.lines.next(bound) {
                 Some(Ok(line)) => self.line(&line),
                 Some(Err(fault)) => self.faulty(fault),
-                None => return Step::Read,
+                None => {
+                    self.lines.release();
+                    return Step::Read;
+                }
             }
         }
     }

@@ -67,6 +67,8 @@ replies! {
     auth_line_too_long: 500 (5, 5, 6) "Authentication line too long";
     /// NUL, a bare CR or LF, or octets that no command may have.
     unclean_line: 500 (5, 5, 2) "Line has octets that do not belong in a command; lines end with CRLF";
+    /// A line that was refused already and does not end.
+    endless_line: 421 (4, 7, 0) "A line without end, closing";
     not_implemented: 502 (5, 5, 1) "Command not implemented";
     syntax: 501 (5, 5, 4) "Syntax error in arguments";
     no_arguments: 501 (5, 5, 4) "This command takes no arguments";

@@ -124,6 +124,18 @@ async fn a_silent_client_is_told_so_and_dropped() {
 }
 
 #[tokio::test]
+async fn a_client_that_is_silent_within_content_has_a_time_of_its_own() {
+    let house = House::open("role: mx", "limits: { smtp_data: 1s }\n").await;
+    let mut client = house.client().await;
+    client.envelope(&["ann"]).await;
+    assert!(client.say("DATA").await.starts_with("354 "));
+    client.send(b"A: b\r\n").await;
+    assert!(client.reply().await.starts_with("421 4.4.2 Time-out"));
+    assert_eq!(client.reply().await, "");
+    assert_eq!(house.mailbox("ann").await.len(), 0);
+}
+
+#[tokio::test]
 async fn a_transfer_has_a_time_limit_however_steadily_it_drips() {
     let house = House::open("role: mx", "limits: { transfer: 1s }\n").await;
     let mut client = house.client().await;

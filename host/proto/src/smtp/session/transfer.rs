@@ -150,7 +150,7 @@ impl Session {
 
     fn take_data(&mut self, envelope: Envelope, mut content: Content) -> Pace {
         let mut out = BytesMut::new();
-        let progress = content.data(&mut self.input, &mut out);
+        let progress = content.data(self.lines.octets(), &mut out);
         match progress {
             Progress::More => {
                 self.body(out);
@@ -165,7 +165,7 @@ impl Session {
     }
 
     fn take_chunk(&mut self, envelope: Envelope, mut content: Content, mut chunk: Chunk) -> Pace {
-        let octets = chunk.take(&mut self.input);
+        let octets = chunk.take(self.lines.octets());
         let mut out = BytesMut::new();
         content.chunk(&octets, &mut out);
         if chunk.left > 0 {
@@ -190,7 +190,7 @@ impl Session {
     }
 
     fn take_skipped(&mut self, mut skipped: Skipped) -> Pace {
-        let octets = skipped.chunk.take(&mut self.input);
+        let octets = skipped.chunk.take(self.lines.octets());
         drop(octets);
         if skipped.chunk.left > 0 {
             self.state = State::Skipping(skipped);

@@ -263,6 +263,12 @@ impl Reply {
         self.code >= 500
     }
 
+    /// The same words as 421, the code of a server that closes.
+    #[must_use]
+    pub(super) fn closing(self) -> Self {
+        Self { code: 421, ..self }
+    }
+
     /// Non-ASCII text is only for clients that asked for SMTPUTF8 (RFC 6531 §3.7.4.2).
     #[must_use]
     pub fn into_ascii(mut self) -> Self {

@@ -252,6 +252,12 @@ impl Session {
         self.write(reply);
     }
 
+    /// RFC 5321 §3.8: a server that closes although it might serve later says 421.
+    fn close(&mut self, reply: Reply) {
+        let transient = reply.is_transient();
+        self.end(if transient { reply.closing() } else { reply });
+    }
+
     fn end(&mut self, reply: Reply) {
         self.write(reply);
         self.state = State::Over;
@@ -271,7 +277,7 @@ impl Session {
                 self.write(reply);
                 self.state = State::Unserved;
             }
-            Answer::Close(reply) => self.end(reply),
+            Answer::Close(reply) => self.close(reply),
             Answer::Auth(_) | Answer::Each(_) => self.end(Reply::our_trouble()),
         }
     }

@@ -139,7 +139,7 @@ impl Session {
     pub(super) fn judged(&mut self, mut exchange: Exchange, answer: Answer) {
         let answer = match answer {
             Answer::Auth(answer) => answer,
-            Answer::Close(reply) => return self.end(reply),
+            Answer::Close(reply) => return self.close(reply),
             Answer::Reply(reply) if !reply.is_positive() => return self.stay(Transaction::None, reply),
             Answer::Proceed | Answer::Reply(_) | Answer::Each(_) => sasl::Answer::Unavailable,
         };

@@ -110,7 +110,7 @@ impl Session {
     pub(super) fn begun(&mut self, envelope: Envelope, transfer: Transfer, answer: Answer) {
         let refusal = match answer {
             Answer::Proceed => return self.begin(envelope, transfer),
-            Answer::Close(reply) => return self.end(reply),
+            Answer::Close(reply) => return self.close(reply),
             Answer::Reply(reply) if !reply.is_positive() => reply,
             Answer::Reply(_) | Answer::Auth(_) | Answer::Each(_) => Reply::our_trouble(),
         };
@@ -242,7 +242,7 @@ impl Session {
         match answer {
             Answer::Proceed => self.conclude(envelope, Reply::ok()),
             Answer::Reply(reply) => self.conclude(envelope, reply),
-            Answer::Close(reply) => self.end(reply),
+            Answer::Close(reply) => self.close(reply),
             Answer::Each(replies) if self.settings.role == Role::Lmtp => {
                 self.conclude_each(envelope, replies)
             }

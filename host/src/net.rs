@@ -48,13 +48,14 @@ pub struct Connection {
     pub listener: Arc<Listener>,
     /// A handshake takes no longer.
     handshake: Duration,
-    /// Counts the session; None for one that nobody counts.
+    /// Counts the session; None in tests of what is behind the limits.
     _admitted: Option<Admitted>,
 }
 
 impl Connection {
-    /// A connection that no limit counts, for tests and for tools inside the process.
-    pub fn uncounted(stream: Stream, client: SocketAddr, listener: Arc<Listener>) -> Self {
+    /// A connection that no limit counts.
+    #[cfg(test)]
+    pub(crate) fn uncounted(stream: Stream, client: SocketAddr, listener: Arc<Listener>) -> Self {
         Self {
             stream,
             client,

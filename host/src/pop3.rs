@@ -79,7 +79,7 @@ struct Visit {
 
 impl Visit {
     async fn run(&mut self, mut wire: Wire) -> Result<Closed, Broken> {
-        let mut closed = Closed::ByProtocol;
+        let mut closed = Closed::InOrder;
         loop {
             match self.session.step() {
                 Step::Read => {

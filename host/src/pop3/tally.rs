@@ -11,7 +11,7 @@ use std::time::Instant;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Closed {
     /// QUIT, or what is another protocol.
-    ByProtocol,
+    InOrder,
     /// `limits.bad_commands`.
     ByErrors,
     ByShutdown,
@@ -81,7 +81,7 @@ impl Tally {
     /// As metrics name it.
     fn word(&self) -> &'static str {
         match &self.end {
-            Some(Ok(Closed::ByProtocol)) => "closed",
+            Some(Ok(Closed::InOrder)) => "closed",
             Some(Ok(Closed::ByErrors)) => "errors",
             Some(Ok(Closed::ByShutdown)) => "shutdown",
             Some(Err(Broken::Gone)) => "gone",

@@ -72,7 +72,9 @@ fn misbehave(question: &str) -> bool {
 }
 
 fn much() -> usize {
-    config::get("much").and_then(|text| text.parse().ok()).unwrap_or(0)
+    config::get("much")
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(0)
 }
 
 /// The three that found out what to do, and these, make `many` host calls.

@@ -6,7 +6,8 @@ WASM       := wasm32-wasip2
 BUILD      := $(abspath $(or $(CARGO_TARGET_DIR),target))
 DEBUG      := $(BUILD)/debug/postern
 RELEASE    := $(BUILD)/release/postern
-GUESTS     := $(abspath $(or $(CARGO_TARGET_DIR),plugins/target))/$(WASM)/release
+BUILT      := $(abspath $(or $(CARGO_TARGET_DIR),plugins/target))
+GUESTS     := $(BUILT)/$(WASM)/release
 STATE      := .postern
 
 .PHONY: run test lint bench fuzz plugins target gateway clients
@@ -35,7 +36,9 @@ clients: plugins
 lint: target
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
-	cd plugins && $(CARGO) fmt --all --check && $(CARGO) clippy --locked --target $(WASM) -- -D warnings
+	cd plugins && $(CARGO) fmt --all --check && $(CARGO) clippy --locked --target $(WASM) -- -D warnings \
+	  && $(CARGO) clippy --locked --all-targets -- -D warnings
+	cd tests/guests && $(CARGO) fmt --all --check && $(CARGO) clippy --locked --target $(WASM) --target-dir "$(BUILT)" -- -D warnings
 	@tests/lint.sh
 
 ## Rates, each beside its ceiling in the same run.

@@ -1,7 +1,9 @@
 """What the tests of this folder share: a running gateway with two accounts."""
 
 import os
+import shutil
 import unittest
+from pathlib import Path
 
 from support.gateway import Gateway
 from support.mail import Pop3, Smtp, trusting
@@ -30,6 +32,12 @@ class GatewayCase(unittest.TestCase):
 
     def prepare(self):
         pass
+
+    def install(self, name, order=20, settings=""):
+        """Drops a shipped policy in; it decides from the next start."""
+        built = Path(GUESTS) / f"{name.replace('-', '_')}.wasm"
+        shutil.copy(built, self.gateway.plugins / f"{order}-{name}.wasm")
+        (self.gateway.plugins / f"{order}-{name}.yaml").write_text(settings)
 
     def mx(self, **options):
         return Smtp(self.gateway.ports["mx"], **options)

@@ -21,6 +21,11 @@ use wasmtime::component::InstancePre;
 
 /// What a guest may hand to the host in one host call.
 const HOSTCALL_OCTETS: usize = 4 << 20;
+/// Time for what the host does with each MiB of a message that is asked about: to fetch it and to make its tree, and
+/// to wait for [`Room`]. On a busy machine that alone would use up a usual deadline.
+const PER_MIB: Duration = Duration::from_millis(50);
+/// More than that no message adds.
+const MOST_FOR_SIZE: Duration = Duration::from_secs(60);
 /// The guests' own timers come late when many of them compute; sessions do not wait for that.
 const LATE: Duration = Duration::from_millis(100);
 
@@ -167,7 +172,13 @@ impl Plugin {
     pub(super) async fn ask(self: &Arc<Self>, ask: Ask, call: Call) -> Result<Heard, Failed> {
         let limit = match ask.question() {
             Question::Validate => TRIAL,
-            _ => self.manifest.deadline,
+            _ => {
+                self.manifest.deadline
+                    + call
+                        .message
+                        .as_ref()
+                        .map_or(Duration::ZERO, |it| for_size(it.size()))
+            }
         };
         let (plugin, end) = (Arc::clone(self), Instant::now() + limit);
         let run = self
@@ -248,8 +259,28 @@ impl Plugin {
     }
 }
 
+/// What a message of so many octets adds to a deadline.
+fn for_size(octets: u64) -> Duration {
+    let mib = u32::try_from(octets >> 20).unwrap_or(u32::MAX);
+    (PER_MIB * mib).min(MOST_FOR_SIZE)
+}
+
 /// An error on one line, without the frames of the guest's stack but with the reason.
 fn cause(error: &wasmtime::Error) -> String {
     let root = error.root_cause().to_string();
     root.lines().next().unwrap_or("unknown").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deadline_grows_with_each_whole_mib_of_the_message_up_to_a_minute() {
+        const MIB: u64 = 1 << 20;
+        assert_eq!(for_size(MIB - 1), Duration::ZERO);
+        assert_eq!(for_size(MIB), PER_MIB);
+        assert_eq!(for_size(1199 * MIB), Duration::from_millis(59_950));
+        assert_eq!(for_size(1201 * MIB), MOST_FOR_SIZE);
+    }
 }

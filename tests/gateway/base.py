@@ -14,14 +14,17 @@ PASSWORD = "correct horse battery"
 
 
 class GatewayCase(unittest.TestCase):
-    """`extra` is YAML put behind the configuration; `prepare` runs before the start."""
+    """`extra` is YAML put behind the configuration, `store` that of the store; `before_anything` runs before there
+    are accounts, `prepare` before the start."""
 
     extra = ""
+    store = "embedded"
     users = ("ann@example.org", "bob@example.org")
 
     def setUp(self):
-        self.gateway = Gateway(POSTERN, extra=self.extra)
+        self.gateway = Gateway(POSTERN, extra=self.extra, store=self.store)
         self.addCleanup(self.gateway._own.cleanup)
+        self.before_anything(self.gateway)
         self.gateway.write_config()
         self.gateway.postern("domain", "add", "example.org")
         for user in self.users:
@@ -29,6 +32,9 @@ class GatewayCase(unittest.TestCase):
         self.prepare()
         self.gateway.start()
         self.addCleanup(self.gateway.kill)
+
+    def before_anything(self, gateway):
+        pass
 
     def prepare(self):
         pass

@@ -53,7 +53,7 @@ pub(crate) async fn load(folder: &Folder) -> Policies {
 /// Loads as the gateway does at its start. What is refused is in the listing.
 pub(crate) async fn load_with(folder: &Folder, store: Arc<dyn Store>) -> Policies {
     let options = LoadOptions {
-        cache_dir: folder.path().join("compiled"),
+        cache_dir: Some(folder.path().join("compiled")),
         store,
         defaults: PolicyDefaults {
             deadline: Duration::from_secs(10),

@@ -14,9 +14,19 @@ pub(super) fn stage(stage: &'static str, begun: Instant) {
     metrics::histogram!("postern_smtp_stage_seconds", "stage" => stage).record(begun.elapsed().as_secs_f64());
 }
 
+/// What a reply is about.
+#[derive(Debug)]
+pub(super) enum About {
+    Nothing,
+    /// Whom MAIL or RCPT named.
+    Address(String),
+    /// A message, whose one line has said all.
+    Message,
+}
+
 /// A reply that is written: counted by command and class; a refusal has its line, with the address it is
 /// about.
-pub(super) fn reply(client: &Client, verb: &'static str, about: Option<&str>, reply: &Reply) {
+pub(super) fn reply(client: &Client, verb: &'static str, about: &About, reply: &Reply) {
     let class = match reply.code() / 100 {
         2 => "2xx",
         3 => "3xx",
@@ -24,9 +34,12 @@ pub(super) fn reply(client: &Client, verb: &'static str, about: Option<&str>, re
         _ => "5xx",
     };
     metrics::counter!("postern_smtp_replies_total", "command" => verb, "class" => class).increment(1);
-    if reply.is_positive() {
-        return;
-    }
+    let about = match about {
+        _ if reply.is_positive() => return,
+        About::Message => return,
+        About::Address(address) => Some(address.as_str()),
+        About::Nothing => None,
+    };
     let (code, reason) = (reply.code(), reply.text());
     let listener = client.listener.name.as_str();
     tracing::info!(client = %client.address.ip(), listener, command = verb, address = about, code, reason, "refused");

@@ -5,9 +5,9 @@
 //! they are told 421; the exit code is 0. A second one ends at once, exit code 1: what was acknowledged is
 //! durable already. SIGHUP loads the certificates again.
 
-mod policies;
 mod tasks;
 
+use super::policies;
 use crate::admin::{self, Admin, Check};
 use crate::config::{Config, Listener, Role, TlsMode};
 use crate::control;

@@ -11,7 +11,7 @@ use super::{
     Pop3Config, QuarantineConfig, StoreConfig, SubmissionConfig, listeners,
 };
 use postern_proto::Address;
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 const KIB: u64 = 1 << 10;
@@ -26,9 +26,9 @@ pub(super) fn check(raw: Raw, base: &Path, faults: &mut Collector) -> Option<Con
     let hostname = hostname(raw.hostname, faults);
     let postmaster = postmaster(raw.postmaster, faults);
     let policy = raw.policy.unwrap_or_default();
-    let policy_folder = policy.folder.as_ref().map(|folder| base.join(folder));
+    let policy_folder = policy.folder.as_ref().map(|folder| placed(base, folder));
     Some(Config {
-        state: base.join(raw.state.as_deref().unwrap_or(".postern")),
+        state: placed(base, raw.state.as_deref().unwrap_or(".postern")),
         listeners: listeners::check(raw.listeners, faults),
         certificates: certificates(raw.tls.unwrap_or_default(), base, faults),
         store: store(raw.store.unwrap_or_default()),
@@ -47,6 +47,31 @@ pub(super) fn check(raw: Raw, base: &Path, faults: &mut Collector) -> Option<Con
         hostname: hostname?,
         postmaster: postmaster?,
     })
+}
+
+/// A path of the file, seen from the process, without the `..` that the file's own folder puts into it. No
+/// link is followed: what is printed is what was written.
+fn placed(base: &Path, path: &str) -> PathBuf {
+    let mut placed = PathBuf::new();
+    for part in base.join(path).components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir if ends_with_name(&placed) => {
+                placed.pop();
+            }
+            // Nothing is above the root.
+            Component::ParentDir if placed.has_root() => {}
+            part => placed.push(part),
+        }
+    }
+    match placed.as_os_str().is_empty() {
+        true => PathBuf::from("."),
+        false => placed,
+    }
+}
+
+fn ends_with_name(path: &Path) -> bool {
+    matches!(path.components().next_back(), Some(Component::Normal(_)))
 }
 
 fn hostname(raw: Option<String>, faults: &mut Collector) -> Option<String> {
@@ -99,8 +124,8 @@ fn certificates(raw: raw::Tls, base: &Path, faults: &mut Collector) -> Vec<Certi
                 chain: Some(chain),
                 key: Some(key),
             }) => certificates.push(Certificate {
-                chain: base.join(chain),
-                key: base.join(key),
+                chain: placed(base, &chain),
+                key: placed(base, &key),
             }),
             _ if faults.has(&path) => {}
             _ => faults.add(path, "needs both files; write { chain: cert.pem, key: key.pem }"),

@@ -444,3 +444,22 @@ fn what_the_default_file_shows_as_a_default_is_the_default() {
     };
     assert_eq!(bare, full);
 }
+
+#[test]
+fn paths_are_printed_without_the_way_up_that_the_files_folder_puts_into_them() {
+    for (base, state, placed) in [
+        ("config", "../.postern", ".postern"),
+        ("config", "..", "."),
+        ("", "./a/../../b", "../b"),
+        ("../config", "../../x", "../../x"),
+        ("/etc/postern", "../../../var/./postern", "/var/postern"),
+        ("config", "/srv/mail", "/srv/mail"),
+    ] {
+        let text = format!(
+            "hostname: a.example\npostmaster: a@b.example\nstate: {state}\n\
+            listeners: [ {{ role: mx, address: \"127.0.0.1:0\" }} ]\n"
+        );
+        let config = Config::parse(&text, std::path::Path::new(base)).unwrap();
+        assert_eq!(config.state.to_str(), Some(placed), "{state} beside {base}");
+    }
+}

@@ -160,7 +160,7 @@ impl Signals {
                 _ = self.interrupt.recv() => return,
                 _ = self.hang_up.recv() => {
                     tracing::info!("SIGHUP: loading certificates again");
-                    gateway.tls.reload_all();
+                    gateway.tls.reload_all().await;
                 }
             }
         }

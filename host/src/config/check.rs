@@ -20,6 +20,7 @@ const GIB: u64 = 1 << 30;
 const SECOND: u64 = 1;
 const MINUTE: u64 = 60;
 const DAY: u64 = 24 * 60 * MINUTE;
+const CENTURY: u64 = 36_500 * DAY;
 
 /// Checks everything, notes each fault, and answers a configuration that is only right if none was noted.
 pub(super) fn check(raw: Raw, base: &Path, faults: &mut Collector) -> Option<Config> {
@@ -35,7 +36,7 @@ pub(super) fn check(raw: Raw, base: &Path, faults: &mut Collector) -> Option<Con
         policy_folder,
         policy: policy_limits(&policy, faults),
         limits: limits(&raw.limits.unwrap_or_default(), faults),
-        quarantine: quarantine(&raw.quarantine.unwrap_or_default()),
+        quarantine: quarantine(&raw.quarantine.unwrap_or_default(), faults),
         auth: auth(&raw.auth.unwrap_or_default(), faults),
         submission: submission(&raw.submission.unwrap_or_default()),
         pop3: pop3(&raw.pop3.unwrap_or_default(), faults),
@@ -262,12 +263,22 @@ fn limits(raw: &raw::Limits, faults: &mut Collector) -> Limits {
     }
 }
 
-fn quarantine(raw: &raw::Quarantine) -> QuarantineConfig {
+fn quarantine(raw: &raw::Quarantine, faults: &mut Collector) -> QuarantineConfig {
+    let mut bounds = Bounds {
+        section: "quarantine",
+        faults,
+    };
     QuarantineConfig {
-        // A person on holiday finds it afterwards.
-        keep: raw.keep.map_or(Duration::from_secs(30 * DAY), |span| span.0),
+        // A person on holiday finds it afterwards. Kept for no time it would be gone after a 250.
+        keep: bounds.time(
+            "keep",
+            raw.keep,
+            30 * DAY * 1000,
+            60 * MINUTE * 1000,
+            CENTURY * 1000,
+        ),
         // A wave of held-back mail must not take the disk from what is delivered.
-        max: raw.max.map_or(GIB, |size| size.0),
+        max: bounds.size("max", raw.max, GIB, MIB, u64::MAX),
     }
 }
 

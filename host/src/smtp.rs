@@ -26,6 +26,7 @@ use bytes::BytesMut;
 use postern_proto::sasl::Mechanism;
 use postern_proto::smtp::ForwardPath;
 use postern_proto::smtp::{self, Limits, Question, Reply, Session, Settings, Step, TlsFacts, Waiting};
+use record::About;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,9 +43,6 @@ const CONTENT: usize = 64 * 1024;
 
 /// Replies held back before they are sent without being waited for.
 const REPLIES: usize = 32 * 1024;
-
-/// How long what a client still sends is read after our last word, so that it can read that word.
-const LINGER: Duration = Duration::from_secs(1);
 
 /// Serves one connection.
 pub async fn serve(connection: Connection, gateway: Arc<Gateway>, shutdown: CancellationToken) {
@@ -71,7 +69,7 @@ pub async fn serve(connection: Connection, gateway: Arc<Gateway>, shutdown: Canc
         shutdown,
         input: BytesMut::new(),
         output: BytesMut::new(),
-        about: None,
+        about: About::Nothing,
         transfer: None,
     };
     if let Err(error) = driver.run(connection).await {
@@ -115,9 +113,9 @@ struct Driver {
     shutdown: CancellationToken,
     input: BytesMut,
     output: BytesMut,
-    /// The address that the next reply is about.
-    about: Option<String>,
-    /// When content began to come.
+    /// What the next reply is about.
+    about: About,
+    /// When the transaction began, or what is thrown away began to come.
     transfer: Option<Instant>,
 }
 
@@ -152,19 +150,29 @@ impl Driver {
                     self.answers.secured();
                     self.machine.secured(tls);
                 }
-                Step::Close => return self.close(connection.stream).await,
+                Step::Close => {
+                    self.flush(&mut connection.stream).await?;
+                    connection.close().await;
+                    return Ok(());
+                }
             }
         }
     }
 
     async fn ask(&mut self, question: Question) {
+        if let Question::Mail(_) = question {
+            self.transfer = None;
+        }
         self.about = match &question {
-            Question::Mail(mail) => Some(mail.sender.as_ref().map(ToString::to_string).unwrap_or_default()),
-            Question::Rcpt(rcpt) => Some(match &rcpt.path {
+            Question::Mail(mail) => {
+                About::Address(mail.sender.as_ref().map(ToString::to_string).unwrap_or_default())
+            }
+            Question::Rcpt(rcpt) => About::Address(match &rcpt.path {
                 ForwardPath::Postmaster => "postmaster".to_owned(),
                 ForwardPath::Address(address) => address.to_string(),
             }),
-            _ => None,
+            Question::Commit => About::Message,
+            _ => About::Nothing,
         };
         // Large and short-lived: not kept in the memory of every idle session.
         let answering = Box::pin(self.answers.answer(self.machine.facts(), question));
@@ -173,8 +181,7 @@ impl Driver {
     }
 
     async fn write(&mut self, stream: &mut Stream, reply: &Reply) -> io::Result<()> {
-        let about = self.about.take();
-        record::reply(&self.answers.client, self.machine.verb(), about.as_deref(), reply);
+        record::reply(&self.answers.client, self.machine.verb(), &self.about, reply);
         reply.encode(&mut self.output);
         if self.output.len() >= REPLIES {
             self.flush(stream).await?;
@@ -197,6 +204,8 @@ impl Driver {
 
     /// Waits for the client, for the time-outs, and for the gateway's end.
     async fn listen(&mut self, stream: &mut Stream) -> io::Result<Heard> {
+        // One question may have had several replies (RFC 2033 §4.2); all are written by now.
+        self.about = About::Nothing;
         self.flush(stream).await?;
         let limits = &self.gateway.config.limits;
         let waiting = self.machine.waiting();
@@ -204,13 +213,15 @@ impl Driver {
             Waiting::Content => (limits.smtp_data, CONTENT),
             Waiting::Command | Waiting::Authentication => (limits.smtp_command, COMMANDS),
         };
-        let receiving = waiting == Waiting::Content || self.answers.is_receiving();
-        self.transfer = receiving.then(|| self.transfer.unwrap_or_else(Instant::now));
+        // The message's id, and with it its place in the listing, is as old as its transaction.
+        let transferring = waiting == Waiting::Content || !self.answers.is_idle();
+        self.transfer = transferring.then(|| self.transfer.unwrap_or_else(Instant::now));
         let over = self.transfer.map(|begun| begun + limits.transfer);
         let until = Instant::now() + patience;
-        let (until, late) = match over {
-            Some(over) if over < until => (over, Reply::too_slow()),
-            _ => (until, Reply::time_out()),
+        let (until, limit, late) = match (over, waiting) {
+            (Some(over), _) if over < until => (over, "transfer", Reply::too_slow()),
+            (_, Waiting::Content) => (until, "smtp_data", Reply::time_out()),
+            _ => (until, "smtp_command", Reply::time_out()),
         };
         if self.input.capacity() != most {
             self.input = BytesMut::with_capacity(most);
@@ -220,31 +231,10 @@ impl Driver {
             () = self.gateway.cut.cancelled() => Ok(Heard::Enough(Reply::shutting_down())),
             () = self.shutdown.cancelled(), if self.answers.is_idle() => Ok(Heard::Enough(Reply::shutting_down())),
             () = tokio::time::sleep_until(until) => {
-                metrics::counter!("postern_limit_hits_total", "limit" => limit(&late)).increment(1);
+                metrics::counter!("postern_limit_hits_total", "limit" => limit).increment(1);
                 Ok(Heard::Enough(late))
             }
             read = stream.read_buf(&mut self.input) => Ok(if read? == 0 { Heard::End } else { Heard::Octets }),
         }
-    }
-
-    async fn close(mut self, mut stream: Stream) -> io::Result<()> {
-        self.flush(&mut stream).await?;
-        stream.shutdown().await?;
-        // Octets that lie unread at the end would turn it into a reset, and the client might not see our reply.
-        let _ = timeout(LINGER, async {
-            let mut rest = [0; 1024];
-            while matches!(stream.read(&mut rest).await, Ok(octets) if octets > 0) {}
-        })
-        .await;
-        Ok(())
-    }
-}
-
-/// The limit that a reply tells of.
-fn limit(reply: &Reply) -> &'static str {
-    if *reply == Reply::too_slow() {
-        "transfer"
-    } else {
-        "smtp_time_out"
     }
 }

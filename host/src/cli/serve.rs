@@ -5,9 +5,9 @@
 //! they are told 421; the exit code is 0. A second one ends at once, exit code 1: what was acknowledged is
 //! durable already. SIGHUP loads the certificates again.
 
-mod policies;
 mod tasks;
 
+use super::policies;
 use crate::admin::{self, Admin, Check};
 use crate::config::{Config, Listener, Role, TlsMode};
 use crate::control;
@@ -113,14 +113,14 @@ pub(super) fn word(role: Role) -> &'static str {
 async fn drain(gateway: &Gateway, sessions: &TaskTracker, stop: &Stop) {
     let limit = gateway.config.limits.drain;
     notify(&[NotifyState::Stopping, NotifyState::Status("draining")]);
-    tracing::info!(sessions = sessions.len(), ?limit, "draining");
+    tracing::info!(sessions = gateway.admission.running(), ?limit, "draining");
     stop.accepting.cancel();
     stop.sessions.cancel();
     if timeout(limit, sessions.wait()).await.is_ok() {
         return;
     }
     tracing::warn!(
-        sessions = sessions.len(),
+        sessions = gateway.admission.running(),
         "limits.drain is over; the sessions left are cut off"
     );
     metrics::counter!("postern_limit_hits_total", "limit" => "drain").increment(1);
@@ -160,7 +160,7 @@ impl Signals {
                 _ = self.interrupt.recv() => return,
                 _ = self.hang_up.recv() => {
                     tracing::info!("SIGHUP: loading certificates again");
-                    gateway.tls.reload_all();
+                    gateway.tls.reload_all().await;
                 }
             }
         }

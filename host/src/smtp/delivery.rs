@@ -3,6 +3,10 @@
 //! In SMTP one reply speaks for all recipients, in LMTP each accepted RCPT has its own (RFC 2033 §4.2);
 //! the [table](super::outcome) folds the fates behind a reply. 250 is said only after the store has answered
 //! that all is durable. A full quarantine refuses (452) what would enter it and nothing else.
+//!
+//! A mailbox may fill up between the question about its quota and the commit. Where one reply speaks for it and
+//! for another that has the message by then (LMTP, a group), 452 would bring that one a duplicate: the copy that
+//! had no room is kept in quarantine, and the reply is 250.
 
 use super::answer::{Answers, trouble};
 use super::envelope::{Share, Transaction};
@@ -39,7 +43,7 @@ impl Target {
         share: &Share,
         mailbox: Mailbox,
         (transaction, received): (&Transaction, &str),
-        content: &Content,
+        written: &Written,
     ) -> Self {
         let sender = transaction.mail.sender.as_ref();
         let trace = format!(
@@ -47,23 +51,39 @@ impl Target {
             trace::return_path(sender),
             trace::delivered_to(&mailbox)
         );
-        let looping = trace::was_delivered_to(&content.head, &mailbox);
-        let undecided = if looping {
+        let undecided = if written.before.has(&mailbox) {
             Fate::Refuse(Reply::mail_loop())
         } else {
             Fate::Deliver(Ceiling::default())
         };
-        let size = trace.len() as u64 + content.size();
-        let head = downgraded_len(trace.as_bytes()) + downgraded_len(&content.head);
-        let downgraded = size - (trace.len() + content.head.len()) as u64 + head;
         Self {
             fate: share.fate().unwrap_or(undecided),
             answers_for: share.answers_for.clone(),
             warning: None,
-            downgraded_size: downgraded,
-            size,
+            downgraded_size: downgraded_len(trace.as_bytes()) + written.downgraded_size,
+            size: trace.len() as u64 + written.content.size(),
             trace: trace.into(),
             mailbox,
+        }
+    }
+}
+
+/// The content as it is written: edits made, this hop's trace not in it. Its head is looked at once,
+/// however many targets there are.
+#[derive(Debug)]
+pub(super) struct Written {
+    content: Content,
+    /// Octets after the downgrade of RFC 6858.
+    downgraded_size: u64,
+    before: trace::Before,
+}
+
+impl Written {
+    pub(super) fn new(content: Content) -> Self {
+        Self {
+            downgraded_size: content.size() - content.head.len() as u64 + downgraded_len(&content.head),
+            before: trace::Before::of(&content.head),
+            content,
         }
     }
 }
@@ -72,8 +92,7 @@ impl Target {
 #[derive(Debug)]
 pub(super) struct Consignment {
     pub(super) message: Arc<Message>,
-    /// As it is written: edits made, this hop's trace not in it.
-    pub(super) content: Content,
+    pub(super) written: Written,
     pub(super) facts: Bytes,
     pub(super) targets: Vec<Target>,
     /// How many RCPTs were accepted.
@@ -145,6 +164,32 @@ impl Consignment {
         copies
     }
 
+    /// Whether some that a reply speaks for have the message, and others had no room for it.
+    fn is_shared(&self, group: &Group, full: &HashSet<Mailbox>) -> bool {
+        let Settled::Taken(copies) = &group.settled else {
+            return false;
+        };
+        let written = || self.at(&group.targets).zip(copies);
+        let has = |(target, copy): (&Target, &Copy)| match copy {
+            Copy::Deliver(_) => !full.contains(&target.mailbox),
+            Copy::Quarantine(_) => true,
+            Copy::Nothing => false,
+        };
+        self.at(&group.targets)
+            .any(|target| full.contains(&target.mailbox))
+            && written().any(has)
+    }
+
+    /// The mailboxes that had no room beside others that have the message.
+    fn late(&self, groups: &[Group], full: &HashSet<Mailbox>) -> HashSet<Mailbox> {
+        let shared = groups.iter().filter(|group| self.is_shared(group, full));
+        shared
+            .flat_map(|group| self.at(&group.targets))
+            .filter(|target| full.contains(&target.mailbox))
+            .map(|target| Arc::clone(&target.mailbox))
+            .collect()
+    }
+
     fn delivery(&self, transaction: &Transaction, copies: &[Copy], atomicity: Atomicity) -> Delivery {
         let mut delivered = HashSet::new();
         let mut held = HashSet::new();
@@ -167,7 +212,7 @@ impl Consignment {
         }
         Delivery {
             id: transaction.id,
-            content: self.content.clone(),
+            content: self.written.content.clone(),
             facts: self.facts.clone(),
             entries,
             quarantine,
@@ -213,21 +258,24 @@ impl Answers {
             Ok(full) => full,
             Err(error) => return Answer::Reply(trouble(&error)),
         };
+        let late = match self.client.role {
+            Role::Lmtp => consignment.late(&groups, &full),
+            Role::Mx | Role::Submission => HashSet::new(),
+        };
+        let kept = !late.is_empty() && self.keep_late(transaction, &consignment, &groups, &late).await;
+        let mut lacking = full.clone();
+        if kept {
+            lacking.retain(|mailbox| !late.contains(mailbox));
+        }
+        refuse_full(&consignment, (self.client.role, &lacking), &mut groups);
         let replies: Vec<Reply> = groups
             .iter()
             .map(|group| match &group.settled {
                 Settled::Refused(reply) => reply.clone(),
-                Settled::Taken(_)
-                    if consignment
-                        .at(&group.targets)
-                        .any(|target| full.contains(&target.mailbox)) =>
-                {
-                    Reply::mailbox_full()
-                }
                 Settled::Taken(_) => self.delivered(transaction),
             })
             .collect();
-        self.warn_owners(&consignment, &full);
+        self.warn_owners(&consignment, &groups, &full);
         match (self.client.role, replies.as_slice()) {
             (Role::Mx | Role::Submission, [one]) => Answer::Reply(one.clone()),
             _ => Answer::Each(replies),
@@ -272,18 +320,66 @@ impl Answers {
         Ok(full)
     }
 
+    /// Keeps in quarantine what had no room; whether that is durable now. The step before is named again whole,
+    /// so that copies keep their ids; what is there already stays as it is.
+    async fn keep_late(
+        &self,
+        transaction: &Transaction,
+        consignment: &Consignment,
+        groups: &[Group],
+        late: &HashSet<Mailbox>,
+    ) -> bool {
+        let copies = consignment.copies(groups);
+        let mut delivery = consignment.delivery(transaction, &copies, Atomicity::Each);
+        delivery.entries.clear();
+        let before = delivery.quarantine.len();
+        let reply = Reply::mailbox_full();
+        let reason = format!("refused: {} {}", reply.code(), reply.text());
+        let mut late = late.clone();
+        let targets = consignment.targets.iter();
+        let targets = targets.filter(|target| late.remove(&target.mailbox));
+        delivery
+            .quarantine
+            .extend(targets.map(|target| target.held(&reason)));
+        let held = delivery.quarantine.split_at(before).1.to_vec();
+        match self.gateway.store.deliver(delivery).await {
+            Ok(_) => record::held(transaction, &held),
+            Err(error) => {
+                let id = transaction.id;
+                tracing::warn!(%id, %error, "a client is told to try again what one of a group has already");
+                return false;
+            }
+        }
+        true
+    }
+
     /// Owners of mailboxes that are filling up are told once the mail is theirs.
-    fn warn_owners(&self, consignment: &Consignment, full: &HashSet<Mailbox>) {
-        for target in &consignment.targets {
-            let (Some(text), Fate::Deliver(ceiling)) = (target.warning.clone(), &target.fate) else {
+    fn warn_owners(&self, consignment: &Consignment, groups: &[Group], full: &HashSet<Mailbox>) {
+        for (target, copy) in consignment.targets.iter().zip(consignment.copies(groups)) {
+            let (Some(text), Copy::Deliver(ceiling)) = (target.warning.clone(), copy) else {
                 continue;
             };
             if full.contains(&target.mailbox) {
                 continue;
             }
-            let (gateway, mailbox, ceiling) =
-                (Arc::clone(&self.gateway), Arc::clone(&target.mailbox), *ceiling);
+            let (gateway, mailbox) = (Arc::clone(&self.gateway), Arc::clone(&target.mailbox));
             tokio::spawn(async move { quota::warn(&gateway, &mailbox, &text, ceiling).await });
+        }
+    }
+}
+
+/// Mailboxes that turned out to be full in the commit: with one reply for all, nothing was written for
+/// anybody, even where the full one is none that the client named.
+fn refuse_full(consignment: &Consignment, (role, full): (Role, &HashSet<Mailbox>), groups: &mut [Group]) {
+    for group in groups.iter_mut() {
+        let affected = match role {
+            Role::Mx | Role::Submission => !full.is_empty(),
+            Role::Lmtp => consignment
+                .at(&group.targets)
+                .any(|target| full.contains(&target.mailbox)),
+        };
+        if affected && matches!(group.settled, Settled::Taken(_)) {
+            group.settled = Settled::Refused(Reply::mailbox_full());
         }
     }
 }

@@ -87,11 +87,12 @@ impl Folder {
 
     fn load(&self) -> (Policies, Vec<String>) {
         let options = LoadOptions {
-            cache_dir: self.0.path().join("compiled"),
+            cache_dir: Some(self.0.path().join("compiled")),
             store: Arc::new(MemoryStore::default()),
-            defaults: PolicyDefaults {
+            limits: PolicyLimits {
                 deadline: Duration::from_secs(5),
                 memory: 16 << 20,
+                ..PolicyLimits::default()
             },
             addresses: Arc::new(Anywhere),
         };

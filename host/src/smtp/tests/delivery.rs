@@ -1,6 +1,13 @@
 //! Who gets a message, with which trace, and what the client is told.
 
+use super::super::delivery::{Consignment, Target, Written};
+use super::super::envelope::{Share, Standing, Transaction};
+use super::super::outcome::Fate;
 use super::*;
+use crate::message::Draft;
+use crate::store::{Ceiling, Content, Mailbox, Text};
+use postern_proto::Address;
+use postern_proto::smtp::{Answer, BodyType, Mail};
 
 const MESSAGE: &str = "From: a@example.net\r\nSubject: x\r\n\r\ntext\r\n";
 
@@ -191,6 +198,38 @@ async fn fifty_deliveries_at_once_end_exactly_at_the_quota() {
 }
 
 #[tokio::test]
+async fn in_lmtp_a_group_is_never_told_to_try_again_what_one_of_it_has() {
+    let house = Arc::new(House::embedded("role: lmtp, tls: none").await);
+    house
+        .alias("both@example.org", &["bob@example.org", "small@example.org"])
+        .await;
+    let mut clients = Vec::new();
+    for _ in 0..50 {
+        let mut client = house.client().await;
+        client.envelope(&["both"]).await;
+        assert!(client.say("DATA").await.starts_with("354 "));
+        clients.push(client);
+    }
+    let ends = clients
+        .into_iter()
+        .map(|mut client| tokio::spawn(async move { client.say(&format!("{MESSAGE}.")).await }));
+    let mut accepted = 0;
+    for end in ends.collect::<Vec<_>>() {
+        let reply = end.await.unwrap();
+        match reply.get(..4) {
+            Some("250 ") => accepted += 1,
+            _ => assert!(reply.starts_with("452 4.2.2 "), "{reply}"),
+        }
+    }
+    assert_eq!(house.mailbox("bob").await.len(), accepted);
+    let held = house.gateway.store.quarantined(None, 100).await.unwrap();
+    assert!(held.iter().all(|held| held.reason.starts_with("refused: 452 ")));
+    let small = house.mailbox("small").await.len();
+    assert!(small > 0 && small < 50, "{small}");
+    assert_eq!(small + held.len(), accepted, "what had no room is in quarantine");
+}
+
+#[tokio::test]
 async fn a_message_that_passed_a_hundred_hosts_is_looping() {
     let house = House::mx().await;
     for (hops, expected) in [(99, "250 "), (100, "554 5.4.6 ")] {
@@ -228,4 +267,68 @@ async fn a_message_that_was_in_this_mailbox_before_is_looping() {
         .unwrap();
     assert_eq!(&*held.mailboxes, ["ann@example.org".into()]);
     assert!(held.reason.starts_with("refused: 554 "), "{}", held.reason);
+}
+
+/// The target of a share in a mailbox, with the fate that policies and quota have given it.
+fn target(share: &Share, mailbox: &str, transaction: &Transaction, written: &Written, fate: Fate) -> Target {
+    let mut target = Target::new(share, Mailbox::from(mailbox), (transaction, ""), written);
+    target.fate = fate;
+    target
+}
+
+#[tokio::test]
+async fn nothing_is_lost_where_only_the_mailbox_that_a_policy_added_is_full_in_the_commit() {
+    let house = House::mx().await;
+    let share = |name: &str, answers_for| Share {
+        address: Address::parse(&format!("{name}@example.org")).unwrap(),
+        answers_for,
+        standing: Standing::Deliver,
+        refusal: None,
+        mailboxes: None,
+    };
+    let mail = Mail {
+        sender: None,
+        size: None,
+        body: BodyType::SevenBit,
+        smtputf8: false,
+    };
+    let transaction = Transaction::new(MessageId::new(), mail, Standing::Deliver, Vec::new());
+    let written = Written::new(Content {
+        head: MESSAGE.into(),
+        text: Text::Inline(bytes::Bytes::new()),
+    });
+    let (store, budget) = (&house.gateway.store, &house.gateway.in_flight);
+    let draft = Draft::begin(transaction.id, store, budget, 0).unwrap();
+    let held = Fate::Quarantine("odd".to_owned());
+    let full = Fate::Deliver(Ceiling {
+        bytes: Some(1),
+        messages: None,
+    });
+    let targets = vec![
+        target(
+            &share("ann", vec![0]),
+            "ann@example.org",
+            &transaction,
+            &written,
+            held,
+        ),
+        target(
+            &share("bob", vec![]),
+            "bob@example.org",
+            &transaction,
+            &written,
+            full,
+        ),
+    ];
+    let consignment = Consignment {
+        message: Arc::new(draft.seal().await.unwrap()),
+        written,
+        facts: bytes::Bytes::new(),
+        targets,
+        recipients: 1,
+    };
+    let answer = house.answers().consign(&transaction, consignment).await;
+    assert_eq!(answer, Answer::Reply(Reply::mailbox_full()));
+    assert_eq!(house.gateway.store.quarantined(None, 10).await.unwrap(), []);
+    assert_eq!(house.mailbox("bob").await.len(), 0);
 }

@@ -63,11 +63,12 @@ async fn house(place: u32, listener: &str, quarantine_max: u64) -> House {
     let component = wat::parse_str(filter(place)).unwrap();
     std::fs::write(folder.path().join("10-filter.wasm"), component).unwrap();
     let options = LoadOptions {
-        cache_dir: folder.path().join("compiled"),
+        cache_dir: Some(folder.path().join("compiled")),
         store: Arc::new(MemoryStore::new()),
-        defaults: crate::config::PolicyDefaults {
+        limits: crate::config::PolicyLimits {
             deadline: Duration::from_secs(5),
             memory: 16 << 20,
+            ..crate::config::PolicyLimits::default()
         },
         addresses: Arc::new(Nowhere),
     };

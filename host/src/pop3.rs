@@ -147,10 +147,10 @@ impl Visit {
                 }
             },
             Question::Fetch(fetch) => {
-                let Some(entry) = self.maildrop.as_ref().and_then(|drop| drop.entry(fetch.place)) else {
+                let Some(listed) = self.maildrop.as_ref().and_then(|drop| drop.entry(fetch.place)) else {
                     return Answer::Trouble(postern_proto::pop3::Trouble::Temporary);
                 };
-                match Parcel::prepare(entry, fetch.form, &*self.gateway.store).await {
+                match Parcel::prepare(listed, fetch.form, &*self.gateway.store).await {
                     Ok(parcel) => {
                         self.parcel = Some(parcel);
                         Answer::Ready

@@ -10,7 +10,7 @@ use super::*;
 use crate::message::MessageId;
 use crate::policy::Policies;
 use crate::store::embedded::Options;
-use crate::store::{Account, Alias, Domain, EmbeddedStore, MemoryStore, Store};
+use crate::store::{Account, Alias, Domain, EmbeddedStore, Holder, MemoryStore, Store};
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -124,7 +124,12 @@ impl House {
         let mailbox = format!("{name}@example.org");
         let mut messages = Vec::new();
         for entry in self.gateway.store.list(&mailbox).await.unwrap() {
-            let content = self.gateway.store.read(entry.id, 0, usize::MAX).await.unwrap();
+            let content = self
+                .gateway
+                .store
+                .read(Holder::Mailbox(&mailbox), entry.id, 0, usize::MAX)
+                .await
+                .unwrap();
             let whole = [entry.trace, content].concat();
             assert_eq!(entry.size, whole.len() as u64, "the listing says the true size");
             messages.push(String::from_utf8(whole).unwrap());

@@ -18,7 +18,12 @@ async fn arrives(house: House) {
     );
     assert!(message.starts_with(&trace), "{message}");
     assert!(message.ends_with(&format!(" +0000\r\n{MESSAGE}")), "{message}");
-    let facts = house.gateway.store.facts(id).await.unwrap();
+    let facts = house
+        .gateway
+        .store
+        .facts(crate::store::Holder::Mailbox("ann@example.org"), id)
+        .await
+        .unwrap();
     let facts: crate::policy::Facts = serde_json::from_slice(&facts).unwrap();
     assert_eq!(facts.mail_from, "sender@example.net");
     assert_eq!(facts.rcpt_to, ["Ann@example.org"]);

@@ -12,6 +12,7 @@ mod output;
 mod password;
 mod plugin;
 mod quarantine;
+mod schema;
 mod serve;
 mod store;
 mod user;
@@ -56,6 +57,9 @@ enum Command {
     /// The store as a whole.
     #[command(subcommand)]
     Store(store::Command),
+    /// The tables of a Cassandra cluster.
+    #[command(subcommand)]
+    Schema(schema::Command),
     /// The policies of the running gateway.
     #[command(subcommand)]
     Plugin(plugin::Command),
@@ -99,6 +103,7 @@ fn administer(path: &Path, command: Command) -> anyhow::Result<ExitCode> {
             Command::Alias(command) => alias::run(&config, command).await,
             Command::Quarantine(command) => quarantine::run(&config, command).await,
             Command::Store(command) => store::run(&config, command).await,
+            Command::Schema(command) => schema::run(&config, command).await,
             Command::Plugin(command) => plugin::run(&config, command).await,
             // Handled by those who make a runtime of their own.
             Command::Serve | Command::Check => Ok(ExitCode::SUCCESS),

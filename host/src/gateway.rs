@@ -9,7 +9,7 @@ use crate::directory::Directory;
 use crate::net::Admission;
 use crate::policy::Policies;
 use crate::pop3::Locks;
-use crate::store::embedded::{OpenError, Options};
+use crate::store::embedded::Options;
 use crate::store::{EmbeddedStore, Store};
 use crate::tls::{Tls, TlsError};
 use anyhow::Context as _;
@@ -85,12 +85,17 @@ pub fn store_folder(config: &Config) -> PathBuf {
 }
 
 /// Opens the store that the configuration names. Blocks while it repairs what a power cut left.
-pub fn open_store(config: &Config) -> Result<Arc<EmbeddedStore>, OpenError> {
-    let StoreConfig::Embedded { reserve } = config.store;
+pub fn open_store(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
+    let reserve = match &config.store {
+        StoreConfig::Embedded { reserve } => *reserve,
+        StoreConfig::Cassandra(_) => {
+            anyhow::bail!("store.cassandra is not served yet; write store: embedded")
+        }
+    };
     let options = Options {
         reserve,
         quarantine_max: config.quarantine.max,
         ..Options::default()
     };
-    EmbeddedStore::open(store_folder(config), options)
+    Ok(EmbeddedStore::open(store_folder(config), options)?)
 }

@@ -9,6 +9,10 @@ use bytes::Bytes;
 use std::path::Path;
 use std::sync::Arc;
 
+pub mod cassandra;
+#[cfg(test)]
+#[path = "../../tests/support/cassandra.rs"]
+mod cluster;
 #[cfg(test)]
 mod contract;
 pub mod embedded;

@@ -3,6 +3,7 @@
 //! A file becomes a [`Config`] in three steps: `decode` turns YAML into the mirror in `raw`, `check` turns
 //! that into this, and `fault` gathers all that is wrong on the way. Nothing half-right leaves this module.
 
+mod cassandra;
 mod check;
 mod decode;
 mod fault;
@@ -12,6 +13,7 @@ mod raw;
 mod tests;
 pub mod units;
 
+pub use cassandra::{CassandraConfig, CassandraLimits, CassandraLogin, Consistency};
 pub(crate) use check::is_level;
 pub use fault::{Fault, Faults};
 pub use units::{Network, Secret};
@@ -70,6 +72,7 @@ pub enum StoreConfig {
         /// Free space that is kept: under it (or under 4 × the bytes in flight) new mail gets 452 4.3.1.
         reserve: u64,
     },
+    Cassandra(CassandraConfig),
 }
 
 /// All bounds, each with its default.

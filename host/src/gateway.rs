@@ -9,8 +9,8 @@ use crate::directory::Directory;
 use crate::net::Admission;
 use crate::policy::Policies;
 use crate::pop3::Locks;
-use crate::store::embedded::{OpenError, Options};
-use crate::store::{EmbeddedStore, Store};
+use crate::store::embedded::Options;
+use crate::store::{CassandraStore, EmbeddedStore, Store};
 use crate::tls::{Tls, TlsError};
 use anyhow::Context as _;
 use std::fs::DirBuilder;
@@ -87,15 +87,19 @@ pub fn store_folder(config: &Config) -> PathBuf {
     config.state.join("store")
 }
 
-/// Opens the store that the configuration names. Blocks while it repairs what a power cut left.
-pub fn open_store(config: &Config) -> Result<Arc<EmbeddedStore>, OpenError> {
-    let StoreConfig::Embedded { reserve } = config.store;
-    let options = Options {
-        reserve,
-        quarantine_max: config.quarantine.max,
-        ..Options::default()
-    };
-    EmbeddedStore::open(store_folder(config), options)
+/// Opens the store that the configuration names. The embedded one blocks while it repairs what a power cut left.
+pub async fn open_store(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
+    Ok(match &config.store {
+        StoreConfig::Embedded { reserve } => {
+            let options = Options {
+                reserve: *reserve,
+                quarantine_max: config.quarantine.max,
+                ..Options::default()
+            };
+            EmbeddedStore::open(store_folder(config), options)?
+        }
+        StoreConfig::Cassandra(cluster) => CassandraStore::open(cluster, config.quarantine.max).await?,
+    })
 }
 
 #[cfg(test)]

@@ -11,6 +11,9 @@ use std::sync::Arc;
 
 pub mod cassandra;
 #[cfg(test)]
+#[path = "../../tests/support/cassandra.rs"]
+mod cluster;
+#[cfg(test)]
 mod contract;
 pub mod embedded;
 pub mod memory;

@@ -22,7 +22,7 @@ impl Gateway {
     pub(super) async fn of(config: &Config) -> anyhow::Result<Self> {
         match Self::running(config).await? {
             Some(gateway) => Ok(gateway),
-            None => Ok(Self::Stopped(Box::new(super::store::open(config)?))),
+            None => Ok(Self::Stopped(Box::new(super::store::open(config).await?))),
         }
     }
 

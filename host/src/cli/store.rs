@@ -68,9 +68,11 @@ fn style() -> ProgressStyle {
 }
 
 /// The store of a gateway that does not run, opened as its only user.
-pub(super) fn open(config: &Config) -> anyhow::Result<ControlContext> {
+pub(super) async fn open(config: &Config) -> anyhow::Result<ControlContext> {
     gateway::make_state(config)?;
-    let store: Arc<dyn Store> = gateway::open_store(config).context("cannot open the store")?;
+    let store: Arc<dyn Store> = gateway::open_store(config)
+        .await
+        .context("cannot open the store")?;
     let directory = Directory::new(Arc::clone(&store), config);
     Ok(ControlContext::new(store, directory, None))
 }

@@ -32,7 +32,7 @@ pub(super) fn check(raw: Raw, base: &Path, faults: &mut Collector) -> Option<Con
         state: placed(base, raw.state.as_deref().unwrap_or(".postern")),
         listeners: listeners::check(raw.listeners, faults),
         certificates: certificates(raw.tls.unwrap_or_default(), base, faults),
-        store: store(raw.store.unwrap_or_default()),
+        store: store(raw.store.unwrap_or_default(), base, faults),
         policy_folder,
         policy: policy_limits(&policy, faults),
         limits: limits(&raw.limits.unwrap_or_default(), faults),
@@ -135,7 +135,13 @@ fn certificates(raw: raw::Tls, base: &Path, faults: &mut Collector) -> Vec<Certi
     certificates
 }
 
-fn store(raw: raw::Store) -> StoreConfig {
+fn store(raw: raw::Store, base: &Path, faults: &mut Collector) -> StoreConfig {
+    if let Some(cassandra) = raw.cassandra {
+        if raw.embedded.is_some() {
+            faults.add("store", "names two stores; keep one of embedded and cassandra");
+        }
+        return StoreConfig::Cassandra(super::cassandra::check(cassandra, base, faults));
+    }
     let embedded = raw.embedded.unwrap_or_default();
     StoreConfig::Embedded {
         // Room for the engine's journal and a compaction, and far from ENOSPC, which ends the process.
@@ -388,9 +394,9 @@ pub(super) fn networks(
 }
 
 /// Values of one section, each between its least and its most.
-struct Bounds<'a> {
-    section: &'static str,
-    faults: &'a mut Collector,
+pub(super) struct Bounds<'a> {
+    pub(super) section: &'static str,
+    pub(super) faults: &'a mut Collector,
 }
 
 impl Bounds<'_> {
@@ -403,12 +409,26 @@ impl Bounds<'_> {
         usize::try_from(self.size(key, raw, default, least, most)).unwrap_or(usize::MAX)
     }
 
-    fn count(&mut self, key: &str, raw: Option<usize>, default: usize, least: usize, most: usize) -> usize {
+    pub(super) fn count(
+        &mut self,
+        key: &str,
+        raw: Option<usize>,
+        default: usize,
+        least: usize,
+        most: usize,
+    ) -> usize {
         self.within(key, raw.unwrap_or(default), least, most)
     }
 
     /// All in milliseconds.
-    fn time(&mut self, key: &str, raw: Option<Span>, default: u64, least: u64, most: u64) -> Duration {
+    pub(super) fn time(
+        &mut self,
+        key: &str,
+        raw: Option<Span>,
+        default: u64,
+        least: u64,
+        most: u64,
+    ) -> Duration {
         let span = |millis| Span(Duration::from_millis(millis));
         let value = raw.unwrap_or(span(default));
         self.within(key, value, span(least), span(most)).0

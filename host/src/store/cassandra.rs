@@ -11,23 +11,25 @@ mod cluster;
 mod directory;
 mod kv;
 mod mail;
-mod options;
 mod quarantine;
 mod rows;
+pub mod schema;
+pub mod session;
 mod statements;
 mod usage;
 
 #[cfg(test)]
 mod tests;
 
-pub use options::{Options, Security};
-
 use super::{Mailbox, Report, Result, Store, StoreError};
+use crate::config::CassandraConfig;
 use crate::message::MessageId;
 use bodies::{Arriving, Found};
 use cluster::Cluster;
 use kv::Shares;
 use moka::sync::Cache;
+use schema::Layout;
+use scylla::errors::PrepareError;
 use statements::Statements;
 use std::path::Path;
 use std::sync::Arc;
@@ -46,16 +48,12 @@ const EPOCHS_SAID: u64 = 200_000;
 /// Why a store does not open.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    #[error("no connection to Cassandra at {nodes}: {error}")]
-    Unreachable {
-        nodes: String,
-        error: Box<scylla::errors::NewSessionError>,
-    },
-    #[error("keyspace {keyspace}: {error}")]
-    Schema {
-        keyspace: String,
-        error: Box<scylla::errors::PrepareError>,
-    },
+    #[error(transparent)]
+    Connect(#[from] session::ConnectError),
+    #[error(transparent)]
+    Schema(#[from] schema::SchemaError),
+    #[error("a statement is refused, though the schema is current: {0}")]
+    Statement(#[from] Box<PrepareError>),
 }
 
 /// See the module.
@@ -73,26 +71,23 @@ pub struct CassandraStore {
 }
 
 impl CassandraStore {
-    /// Connects, and prepares every statement. The schema must be there.
-    pub async fn open(options: &Options) -> std::result::Result<Arc<Self>, OpenError> {
-        let unreachable = |error| OpenError::Unreachable {
-            nodes: options.nodes.join(", "),
-            error: Box::new(error),
-        };
-        let cluster = Cluster::connect(options).await.map_err(unreachable)?;
-        let statements = Statements::prepare(&cluster.session, &options.keyspace);
-        let statements = statements.await.map_err(|error| OpenError::Schema {
-            keyspace: options.keyspace.clone(),
-            error: Box::new(error),
-        })?;
+    /// Connects, makes the schema where there is none yet, and prepares every statement.
+    pub async fn open(
+        config: &CassandraConfig,
+        quarantine_max: u64,
+    ) -> std::result::Result<Arc<Self>, OpenError> {
+        let session = session::connect(config).await?;
+        schema::apply(&session, &Layout::of(config)).await?;
+        let statements = Statements::prepare(&session, &config.keyspace).await;
+        let statements = statements.map_err(Box::new)?;
         let found = Cache::builder()
             .max_capacity(FOUND_OCTETS)
             .weigher(|_, found: &Found| found.weight())
             .time_to_live(FOUND_KEEPS);
         Ok(Arc::new(Self {
-            cluster,
+            cluster: Cluster::new(session, &config.limits),
             statements,
-            quarantine_max: options.quarantine_max,
+            quarantine_max,
             usages: Usages::default(),
             arriving: Arriving::default(),
             settled: Cache::builder()

@@ -6,39 +6,23 @@
 //! others wait inside their deadline.
 
 use super::breaker::{Admission, Breaker};
-use super::options::{Options, Security};
+use crate::config::CassandraLimits;
 use crate::store::{Result, StoreError};
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use rand::RngExt as _;
-use scylla::client::PoolSize;
-use scylla::client::execution_profile::ExecutionProfile;
 use scylla::client::session::Session;
-use scylla::client::session_builder::SessionBuilder;
 use scylla::deserialize::row::DeserializeRow;
-use scylla::errors::{DbError, ExecutionError, NewSessionError, RequestAttemptError};
-use scylla::policies::load_balancing::DefaultPolicy;
-use scylla::policies::speculative_execution::SimpleSpeculativeExecutionPolicy;
-use scylla::policies::timestamp_generator::MonotonicTimestampGenerator;
+use scylla::errors::{DbError, ExecutionError, RequestAttemptError};
 use scylla::response::query_result::QueryResult;
 use scylla::response::{PagingState, PagingStateResponse};
 use scylla::serialize::batch::BatchValues;
 use scylla::serialize::row::SerializeRow;
-use scylla::statement::SerialConsistency;
 use scylla::statement::batch::Batch;
 use scylla::statement::prepared::PreparedStatement;
-use std::num::NonZeroUsize;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
-const CONNECT: Duration = Duration::from_secs(3);
-const REQUEST: Duration = Duration::from_secs(3);
-/// A connection that is silent for twice this is given up.
-const KEEPALIVE: Duration = Duration::from_secs(5);
-/// When a second node is asked the same.
-const SPECULATION: Duration = Duration::from_millis(150);
-const CONNECTIONS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_millis(800);
 
@@ -88,14 +72,13 @@ impl std::fmt::Debug for Cluster {
 }
 
 impl Cluster {
-    /// Connects to the cluster; keyspace and tables need not be there.
-    pub(super) async fn connect(options: &Options) -> std::result::Result<Self, NewSessionError> {
-        Ok(Self {
-            session: session(options).await?,
+    pub(super) fn new(session: Session, limits: &CassandraLimits) -> Self {
+        Self {
+            session,
             breaker: Breaker::default(),
-            in_flight: Semaphore::new(options.in_flight),
-            deadline: options.deadline,
-        })
+            in_flight: Semaphore::new(limits.in_flight),
+            deadline: limits.deadline,
+        }
     }
 
     /// One request whose answer has no rows, or few.
@@ -229,41 +212,6 @@ impl Cluster {
         }
         answer
     }
-}
-
-async fn session(options: &Options) -> std::result::Result<Session, NewSessionError> {
-    let near = DefaultPolicy::builder()
-        .prefer_datacenter(options.datacenter.clone())
-        .token_aware(true)
-        .permit_dc_failover(false)
-        .build();
-    let profile = ExecutionProfile::builder()
-        .consistency(options.consistency)
-        .serial_consistency(Some(SerialConsistency::LocalSerial))
-        .request_timeout(Some(REQUEST))
-        .load_balancing_policy(near)
-        .speculative_execution_policy(Some(Arc::new(SimpleSpeculativeExecutionPolicy {
-            max_retry_count: 1,
-            retry_interval: SPECULATION,
-        })))
-        .build();
-    let mut builder = SessionBuilder::new()
-        .known_nodes(&options.nodes)
-        .pool_size(PoolSize::PerHost(CONNECTIONS))
-        .connection_timeout(CONNECT)
-        .keepalive_interval(KEEPALIVE)
-        .keepalive_timeout(KEEPALIVE)
-        .tcp_nodelay(true)
-        .timestamp_generator(Arc::new(MonotonicTimestampGenerator::new()))
-        .keyspaces_to_fetch([options.keyspace.as_str()])
-        .default_execution_profile_handle(profile.into_handle());
-    if let Security::Tls(client) = &options.security {
-        builder = builder.tls_context(Some(Arc::clone(client)));
-    }
-    if let Some((user, password)) = &options.login {
-        builder = builder.user(user, password);
-    }
-    builder.build().await
 }
 
 /// Whether sending the same again cannot help.

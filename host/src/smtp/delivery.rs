@@ -127,6 +127,23 @@ impl Consignment {
         spoken_for.into_iter().map(group).collect()
     }
 
+    /// No reply speaks for a recipient that a policy added: whose mailbox turned out to be full has the message
+    /// in quarantine. Answers whether there are such.
+    fn hold_added(&mut self, full: &HashSet<Mailbox>) -> bool {
+        let late = |target: &Target| {
+            let deliverable = matches!(target.fate, Fate::Deliver(_));
+            target.answers_for.is_empty() && deliverable && full.contains(&target.mailbox)
+        };
+        // The store knows quarantined copies by their order: those that come late are the last. Added targets
+        // stand behind all that replies speak for, whose places stay.
+        self.targets.sort_by_key(late);
+        let first = self.targets.partition_point(|target| !late(target));
+        for target in self.targets.iter_mut().skip(first) {
+            target.fate = Fate::Refuse(Reply::mailbox_full());
+        }
+        first < self.targets.len()
+    }
+
     fn at<'a>(&'a self, places: &'a [usize]) -> impl Iterator<Item = &'a Target> {
         places.iter().filter_map(|place| self.targets.get(*place))
     }
@@ -215,7 +232,7 @@ impl Target {
 
 impl Answers {
     /// Writes, and answers the end of content.
-    pub(super) async fn consign(&self, transaction: &Transaction, consignment: Consignment) -> Answer {
+    pub(super) async fn consign(&self, transaction: &Transaction, mut consignment: Consignment) -> Answer {
         let mut groups = consignment.groups(self.client.role);
         let written = match self.write(transaction, &consignment, &groups).await {
             Err(StoreError::Bound(_)) => {
@@ -228,6 +245,12 @@ impl Answers {
             Ok(full) => full,
             Err(error) => return Answer::Reply(trouble(&error)),
         };
+        if self.client.role == Role::Lmtp && consignment.hold_added(&full) {
+            // The store takes an id again; what it has of it stays.
+            if let Err(error) = self.write(transaction, &consignment, &groups).await {
+                return Answer::Reply(trouble(&error));
+            }
+        }
         refuse_full(&consignment, (self.client.role, &full), &mut groups);
         let replies: Vec<Reply> = groups
             .iter()

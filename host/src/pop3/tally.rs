@@ -86,6 +86,7 @@ impl Tally {
             Some(Ok(Closed::ByShutdown)) => "shutdown",
             Some(Err(Broken::Gone)) => "gone",
             Some(Err(Broken::Silent)) => "silent",
+            Some(Err(Broken::Slow)) => "slow",
             Some(Err(Broken::Network(_))) => "network",
             Some(Err(Broken::Handshake(_))) => "tls_handshake",
             Some(Err(Broken::Store(_) | Broken::NothingToSend)) => "store",

@@ -181,6 +181,26 @@ async fn a_silent_client_is_closed_without_a_word_and_deletes_nothing() {
     assert_eq!(house.listed().await.len(), 1);
 }
 
+/// More than the sockets hold.
+fn large() -> String {
+    format!(
+        "Subject: big\r\n\r\n{}",
+        "line of some length\r\n".repeat(500_000)
+    )
+}
+
+#[tokio::test]
+async fn a_client_that_takes_nothing_more_of_a_message_loses_its_maildrop_to_the_next() {
+    for limit in ["pop3_idle", "transfer"] {
+        let house = House::memory(&format!("limits: {{ {limit}: 500ms }}\n"));
+        house.deliver("", &large()).await;
+        let mut stalled = house.login().await;
+        assert!(stalled.say("RETR 1").await.starts_with("+OK"));
+        stalled.ended().await;
+        house.login().await;
+    }
+}
+
 #[tokio::test]
 async fn what_is_sent_behind_quit_does_not_turn_the_end_into_a_reset() {
     let house = House::memory("");
@@ -205,14 +225,11 @@ async fn when_the_gateway_stops_idle_sessions_are_told_so_and_delete_nothing() {
 
 #[tokio::test]
 async fn a_transfer_that_runs_when_the_gateway_stops_is_finished() {
-    let content = format!(
-        "Subject: big\r\n\r\n{}",
-        "line of some length\r\n".repeat(500_000)
-    );
+    let content = large();
     let house = House::memory("");
     house.deliver("", &content).await;
     let mut client = house.login().await;
-    // More than the sockets hold, so it still runs when its first line is here.
+    // It still runs when its first line is here.
     assert!(client.say("RETR 1").await.starts_with("+OK"));
     house.shutdown.cancel();
     assert!(client.content().await == content);

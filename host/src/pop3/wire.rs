@@ -24,6 +24,8 @@ pub(super) enum Broken {
     Gone,
     #[error("the client was silent for limits.pop3_idle")]
     Silent,
+    #[error("the client took longer than limits.transfer for one message")]
+    Slow,
     #[error("network: {0}")]
     Network(#[from] io::Error),
     #[error("TLS: {0}")]
@@ -132,6 +134,12 @@ impl Wire {
         self.connection.close().await;
         Ok(())
     }
+}
+
+/// The end of a transfer that took too long.
+pub(super) fn slow() -> Broken {
+    metrics::counter!("postern_limit_hits_total", "limit" => "transfer").increment(1);
+    Broken::Slow
 }
 
 fn silent() -> Broken {

@@ -207,6 +207,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         rest
     }
 
+    /// Waits until the gateway has ended the session, and reads nothing.
+    pub(super) async fn ended(&mut self) {
+        (&mut self.session).await.unwrap();
+    }
+
     /// Closes without QUIT, and waits until the session has ended.
     pub(super) async fn vanish(self) {
         drop(self.stream);

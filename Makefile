@@ -23,9 +23,11 @@ test: target
 	$(CARGO) test --locked --workspace
 	$(MAKE) --no-print-directory gateway clients
 
-## A real process and what happens around it: odd mail, policies, kill -9, vanishing and idle clients.
+## A real process and what happens around it: odd mail, policies, hostile guests, memory, kill -9, full disk,
+## vanishing, stalled and idle clients.
 gateway: plugins
 	$(CARGO) build --locked --package postern
+	cd tests/guests && $(CARGO) build --locked --release --target $(WASM) --target-dir "$(BUILT)" --package hostile
 	cd tests && POSTERN="$(DEBUG)" POSTERN_GUESTS="$(GUESTS)" python3 -m unittest discover -v -s gateway -t .
 
 ## The mail clients that are installed here, against a real gateway.

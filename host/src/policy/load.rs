@@ -85,7 +85,7 @@ impl fmt::Display for State {
         match self {
             Self::Loaded => f.write_str("loaded"),
             Self::Disabled => f.write_str("disabled"),
-            Self::Refused(text) => f.write_str(text),
+            Self::Refused(text) => write!(f, "refused: {text}"),
         }
     }
 }

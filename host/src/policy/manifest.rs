@@ -140,10 +140,14 @@ fn decode(text: &str) -> Result<Raw, String> {
     // A file of comments alone is a null document.
     let said: Option<Raw> = serde_path_to_error::deserialize(serde_yaml::Deserializer::from_str(text))
         .map_err(|error| {
-            let path = error.path().to_string();
+            let (path, inner) = (error.path().to_string(), error.inner().to_string());
             match path.as_str() {
-                "." | "?" => format!("{}; mend it there", error.inner()),
-                path => format!("{path}: {}; mend it there", error.inner()),
+                "." | "?" => format!("{inner}; mend it there"),
+                // Some of the decoder's errors begin with the path, others do not; one that breaks off has none.
+                path if path.ends_with(".?") || inner.starts_with(&format!("{path}: ")) => {
+                    format!("{inner}; mend it there")
+                }
+                path => format!("{path}: {inner}; mend it there"),
             }
         })?;
     Ok(said.unwrap_or_default())
@@ -298,6 +302,13 @@ mod tests {
         let error = parse("enabled: true\nlimits:\n  dedline: 1s\n").unwrap_err();
         assert!(error.contains("limits") && error.contains("dedline"), "{error}");
         assert!(error.contains("line 3"), "{error}");
+        let error = parse("failure: { message: skipp }").unwrap_err();
+        assert!(
+            error.starts_with("failure.message: unknown variant `skipp`"),
+            "its place is named once: {error}"
+        );
+        let error = parse("settings: {\n").unwrap_err();
+        assert!(error.starts_with("did not find expected"), "{error}");
         let error = parse("mode: shadow\n").unwrap_err();
         assert_eq!(error, "mode: there is no mode `shadow`; write enforce");
         assert!(

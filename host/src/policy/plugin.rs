@@ -20,6 +20,11 @@ use tokio_util::task::AbortOnDropHandle;
 use wasmtime::Store;
 use wasmtime::component::InstancePre;
 
+/// Time for what the host does with each MiB of a message that is asked about: to fetch it and to make its tree, and
+/// to wait for [`Room`]. On a busy machine that alone would use up a usual deadline.
+const PER_MIB: Duration = Duration::from_millis(50);
+/// More than that no message adds.
+const MOST_FOR_SIZE: Duration = Duration::from_secs(60);
 /// The guests' own timers come late when many of them compute; sessions do not wait for that.
 const LATE: Duration = Duration::from_millis(100);
 
@@ -165,7 +170,11 @@ impl Plugin {
 
     /// Asks within the policy's deadline.
     pub(super) async fn ask(self: &Arc<Self>, ask: Ask, call: Call) -> Result<Heard, Failed> {
-        self.ask_within(self.limits().deadline, ask, call).await
+        let more = call
+            .message
+            .as_ref()
+            .map_or(Duration::ZERO, |it| for_size(it.size()));
+        self.ask_within(self.limits().deadline + more, ask, call).await
     }
 
     /// Asks, on the guests' threads. Who no longer waits for the answer ends the call.
@@ -267,8 +276,28 @@ impl Plugin {
     }
 }
 
+/// What a message of so many octets adds to a deadline.
+fn for_size(octets: u64) -> Duration {
+    let mib = u32::try_from(octets >> 20).unwrap_or(u32::MAX);
+    (PER_MIB * mib).min(MOST_FOR_SIZE)
+}
+
 /// An error on one line, without the frames of the guest's stack but with the reason.
 fn cause(error: &wasmtime::Error) -> String {
     let root = error.root_cause().to_string();
     root.lines().next().unwrap_or("unknown").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deadline_grows_with_each_whole_mib_of_the_message_up_to_a_minute() {
+        const MIB: u64 = 1 << 20;
+        assert_eq!(for_size(MIB - 1), Duration::ZERO);
+        assert_eq!(for_size(MIB), PER_MIB);
+        assert_eq!(for_size(1199 * MIB), Duration::from_millis(59_950));
+        assert_eq!(for_size(1201 * MIB), MOST_FOR_SIZE);
+    }
 }

@@ -46,9 +46,14 @@ impl Letter {
         }
     }
 
+    /// Octets of the whole message.
+    pub(in crate::policy) fn size(&self) -> u64 {
+        self.source.size()
+    }
+
     fn text_size(&self) -> u64 {
         let head = self.source.head().len() as u64;
-        self.source.size().saturating_sub(head)
+        self.size().saturating_sub(head)
     }
 
     async fn parse(&self, head: &Bytes) -> store::Result<Arc<Tree>> {

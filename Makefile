@@ -6,8 +6,8 @@ WASM       := wasm32-wasip2
 BUILD      := $(abspath $(or $(CARGO_TARGET_DIR),target))
 DEBUG      := $(BUILD)/debug/postern
 RELEASE    := $(BUILD)/release/postern
-GUESTBUILD := $(abspath $(or $(CARGO_TARGET_DIR),plugins/target))
-GUESTS     := $(GUESTBUILD)/$(WASM)/release
+BUILT      := $(abspath $(or $(CARGO_TARGET_DIR),plugins/target))
+GUESTS     := $(BUILT)/$(WASM)/release
 STATE      := .postern
 
 .PHONY: run test lint bench fuzz plugins target gateway clients
@@ -27,7 +27,7 @@ test: target
 ## vanishing, stalled and idle clients.
 gateway: plugins
 	$(CARGO) build --locked --package postern
-	cd tests/guests && $(CARGO) build --locked --release --target $(WASM) --target-dir $(GUESTBUILD) --package hostile
+	cd tests/guests && $(CARGO) build --locked --release --target $(WASM) --target-dir "$(BUILT)" --package hostile
 	cd tests && POSTERN="$(DEBUG)" POSTERN_GUESTS="$(GUESTS)" python3 -m unittest discover -v -s gateway -t .
 
 ## The mail clients that are installed here, against a real gateway.
@@ -38,7 +38,9 @@ clients: plugins
 lint: target
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
-	cd plugins && $(CARGO) fmt --all --check && $(CARGO) clippy --locked --target $(WASM) -- -D warnings
+	cd plugins && $(CARGO) fmt --all --check && $(CARGO) clippy --locked --target $(WASM) -- -D warnings \
+	  && $(CARGO) clippy --locked --all-targets -- -D warnings
+	cd tests/guests && $(CARGO) fmt --all --check && $(CARGO) clippy --locked --target $(WASM) --target-dir "$(BUILT)" -- -D warnings
 	@tests/lint.sh
 
 ## Rates, each beside its ceiling in the same run.

@@ -10,7 +10,9 @@ account=demo@example.org
 
 mkdir -p "$state/plugins.d"
 chmod 700 "$state"
+# A policy whose .wasm was taken out stays out as long as its .yaml is there; `make run` brings the others up to date.
 place() {
+  [ -e "$state/plugins.d/$1-$2.yaml" ] && [ ! -e "$state/plugins.d/$1-$2.wasm" ] && return
   cp "$guests/${2//-/_}.wasm" "$state/plugins.d/.$1-$2.wasm.new"
   mv "$state/plugins.d/.$1-$2.wasm.new" "$state/plugins.d/$1-$2.wasm"
   [ -e "$state/plugins.d/$1-$2.yaml" ] || cp "plugins/$2/$1-$2.yaml" "$state/plugins.d/"
@@ -20,6 +22,7 @@ for policy in $(cd plugins && ls -d */); do
   for yaml in plugins/"$policy"/[0-9][0-9]-"$policy".yaml; do
     [ -e "$yaml" ] || continue
     [ "$policy" = greylist ] && continue
+    [ -e "$guests/${policy//-/_}.wasm" ] || { echo "plugins/$policy is not built; is it a member in plugins/Cargo.toml?"; continue; }
     order="$(basename "$yaml")"
     place "${order%%-*}" "$policy"
   done

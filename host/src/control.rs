@@ -155,7 +155,7 @@ pub struct QuarantineRecord {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PluginRecord {
     pub name: String,
-    /// `loaded`, or why it is not.
+    /// `loaded`, `disabled`, or `refused: …` with what is wrong and how to mend it.
     pub state: String,
     /// The questions it answers.
     pub answers: Vec<String>,

@@ -10,6 +10,9 @@ use tracing_subscriber::EnvFilter;
 /// The variable that goes before the configured level.
 pub const VARIABLE: &str = "POSTERN_LOG";
 
+/// The store's engine tells of each of its files; that is for who asks for it, such as by `info,fjall=debug`.
+const ENGINE: &str = "fjall=warn,lsm_tree=warn";
+
 /// Begins to log; once in a process. A level that is none is refused with the variable's name.
 pub fn start(config: &LogConfig) -> anyhow::Result<()> {
     let level = std::env::var(VARIABLE).unwrap_or_else(|_| config.level.clone());
@@ -33,7 +36,7 @@ fn filter(level: &str) -> anyhow::Result<EnvFilter> {
         crate::config::is_level(level),
         "`{level}` is not a level; write error, warn, info, debug or trace in {VARIABLE}, or module=level with commas"
     );
-    Ok(EnvFilter::try_new(level)?)
+    Ok(EnvFilter::try_new(format!("{ENGINE},{level}"))?)
 }
 
 #[cfg(test)]
@@ -44,6 +47,13 @@ mod tests {
     fn levels_by_module_are_understood_and_other_words_refused_with_a_mend() {
         assert!(filter("info").is_ok());
         assert!(filter("warn,postern::net=debug").is_ok());
+        let quiet = filter("info").unwrap().to_string();
+        assert!(quiet.contains("fjall=warn"), "{quiet}");
+        let asked = filter("info,fjall=debug").unwrap().to_string();
+        assert!(
+            asked.contains("fjall=debug") && !asked.contains("fjall=warn"),
+            "{asked}"
+        );
         let refused = filter("loud").unwrap_err().to_string();
         assert!(
             refused.contains("`loud` is not a level") && refused.contains(VARIABLE),

@@ -81,7 +81,7 @@ struct Visit {
 
 impl Visit {
     async fn run(&mut self, mut wire: Wire) -> Result<Closed, Broken> {
-        let mut closed = Closed::ByProtocol;
+        let mut closed = Closed::InOrder;
         loop {
             match self.session.step() {
                 Step::Read => {
@@ -117,6 +117,9 @@ impl Visit {
                     }
                 }
                 Step::Close => {
+                    if self.session.met_its_limit_of_errors() {
+                        closed = Closed::ByErrors;
+                    }
                     wire.close().await?;
                     return Ok(closed);
                 }
@@ -150,10 +153,10 @@ impl Visit {
                 }
             },
             Question::Fetch(fetch) => {
-                let Some(entry) = self.maildrop.as_ref().and_then(|drop| drop.entry(fetch.place)) else {
+                let Some(listed) = self.maildrop.as_ref().and_then(|drop| drop.entry(fetch.place)) else {
                     return Answer::Trouble(postern_proto::pop3::Trouble::Temporary);
                 };
-                match Parcel::prepare(entry, fetch.form, &*self.gateway.store).await {
+                match Parcel::prepare(listed, fetch.form, &*self.gateway.store).await {
                     Ok(parcel) => {
                         self.parcel = Some(parcel);
                         Answer::Ready

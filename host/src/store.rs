@@ -191,6 +191,15 @@ pub struct Quarantined {
     pub size: u64,
 }
 
+/// Who holds a committed message: its content is found through a holder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Holder<'a> {
+    /// The mailbox that lists it.
+    Mailbox(&'a str),
+    /// Quarantine, under the copy's id.
+    Quarantine,
+}
+
 /// Message bodies, uncommitted while they arrive, then shared by the entries that list them.
 #[async_trait]
 pub trait Bodies: Send + Sync {
@@ -205,11 +214,12 @@ pub trait Bodies: Send + Sync {
     async fn discard(&self, id: MessageId) -> Result<()>;
 
     /// Up to `len` octets of a committed message's content (head and text) from `offset`; fewer only at
-    /// its end, none behind it. [`StoreError::NotFound`] if no entry holds it any more.
-    async fn read(&self, id: MessageId, offset: u64, len: usize) -> Result<Bytes>;
+    /// its end, none behind it. [`StoreError::NotFound`] if nobody holds it any more. An engine need not
+    /// find it through one who does not hold it.
+    async fn read(&self, holder: Holder<'_>, id: MessageId, offset: u64, len: usize) -> Result<Bytes>;
 
     /// The facts that were kept with a committed message.
-    async fn facts(&self, id: MessageId) -> Result<Bytes>;
+    async fn facts(&self, holder: Holder<'_>, id: MessageId) -> Result<Bytes>;
 }
 
 /// Mailboxes as POP3 and delivery see them. The listing is the truth; usage equals its sum.

@@ -19,5 +19,9 @@ pub(super) async fn run(config: &Config, command: Command) -> anyhow::Result<Exi
 }
 
 pub(super) fn line(plugin: &PluginRecord) -> String {
-    format!("{}  {}  {}", plugin.name, plugin.state, plugin.answers.join(", "))
+    let line = format!("{}  {}", plugin.name, plugin.state);
+    match plugin.answers.as_slice() {
+        [] => line,
+        answers => format!("{line}  {}", answers.join(", ")),
+    }
 }

@@ -113,14 +113,14 @@ pub(super) fn word(role: Role) -> &'static str {
 async fn drain(gateway: &Gateway, sessions: &TaskTracker, stop: &Stop) {
     let limit = gateway.config.limits.drain;
     notify(&[NotifyState::Stopping, NotifyState::Status("draining")]);
-    tracing::info!(sessions = sessions.len(), ?limit, "draining");
+    tracing::info!(sessions = gateway.admission.running(), ?limit, "draining");
     stop.accepting.cancel();
     stop.sessions.cancel();
     if timeout(limit, sessions.wait()).await.is_ok() {
         return;
     }
     tracing::warn!(
-        sessions = sessions.len(),
+        sessions = gateway.admission.running(),
         "limits.drain is over; the sessions left are cut off"
     );
     metrics::counter!("postern_limit_hits_total", "limit" => "drain").increment(1);

@@ -8,7 +8,7 @@ use super::{ControlContext, Outcome, QuarantineRecord, Record, Records, Refusal}
 use crate::message::MessageId;
 use crate::message::downgrade::downgraded_len;
 use crate::store::{
-    Atomicity, CHUNK, Ceiling, Content, Delivered, Delivery, Mailbox, NewEntry, Quarantined, Store,
+    Atomicity, CHUNK, Ceiling, Content, Delivered, Delivery, Holder, Mailbox, NewEntry, Quarantined, Store,
     StoreError, Text,
 };
 use base64::Engine as _;
@@ -48,7 +48,10 @@ fn record(held: Quarantined) -> Record {
 /// The facts, and the beginning of the message up to its header section's end.
 pub(super) async fn show(context: &ControlContext, id: &str, records: &Records) -> Outcome<String> {
     let held = find(context, id).await?;
-    let start = context.store.read(held.id, 0, SHOWN_HEAD).await?;
+    let start = context
+        .store
+        .read(Holder::Quarantine, held.id, 0, SHOWN_HEAD)
+        .await?;
     let head = start.slice(..head_end(&start).unwrap_or(start.len()));
     let trace = held.trace.clone();
     records.send(record(held)).await?;
@@ -64,7 +67,10 @@ pub(super) async fn content(context: &ControlContext, id: &str, records: &Record
     records.send(Record::Content(BASE64.encode(&held.trace))).await?;
     let mut offset = 0;
     while offset < held.size {
-        let piece = context.store.read(held.id, offset, CHUNK).await?;
+        let piece = context
+            .store
+            .read(Holder::Quarantine, held.id, offset, CHUNK)
+            .await?;
         if piece.is_empty() {
             break;
         }
@@ -160,7 +166,7 @@ async fn deliver(
     let delivery = Delivery {
         id: new,
         content,
-        facts: store.facts(held.id).await?,
+        facts: store.facts(Holder::Quarantine, held.id).await?,
         entries: mailboxes.into_iter().map(entry).collect(),
         quarantine: Vec::new(),
         atomicity: Atomicity::All,
@@ -175,7 +181,7 @@ async fn copy(store: &dyn Store, held: &Quarantined, new: MessageId) -> Result<C
     let mut chunks = 0;
     let mut offset = head.len() as u64;
     loop {
-        let chunk = store.read(held.id, offset, CHUNK).await?;
+        let chunk = store.read(Holder::Quarantine, held.id, offset, CHUNK).await?;
         if chunks == 0 && chunk.len() as u64 == size {
             let text = Text::Inline(chunk);
             return Ok(Content { head, text });
@@ -194,7 +200,9 @@ async fn copy(store: &dyn Store, held: &Quarantined, new: MessageId) -> Result<C
 async fn head(store: &dyn Store, held: &Quarantined) -> Result<Bytes, StoreError> {
     let mut read = BytesMut::new();
     while read.len() < LONGEST_HEAD {
-        let piece = store.read(held.id, read.len() as u64, CHUNK).await?;
+        let piece = store
+            .read(Holder::Quarantine, held.id, read.len() as u64, CHUNK)
+            .await?;
         if piece.is_empty() {
             return Ok(read.freeze());
         }

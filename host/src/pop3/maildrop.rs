@@ -36,8 +36,9 @@ impl Opened {
         self.lock.mailbox()
     }
 
-    pub(super) fn entry(&self, place: usize) -> Option<&Entry> {
-        self.entries.get(place)
+    /// The entry at `place`, and the mailbox that lists it.
+    pub(super) fn entry(&self, place: usize) -> Option<(&Mailbox, &Entry)> {
+        self.entries.get(place).map(|entry| (self.mailbox(), entry))
     }
 
     /// The listing as the machine takes it.

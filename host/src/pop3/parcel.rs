@@ -8,13 +8,14 @@ use super::wire::{Broken, Wire};
 use crate::message::MessageId;
 use crate::message::downgrade::downgraded;
 use crate::message::head;
-use crate::store::{CHUNK, Entry, Store, StoreError};
+use crate::store::{CHUNK, Entry, Holder, Mailbox, Store, StoreError};
 use bytes::{Bytes, BytesMut};
 use postern_proto::pop3::{Extent, Flow, Form, Stuffer, Trouble};
 
 /// A message that can be sent.
 #[derive(Debug)]
 pub(super) struct Parcel {
+    mailbox: Mailbox,
     id: MessageId,
     /// What is there already, in order.
     front: Vec<Bytes>,
@@ -23,10 +24,14 @@ pub(super) struct Parcel {
 }
 
 impl Parcel {
-    pub(super) async fn prepare(entry: &Entry, form: Form, store: &dyn Store) -> Result<Self, Trouble> {
+    pub(super) async fn prepare(
+        (mailbox, entry): (&Mailbox, &Entry),
+        form: Form,
+        store: &dyn Store,
+    ) -> Result<Self, Trouble> {
         let parcel = match form {
-            Form::Utf8 => Self::as_it_is(entry, store).await,
-            Form::Downgraded => Self::downgraded(entry, store).await,
+            Form::Utf8 => Self::as_it_is(mailbox, entry, store).await,
+            Form::Downgraded => Self::downgraded(mailbox, entry, store).await,
         };
         parcel.map_err(|error| match error {
             StoreError::NotFound => Trouble::Gone,
@@ -37,19 +42,22 @@ impl Parcel {
         })
     }
 
-    async fn as_it_is(entry: &Entry, store: &dyn Store) -> Result<Self, StoreError> {
-        let first = store.read(entry.id, 0, CHUNK).await?;
+    async fn as_it_is(mailbox: &Mailbox, entry: &Entry, store: &dyn Store) -> Result<Self, StoreError> {
+        let first = store.read(Holder::Mailbox(mailbox), entry.id, 0, CHUNK).await?;
         Ok(Self {
+            mailbox: Mailbox::clone(mailbox),
             id: entry.id,
             offset: first.len() as u64,
             front: vec![entry.trace.clone(), first],
         })
     }
 
-    async fn downgraded(entry: &Entry, store: &dyn Store) -> Result<Self, StoreError> {
+    async fn downgraded(mailbox: &Mailbox, entry: &Entry, store: &dyn Store) -> Result<Self, StoreError> {
         let mut read = BytesMut::new();
         let end = loop {
-            let chunk = store.read(entry.id, read.len() as u64, CHUNK).await?;
+            let chunk = store
+                .read(Holder::Mailbox(mailbox), entry.id, read.len() as u64, CHUNK)
+                .await?;
             let scanned = read.len();
             read.extend_from_slice(&chunk);
             match head::end(&read, scanned) {
@@ -63,6 +71,7 @@ impl Parcel {
         let text = read.split_off(end).freeze();
         let front = vec![ascii(entry.trace.clone()), ascii(read.freeze()), text];
         Ok(Self {
+            mailbox: Mailbox::clone(mailbox),
             id: entry.id,
             front,
             offset,
@@ -96,7 +105,7 @@ impl Parcel {
         self.front.clear();
         loop {
             let chunk = store
-                .read(self.id, self.offset, CHUNK)
+                .read(Holder::Mailbox(&self.mailbox), self.id, self.offset, CHUNK)
                 .await
                 .map_err(Broken::Store)?;
             self.offset += chunk.len() as u64;

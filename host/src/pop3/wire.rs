@@ -131,8 +131,8 @@ impl Wire {
     /// Writes what is gathered and closes.
     pub(super) async fn close(mut self) -> Result<(), Broken> {
         self.flush().await?;
-        let closing = self.connection.stream.shutdown();
-        Ok(timeout(self.patience, closing).await.map_err(|_| silent())??)
+        self.connection.close().await;
+        Ok(())
     }
 }
 

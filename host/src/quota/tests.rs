@@ -1,6 +1,6 @@
 use super::*;
 use crate::policy::Policies;
-use crate::store::MemoryStore;
+use crate::store::{Holder, MemoryStore};
 use std::sync::Arc;
 
 fn ceiling(bytes: u64) -> Ceiling {
@@ -99,7 +99,11 @@ async fn an_owner_is_warned_once_a_day_in_the_policys_words() {
         warn(&gateway, &mailbox, "90 % is used\nmake room", ceiling(10_000)).await;
     }
     let [entry] = gateway.store.list(&mailbox).await.unwrap().try_into().unwrap();
-    let content = gateway.store.read(entry.id, 0, usize::MAX).await.unwrap();
+    let content = gateway
+        .store
+        .read(Holder::Mailbox(&mailbox), entry.id, 0, usize::MAX)
+        .await
+        .unwrap();
     let letter = String::from_utf8([entry.trace, content].concat()).unwrap();
     assert_eq!(entry.size, letter.len() as u64);
     assert!(

@@ -10,7 +10,7 @@ use super::*;
 use crate::message::MessageId;
 use crate::policy::Policies;
 use crate::store::embedded::Options;
-use crate::store::{Account, Alias, Domain, EmbeddedStore, MemoryStore, Store};
+use crate::store::{Account, Alias, Domain, EmbeddedStore, Holder, MemoryStore, Store};
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -92,6 +92,21 @@ impl House {
         self.gateway.store.put_alias(alias).await.unwrap();
     }
 
+    /// The answers of a session of this house that nobody has connected to.
+    fn answers(&self) -> Answers {
+        let listener = Arc::new(self.gateway.config.listeners[0].clone());
+        let Role::Smtp(role) = listener.role else {
+            unreachable!("a house of mail");
+        };
+        let client = answer::Client {
+            address: "192.0.2.1:1".parse().unwrap(),
+            listener,
+            role,
+            manners: Manners::Waits,
+        };
+        Answers::new(Arc::clone(&self.gateway), client)
+    }
+
     /// A client that has connected and read nothing yet, and its session.
     async fn connect(&self) -> (Client, tokio::task::JoinHandle<()>) {
         let stream = TcpStream::connect(self.socket.local_addr().unwrap())
@@ -124,7 +139,12 @@ impl House {
         let mailbox = format!("{name}@example.org");
         let mut messages = Vec::new();
         for entry in self.gateway.store.list(&mailbox).await.unwrap() {
-            let content = self.gateway.store.read(entry.id, 0, usize::MAX).await.unwrap();
+            let content = self
+                .gateway
+                .store
+                .read(Holder::Mailbox(&mailbox), entry.id, 0, usize::MAX)
+                .await
+                .unwrap();
             let whole = [entry.trace, content].concat();
             assert_eq!(entry.size, whole.len() as u64, "the listing says the true size");
             messages.push(String::from_utf8(whole).unwrap());

@@ -98,6 +98,9 @@ macro_rules! contract {
 }
 pub(crate) use contract;
 
+/// The mailbox of most tests.
+pub(crate) const A: Holder<'static> = Holder::Mailbox("a@x.org");
+
 pub(crate) fn entry(mailbox: &str, size: u64) -> NewEntry {
     NewEntry {
         mailbox: mailbox.into(),
@@ -159,10 +162,10 @@ pub(crate) async fn append_all(store: &impl Store, id: MessageId, text: &Bytes) 
 }
 
 /// The whole content, read in parts of `step`.
-pub(crate) async fn read_all(store: &impl Store, id: MessageId, step: usize) -> Vec<u8> {
+pub(crate) async fn read_all(store: &impl Store, holder: Holder<'_>, id: MessageId, step: usize) -> Vec<u8> {
     let mut content = Vec::new();
     loop {
-        let part = store.read(id, content.len() as u64, step).await.unwrap();
+        let part = store.read(holder, id, content.len() as u64, step).await.unwrap();
         content.extend_from_slice(&part);
         if part.len() < step {
             return content;

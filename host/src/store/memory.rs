@@ -29,11 +29,11 @@ struct State {
 struct Body {
     content: Bytes,
     facts: Bytes,
-    holders: BTreeSet<Holder>,
+    holders: BTreeSet<Hold>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-enum Holder {
+enum Hold {
     Mailbox(String),
     Quarantine(MessageId),
 }
@@ -116,7 +116,7 @@ impl State {
         Ok(content.into())
     }
 
-    fn hold(&mut self, delivery: &Delivery, holder: Holder) -> Result<()> {
+    fn hold(&mut self, delivery: &Delivery, holder: Hold) -> Result<()> {
         if !self.bodies.contains_key(&delivery.id) {
             let body = Body {
                 content: self.joined(delivery)?,
@@ -131,7 +131,7 @@ impl State {
         Ok(())
     }
 
-    fn release(&mut self, body_id: MessageId, holder: &Holder) {
+    fn release(&mut self, body_id: MessageId, holder: &Hold) {
         let Some(body) = self.bodies.get_mut(&body_id) else {
             return;
         };
@@ -172,7 +172,7 @@ impl State {
             return Err(StoreError::Bound(rules::QUARANTINE_BOUND));
         }
         for (id, copy) in copies {
-            self.hold(delivery, Holder::Quarantine(id))?;
+            self.hold(delivery, Hold::Quarantine(id))?;
             let listed = Quarantined {
                 id,
                 mailboxes: copy.mailboxes.clone(),
@@ -189,7 +189,7 @@ impl State {
     fn add_entries(&mut self, delivery: &Delivery, fates: &[Fate]) -> Result<()> {
         let decided = delivery.entries.iter().zip(fates);
         for (entry, _) in decided.filter(|(_, fate)| **fate == Fate::Add) {
-            self.hold(delivery, Holder::Mailbox(entry.mailbox.to_string()))?;
+            self.hold(delivery, Hold::Mailbox(entry.mailbox.to_string()))?;
             let listed = Entry {
                 id: delivery.id,
                 size: entry.size,
@@ -208,7 +208,7 @@ impl State {
             return;
         };
         if maildrop.remove(&id).is_some() {
-            self.release(id, &Holder::Mailbox(mailbox.to_owned()));
+            self.release(id, &Hold::Mailbox(mailbox.to_owned()));
         }
     }
 
@@ -277,11 +277,11 @@ impl Bodies for MemoryStore {
         Ok(())
     }
 
-    async fn read(&self, id: MessageId, offset: u64, len: usize) -> Result<Bytes> {
+    async fn read(&self, _holder: Holder<'_>, id: MessageId, offset: u64, len: usize) -> Result<Bytes> {
         Ok(part(&self.state().body(id)?.content, offset, len))
     }
 
-    async fn facts(&self, id: MessageId) -> Result<Bytes> {
+    async fn facts(&self, _holder: Holder<'_>, id: MessageId) -> Result<Bytes> {
         Ok(self.state().body(id)?.facts.clone())
     }
 }
@@ -329,7 +329,7 @@ impl Quarantine for MemoryStore {
     async fn quarantine_drop(&self, id: MessageId) -> Result<()> {
         let mut state = self.state();
         let copy = state.quarantine.remove(&id).ok_or(StoreError::NotFound)?;
-        state.release(copy.body, &Holder::Quarantine(id));
+        state.release(copy.body, &Hold::Quarantine(id));
         Ok(())
     }
 

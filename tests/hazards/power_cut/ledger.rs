@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 use postern::message::MessageId;
-use postern::store::{CHUNK, Store};
+use postern::store::{CHUNK, Holder, Store};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// The mailboxes of a message: one of eight, and for a quarter of the mail a second that all share.
@@ -74,13 +74,10 @@ impl Ledger {
                 if !listed.get(&mailbox).unwrap_or(&none).contains(id) {
                     return Err(format!("{id} was acknowledged and {mailbox} does not list it"));
                 }
-            }
-            let content = store
-                .read(*id, 0, 4 * CHUNK)
-                .await
-                .map_err(|error| format!("{id}: {error}"))?;
-            if content != text(*id) {
-                return Err(format!("{id} is not what was delivered"));
+                let content = store.read(Holder::Mailbox(&mailbox), *id, 0, 4 * CHUNK).await;
+                if content.map_err(|error| format!("{id}: {error}"))? != text(*id) {
+                    return Err(format!("{id} is not what was delivered"));
+                }
             }
         }
         let all: BTreeSet<_> = listed.values().flatten().collect();

@@ -1,6 +1,6 @@
 use super::*;
 use crate::message::MessageId;
-use crate::store::{Bodies as _, Quarantine as _};
+use crate::store::{Bodies as _, Holder, Quarantine as _};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD as BASE64;
 
@@ -103,9 +103,16 @@ async fn release_delivers_a_copy_under_a_new_id_whatever_its_size() {
             assert_ne!(entry.id.to_string(), id);
             assert!(told.contains(&entry.id.to_string()), "{told}");
             assert_eq!((entry.size, &entry.trace[..]), (expected, TRACE));
-            let found = it.store.read(entry.id, 0, usize::MAX / 2).await.unwrap();
+            let found = it
+                .store
+                .read(Holder::Mailbox(mailbox), entry.id, 0, usize::MAX / 2)
+                .await
+                .unwrap();
             assert!(found == [HEAD, &text].concat(), "size {size}");
-            assert_eq!(it.store.facts(entry.id).await.unwrap(), "facts");
+            assert_eq!(
+                it.store.facts(Holder::Mailbox(mailbox), entry.id).await.unwrap(),
+                "facts"
+            );
         }
         assert_eq!(it.store.quarantined(None, 9).await.unwrap(), []);
         assert!(it.refused(release(&id)).await.contains("not in quarantine"));

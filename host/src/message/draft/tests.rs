@@ -1,6 +1,6 @@
 use super::*;
 use crate::store::memory::MemoryStore;
-use crate::store::{Atomicity, Bodies, Ceiling, Delivery, Maildrops, NewEntry};
+use crate::store::{Atomicity, Bodies, Ceiling, Delivery, Holder, Maildrops, NewEntry};
 
 struct Bench {
     memory: Arc<MemoryStore>,
@@ -133,7 +133,12 @@ async fn a_committed_message_is_left_alone() {
     drop(message);
     tokio::task::yield_now().await;
     assert_eq!(
-        bench.memory.read(bench.id, 0, usize::MAX).await.unwrap().len() as u64,
+        bench
+            .memory
+            .read(Holder::Mailbox("a@x.org"), bench.id, 0, usize::MAX)
+            .await
+            .unwrap()
+            .len() as u64,
         size
     );
 }

@@ -37,7 +37,7 @@ enum Shape {
 }
 
 impl Letter {
-    /// `room` bounds the octets of all trees together.
+    /// `room` bounds trees.
     pub(in crate::policy) fn new(source: Arc<dyn MessageSource>, room: Room) -> Self {
         Self {
             source,
@@ -69,7 +69,9 @@ impl Letter {
             }
             text.extend_from_slice(&piece);
         }
-        Ok(Arc::new(Tree::parse(head.clone(), text.freeze(), share).await))
+        Ok(Arc::new(
+            Tree::parse(head.clone(), text.freeze(), &self.room, share).await,
+        ))
     }
 }
 

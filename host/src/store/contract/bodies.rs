@@ -5,7 +5,7 @@ use super::*;
 async fn reads_back(store: &impl Store, id: MessageId, whole: &[u8]) {
     for step in [8192, 99_991, CHUNK, 4 * CHUNK] {
         assert!(
-            read_all(store, id, step).await == whole,
+            read_all(store, A, id, step).await == whole,
             "step {step} of {}",
             whole.len()
         );
@@ -21,7 +21,7 @@ async fn reads_back(store: &impl Store, id: MessageId, whole: &[u8]) {
         whole.len(),
     ];
     for at in edges.into_iter().filter(|at| *at <= whole.len()) {
-        let part = store.read(id, at as u64, 3).await.unwrap();
+        let part = store.read(A, id, at as u64, 3).await.unwrap();
         assert_eq!(
             part,
             whole[at..(at + 3).min(whole.len())],
@@ -31,12 +31,12 @@ async fn reads_back(store: &impl Store, id: MessageId, whole: &[u8]) {
     }
     assert!(
         store
-            .read(id, whole.len() as u64 + 1, 9)
+            .read(A, id, whole.len() as u64 + 1, 9)
             .await
             .unwrap()
             .is_empty()
     );
-    assert!(store.read(id, u64::MAX, 9).await.unwrap().is_empty());
+    assert!(store.read(A, id, u64::MAX, 9).await.unwrap().is_empty());
 }
 
 pub(crate) async fn content_of_every_size_is_read_back_at_odd_offsets(store: Arc<impl Store + 'static>) {
@@ -86,9 +86,9 @@ pub(crate) async fn appended_text_is_read_before_and_after_its_commit(store: Arc
         let part = store.read_text(id, at as u64, CHUNK + 3).await.unwrap();
         assert!(part == text[at..(at + CHUNK + 3).min(text.len())], "at {at}");
     }
-    assert!(is_not_found(store.read(id, 0, 1).await), "uncommitted");
+    assert!(is_not_found(store.read(A, id, 0, 1).await), "uncommitted");
     store.deliver(sent).await.unwrap();
-    assert_eq!(read_all(&*store, id, CHUNK).await[14..], text);
+    assert_eq!(read_all(&*store, A, id, CHUNK).await[14..], text);
 }
 
 pub(crate) async fn discarded_text_is_gone(store: Arc<impl Store + 'static>) {
@@ -112,7 +112,7 @@ pub(crate) async fn an_appended_text_without_any_holder_is_removed(store: Arc<im
     sent.content.text = append_all(&*store, sent.id, &noise(9)).await;
     store.deliver(sent.clone()).await.unwrap();
     assert!(store.read_text(sent.id, 0, 9).await.unwrap().is_empty());
-    assert!(is_not_found(store.read(sent.id, 0, 9).await));
+    assert!(is_not_found(store.read(A, sent.id, 0, 9).await));
 }
 
 pub(crate) async fn a_text_that_was_not_appended_is_not_delivered(store: Arc<impl Store + 'static>) {
@@ -146,12 +146,12 @@ pub(crate) async fn appending_a_chunk_again_changes_nothing(store: Arc<impl Stor
     store.deliver(sent.clone()).await.unwrap();
     store.append(sent.id, 0, noise(3)).await.unwrap();
     store.discard(sent.id).await.unwrap();
-    assert_eq!(read_all(&*store, sent.id, CHUNK).await[14..], text);
+    assert_eq!(read_all(&*store, A, sent.id, CHUNK).await[14..], text);
 }
 
 pub(crate) async fn an_unknown_message_is_not_found(store: Arc<impl Store + 'static>) {
     let id = MessageId::new();
-    assert!(is_not_found(store.read(id, 0, 1).await));
-    assert!(is_not_found(store.facts(id).await));
+    assert!(is_not_found(store.read(A, id, 0, 1).await));
+    assert!(is_not_found(store.facts(A, id).await));
     assert!(store.read_text(id, 0, 1).await.unwrap().is_empty());
 }

@@ -8,8 +8,11 @@ pub(crate) async fn a_delivered_message_is_listed_and_read_back(store: Arc<impl 
     let listing = store.list("a@x.org").await.unwrap();
     assert_eq!(listing.len(), 1);
     assert_eq!(listing[0].id, sent.id);
-    assert_eq!(read_all(&*store, sent.id, 7).await, b"Subject: x\r\n\r\ntext\r\n");
-    assert_eq!(store.facts(sent.id).await.unwrap(), "facts");
+    assert_eq!(
+        read_all(&*store, A, sent.id, 7).await,
+        b"Subject: x\r\n\r\ntext\r\n"
+    );
+    assert_eq!(store.facts(A, sent.id).await.unwrap(), "facts");
 }
 
 pub(crate) async fn what_an_entry_says_is_kept(store: Arc<impl Store + 'static>) {
@@ -86,7 +89,7 @@ pub(crate) async fn all_delivers_nothing_when_one_is_over_its_ceiling(store: Arc
     );
     assert!(store.list("a@x.org").await.unwrap().is_empty());
     assert!(store.quarantined(None, 9).await.unwrap().is_empty());
-    assert!(is_not_found(store.read(sent.id, 0, 1).await));
+    assert!(is_not_found(store.read(A, sent.id, 0, 1).await));
     assert_eq!(store.usage("a@x.org").await.unwrap(), Usage::default());
 }
 
@@ -108,7 +111,7 @@ pub(crate) async fn each_delivers_to_those_with_room(store: Arc<impl Store + 'st
     assert_eq!(store.list("a@x.org").await.unwrap().len(), 1);
     assert!(store.list("b@x.org").await.unwrap().is_empty());
     assert_eq!(store.list("c@x.org").await.unwrap().len(), 1);
-    assert_eq!(read_all(&*store, sent.id, 64).await.len(), 20);
+    assert_eq!(read_all(&*store, A, sent.id, 64).await.len(), 20);
 }
 
 pub(crate) async fn a_ceiling_admits_its_exact_value_and_not_one_more(store: Arc<impl Store + 'static>) {
@@ -214,12 +217,17 @@ pub(crate) async fn a_shared_body_goes_with_its_last_holder(store: Arc<impl Stor
     store.deliver(sent.clone()).await.unwrap();
     for mailbox in ["a@x.org", "b@x.org"] {
         store.remove(mailbox, &[sent.id]).await.unwrap();
-        assert_eq!(read_all(&*store, sent.id, 64).await.len(), 20);
+        assert_eq!(
+            read_all(&*store, Holder::Mailbox("c@x.org"), sent.id, 64)
+                .await
+                .len(),
+            20
+        );
         assert!(store.list(mailbox).await.unwrap().is_empty());
     }
     store.remove("c@x.org", &[sent.id]).await.unwrap();
-    assert!(is_not_found(store.read(sent.id, 0, 64).await));
-    assert!(is_not_found(store.facts(sent.id).await));
+    assert!(is_not_found(store.read(A, sent.id, 0, 64).await));
+    assert!(is_not_found(store.facts(A, sent.id).await));
 }
 
 pub(crate) async fn removal_passes_over_unknown_ids_and_may_be_repeated(store: Arc<impl Store + 'static>) {
@@ -278,5 +286,5 @@ pub(crate) async fn usage_is_the_sum_of_the_listing(store: Arc<impl Store + 'sta
 pub(crate) async fn a_delivery_to_nobody_leaves_nothing(store: Arc<impl Store + 'static>) {
     let sent = delivery(Vec::new());
     assert!(store.deliver(sent.clone()).await.unwrap().is_empty());
-    assert!(is_not_found(store.read(sent.id, 0, 1).await));
+    assert!(is_not_found(store.read(A, sent.id, 0, 1).await));
 }

@@ -127,8 +127,15 @@ pub(crate) async fn removing_an_account_removes_its_mail(store: Arc<impl Store +
     assert!(!store.remove_account("ann@x.org").await.unwrap());
     assert!(store.list("ann@x.org").await.unwrap().is_empty());
     assert_eq!(store.usage("ann@x.org").await.unwrap(), Usage::default());
-    assert!(is_not_found(store.read(own.id, 0, 1).await));
-    assert_eq!(read_all(&*store, shared.id, 64).await.len(), 20);
+    assert!(is_not_found(
+        store.read(Holder::Mailbox("ann@x.org"), own.id, 0, 1).await
+    ));
+    assert_eq!(
+        read_all(&*store, Holder::Mailbox("bob@x.org"), shared.id, 64)
+            .await
+            .len(),
+        20
+    );
 }
 
 pub(crate) async fn of_many_creators_one_succeeds(store: Arc<impl Store + 'static>) {

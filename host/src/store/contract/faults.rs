@@ -87,9 +87,9 @@ async fn retried<S: Store>(store: Arc<S>, failing: Failing) {
     );
     assert_eq!(store.usage("b@x.org").await.unwrap(), Usage::default());
     for entry in listing {
-        assert_eq!(read_all(&*store, entry.id, CHUNK).await[14..], text);
+        assert_eq!(read_all(&*store, A, entry.id, CHUNK).await[14..], text);
         faulty.remove("a@x.org", entry.id).await;
-        assert!(is_not_found(store.read(entry.id, 0, 1).await));
+        assert!(is_not_found(store.read(A, entry.id, 0, 1).await));
     }
 }
 

@@ -43,11 +43,14 @@ pub(crate) async fn a_quarantined_copy_is_listed_read_and_dropped(store: Arc<imp
             messages: 1
         }
     );
-    assert_eq!(read_all(&*store, sent.id, 33).await.len(), 100);
+    assert_eq!(
+        read_all(&*store, Holder::Quarantine, sent.id, 33).await.len(),
+        100
+    );
     store.quarantine_drop(sent.id).await.unwrap();
     assert!(is_not_found(store.quarantine_drop(sent.id).await));
     assert!(is_not_found(store.quarantined_one(sent.id).await));
-    assert!(is_not_found(store.read(sent.id, 0, 1).await));
+    assert!(is_not_found(store.read(Holder::Quarantine, sent.id, 0, 1).await));
     assert_eq!(store.quarantine_usage().await.unwrap(), Usage::default());
 }
 
@@ -60,14 +63,14 @@ pub(crate) async fn several_copies_of_one_message_are_told_apart(store: Arc<impl
     assert_eq!(reasons, ["first", "second", "third"]);
     for copy in copies {
         assert_eq!(
-            read_all(&*store, copy.id, 64).await.len(),
+            read_all(&*store, Holder::Quarantine, copy.id, 64).await.len(),
             100,
             "until the last is gone"
         );
-        assert_eq!(store.facts(copy.id).await.unwrap(), "facts");
+        assert_eq!(store.facts(Holder::Quarantine, copy.id).await.unwrap(), "facts");
         store.quarantine_drop(copy.id).await.unwrap();
     }
-    assert!(is_not_found(store.read(sent.id, 0, 1).await));
+    assert!(is_not_found(store.read(Holder::Quarantine, sent.id, 0, 1).await));
 }
 
 pub(crate) async fn quarantine_counts_against_no_mailbox(store: Arc<impl Store + 'static>) {
@@ -162,7 +165,10 @@ pub(crate) async fn a_mailbox_and_quarantine_share_one_body(store: Arc<impl Stor
     sent.entries = vec![entry("c@x.org", 9)];
     store.deliver(sent.clone()).await.unwrap();
     store.remove("c@x.org", &[sent.id]).await.unwrap();
-    assert_eq!(read_all(&*store, sent.id, 64).await.len(), 100);
+    assert_eq!(
+        read_all(&*store, Holder::Quarantine, sent.id, 64).await.len(),
+        100
+    );
     store.quarantine_drop(sent.id).await.unwrap();
-    assert!(is_not_found(store.read(sent.id, 0, 1).await));
+    assert!(is_not_found(store.read(Holder::Quarantine, sent.id, 0, 1).await));
 }

@@ -8,8 +8,8 @@ use super::{EmbeddedStore, Spaces, engine};
 use crate::message::MessageId;
 use crate::store::rules;
 use crate::store::{
-    Account, Alias, Bodies, CHUNK, Created, Delivered, Delivery, Directory, Domain, Entry, Kv, KvWrite,
-    Maildrops, Quarantine, Quarantined, Result, Store, StoreError, Text, Usage,
+    Account, Alias, Bodies, CHUNK, Created, Delivered, Delivery, Directory, Domain, Entry, Holder, Kv,
+    KvWrite, Maildrops, Quarantine, Quarantined, Result, Store, StoreError, Text, Usage,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -214,11 +214,11 @@ impl Bodies for EmbeddedStore {
         self.queue()?.submit(Need::Written, 0, work).await
     }
 
-    async fn read(&self, id: MessageId, offset: u64, len: usize) -> Result<Bytes> {
+    async fn read(&self, _holder: Holder<'_>, id: MessageId, offset: u64, len: usize) -> Result<Bytes> {
         self.read_with(move |view| view.content(id, offset, len)).await
     }
 
-    async fn facts(&self, id: MessageId) -> Result<Bytes> {
+    async fn facts(&self, _holder: Holder<'_>, id: MessageId) -> Result<Bytes> {
         Ok(self.view().meta(id)?.1.facts)
     }
 }

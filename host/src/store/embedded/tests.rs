@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::message::MessageId;
-use crate::store::contract::{QUARANTINE_MAX, append_all, contract, delivery, entry, noise, read_all};
+use crate::store::contract::{A, QUARANTINE_MAX, append_all, contract, delivery, entry, noise, read_all};
 use crate::store::{
     Account, Bodies, CHUNK, Delivered, Directory, Maildrops, NewQuarantined, Quarantine, Store, Text, Usage,
 };
@@ -78,7 +78,7 @@ async fn what_was_acknowledged_is_there_after_a_restart() {
             messages: 1
         }
     );
-    assert_eq!(read_all(&*store, long.id, CHUNK).await[14..], text);
+    assert_eq!(read_all(&*store, A, long.id, CHUNK).await[14..], text);
     assert_eq!(store.account("a@x.org").await.unwrap(), Some(account("A@x.org")));
     assert_eq!(check(&store).unwrap().described, Vec::<String>::new());
 }
@@ -141,7 +141,7 @@ async fn a_long_inline_text_is_kept_whole() {
     for _ in 0..2 {
         assert_eq!(store.deliver(sent.clone()).await.unwrap(), [Delivered::Kept]);
     }
-    assert_eq!(read_all(&*store, sent.id, 1024 * 1024).await[14..], text);
+    assert_eq!(read_all(&*store, A, sent.id, 1024 * 1024).await[14..], text);
     assert!(check(&store).unwrap().is_sound());
 }
 
@@ -162,7 +162,7 @@ async fn compaction_gives_the_room_of_removed_mail_back() {
     store.compact().unwrap();
     let less = store.spaces.body.disk_space();
     assert!(less < full / 4, "{less} of {full}");
-    assert_eq!(read_all(&*store, ids[0], CHUNK).await.len(), 1024 * 1024 + 14);
+    assert_eq!(read_all(&*store, A, ids[0], CHUNK).await.len(), 1024 * 1024 + 14);
     assert!(check(&store).unwrap().is_sound());
 }
 

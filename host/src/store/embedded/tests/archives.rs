@@ -39,7 +39,7 @@ async fn a_backup_of_a_running_store_is_restored_whole() {
         id,
         "as it was at the backup"
     );
-    assert_eq!(read_all(&*restored, id, CHUNK).await[14..], text);
+    assert_eq!(read_all(&*restored, A, id, CHUNK).await[14..], text);
     assert_eq!(
         restored.quarantined(None, 9).await.unwrap(),
         store.quarantined(None, 9).await.unwrap()

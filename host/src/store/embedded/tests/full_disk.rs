@@ -38,7 +38,7 @@ async fn below_the_reserve_mail_is_refused_and_all_else_goes_on() {
     assert!(is_full(store.deliver(delivery(vec![entry("a@x.org", 5)])).await));
     assert!(is_full(store.append(MessageId::new(), 0, noise(9)).await));
     assert!(is_full(store.ready()));
-    assert_eq!(read_all(&*store, sent.id, 9).await.len(), 20);
+    assert_eq!(read_all(&*store, A, sent.id, 9).await.len(), 20);
     store.remove("a@x.org", &[sent.id]).await.unwrap();
     assert!(store.list("a@x.org").await.unwrap().is_empty());
 
@@ -160,7 +160,7 @@ async fn a_filled_file_system_refuses_mail_before_the_engine_fails_and_mail_flow
     let mut ids = Vec::new();
     assert!(is_full::<()>(Err(fill(&store, |id| ids.push(id)).await)));
     assert!(ids.len() > 100);
-    assert_eq!(read_all(&*store, ids[0], CHUNK).await.len(), 200_014);
+    assert_eq!(read_all(&*store, A, ids[0], CHUNK).await.len(), 200_014);
     assert_eq!(store.list("a@x.org").await.unwrap().len(), ids.len());
     store.remove("a@x.org", &ids).await.unwrap();
     let open = async {

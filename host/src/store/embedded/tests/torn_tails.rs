@@ -79,7 +79,7 @@ impl Left {
             .collect();
         assert_eq!(listed, self.acknowledged);
         for id in listed {
-            assert_eq!(read_all(&*store, id, CHUNK).await[14..], noise(3000));
+            assert_eq!(read_all(&*store, A, id, CHUNK).await[14..], noise(3000));
         }
         assert!(check(&store).unwrap().is_sound());
         // It goes on: what is written behind the cut survives the next start.

@@ -27,6 +27,9 @@ pub(super) fn load(config: &Config, store: &Arc<dyn Store>) -> anyhow::Result<Ar
         defaults: config.policy,
         addresses: Arc::clone(&reach) as Arc<dyn AddressCheck>,
     };
+    if !folder.exists() {
+        tracing::warn!(folder = %folder.display(), "policy.folder is not there: no policy decides about mail");
+    }
     let (policies, faults) = Policies::load(folder, options).context("cannot run policies")?;
     for fault in &faults {
         tracing::error!(%fault, "a policy was not loaded");

@@ -33,7 +33,8 @@ if ! "$postern" domain list --config "$config" | grep -q example.org; then
   "$postern" domain add example.org --config "$config" >/dev/null
 fi
 if ! "$postern" user list --config "$config" | grep -q "$account"; then
-  password="$("$postern" user add "$account" --generate --config "$config" | tail -n 1 | awk '{print $NF}')"
+  added="$("$postern" user add "$account" --generate --config "$config" 2>&1)" || { echo "$added" >&2; exit 1; }
+  password="$(tail -n 1 <<<"$added")"
   cat <<TEXT
 
 The demo account is $account, its password $password (shown this once).

@@ -1,26 +1,39 @@
 //! `postern check`: every fault of the configuration at once, or a short summary of what it means.
 //!
-//! Exit code 1 if anything is wrong, certificates that do not load included. Nothing is made, opened for
-//! writing or bound, so it may run beside a gateway.
+//! Exit code 1 if anything is wrong, certificates that do not load and a policy folder that cannot be read
+//! included. Nothing is made, opened for writing or bound, so it may run beside a gateway.
 
 use super::serve::word;
 use crate::config::{Config, TlsMode};
 use crate::tls::{self, Loaded};
 use std::fmt::Write as _;
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 
 /// Checks and prints.
 pub(super) fn run(path: &Path) -> anyhow::Result<ExitCode> {
     let config = Config::load(path)?;
-    let (loaded, faults) = tls::inspect(&config);
+    let (loaded, mut faults) = tls::inspect(&config);
+    faults.extend(folder_fault(&config));
     if !faults.is_empty() {
         anyhow::bail!(faults.join("\n"));
     }
     let summary = summary(path, &config, &loaded);
     std::io::stdout().write_all(summary.as_bytes())?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// A policy folder that is there and cannot be read: with it a gateway does not start.
+fn folder_fault(config: &Config) -> Option<String> {
+    let folder = config.policy_folder.as_deref()?;
+    let error = std::fs::read_dir(folder).err()?;
+    (error.kind() != ErrorKind::NotFound).then(|| {
+        let folder = folder.display();
+        format!(
+            "policy.folder: cannot read {folder}: {error}; name a folder that the gateway's user may read"
+        )
+    })
 }
 
 fn summary(path: &Path, config: &Config, certificates: &[Loaded]) -> String {
@@ -103,6 +116,23 @@ mod tests {
         assert!(summary.contains("abuse goes to ann@example.org where"));
         assert!(summary.contains("self-signed, made at the first start"));
         assert!(summary.contains(": 10-a.wasm, 20-b.wasm\n"), "{summary}");
+    }
+
+    #[test]
+    fn a_policy_folder_that_is_none_is_a_fault_and_one_that_is_not_there_yet_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("a-file"), "").unwrap();
+        let fault = |policies: &str| {
+            let text = format!(
+                "hostname: a.example\npostmaster: ann@example.org\npolicy: {{ folder: {policies} }}\n\
+                 listeners: [ {{ role: lmtp, address: \"127.0.0.1:2424\", tls: none }} ]\n"
+            );
+            folder_fault(&Config::parse(&text, folder.path()).unwrap())
+        };
+        let said = fault("a-file").unwrap();
+        assert!(said.starts_with("policy.folder: cannot read "), "{said}");
+        assert_eq!(fault("."), None);
+        assert_eq!(fault("not-yet"), None);
     }
 
     #[test]

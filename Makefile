@@ -6,7 +6,8 @@ WASM       := wasm32-wasip2
 BUILD      := $(abspath $(or $(CARGO_TARGET_DIR),target))
 DEBUG      := $(BUILD)/debug/postern
 RELEASE    := $(BUILD)/release/postern
-GUESTS     := $(abspath $(or $(CARGO_TARGET_DIR),plugins/target))/$(WASM)/release
+BUILT      := $(abspath $(or $(CARGO_TARGET_DIR),plugins/target))
+GUESTS     := $(BUILT)/$(WASM)/release
 STATE      := .postern
 
 .PHONY: run test lint bench fuzz plugins target gateway clients
@@ -22,9 +23,11 @@ test: target
 	$(CARGO) test --locked --workspace
 	$(MAKE) --no-print-directory gateway clients
 
-## A real process and what happens around it: odd mail, policies, kill -9, vanishing and idle clients.
+## A real process and what happens around it: odd mail, policies, hostile guests, memory, kill -9, full disk,
+## vanishing, stalled and idle clients.
 gateway: plugins
 	$(CARGO) build --locked --package postern
+	cd tests/guests && $(CARGO) build --locked --release --target $(WASM) --target-dir "$(BUILT)" --package hostile
 	cd tests && POSTERN="$(DEBUG)" POSTERN_GUESTS="$(GUESTS)" python3 -m unittest discover -v -s gateway -t .
 
 ## The mail clients that are installed here, against a real gateway.
@@ -35,7 +38,9 @@ clients: plugins
 lint: target
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
-	cd plugins && $(CARGO) fmt --all --check && $(CARGO) clippy --locked --target $(WASM) -- -D warnings
+	cd plugins && $(CARGO) fmt --all --check && $(CARGO) clippy --locked --target $(WASM) -- -D warnings \
+	  && $(CARGO) clippy --locked --all-targets -- -D warnings
+	cd tests/guests && $(CARGO) fmt --all --check && $(CARGO) clippy --locked --target $(WASM) --target-dir "$(BUILT)" -- -D warnings
 	@tests/lint.sh
 
 ## Rates, each beside its ceiling in the same run.

@@ -138,13 +138,30 @@ pub struct Pop3Config {
     pub login_delay: Option<Duration>,
 }
 
-/// What a policy gets where the file beside it says nothing else.
+/// What policies may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PolicyDefaults {
-    /// For one call.
+pub struct PolicyLimits {
+    /// For one call, where the file beside a policy says nothing else.
     pub deadline: Duration,
-    /// Linear memory of one call.
+    /// Linear memory of one call, likewise.
     pub memory: u64,
+    /// For the start of a policy and what it says to its settings; its deadline, where that is longer.
+    pub trial: Duration,
+    /// Calls that run at the same time.
+    pub instances: u32,
+    pub mime: MimeLimits,
+}
+
+/// The message as a tree of parts, made once for all policies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MimeLimits {
+    pub parts: usize,
+    /// Levels below the root.
+    pub depth: usize,
+    /// Octets of the largest text that is taken apart.
+    pub text: u64,
+    /// Octets of all texts that are taken apart at the same time, twice over: as they came and decoded.
+    pub room: u64,
 }
 
 /// The admin listener.
@@ -179,7 +196,7 @@ pub struct Config {
     pub certificates: Vec<Certificate>,
     pub store: StoreConfig,
     pub policy_folder: Option<PathBuf>,
-    pub policy: PolicyDefaults,
+    pub policy: PolicyLimits,
     pub postmaster: Address,
     pub limits: Limits,
     pub quarantine: QuarantineConfig,

@@ -24,10 +24,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
+
+/// How long what a client still sends is read after our last word, so that it can read that word.
+const LINGER: Duration = Duration::from_secs(1);
 
 /// The bytes of a connection, in clear or encrypted.
 #[derive(Debug)]
@@ -45,13 +48,14 @@ pub struct Connection {
     pub listener: Arc<Listener>,
     /// A handshake takes no longer.
     handshake: Duration,
-    /// Counts the session; None for one that nobody counts.
+    /// Counts the session; None in tests of what is behind the limits.
     _admitted: Option<Admitted>,
 }
 
 impl Connection {
-    /// A connection that no limit counts, for tests and for tools inside the process.
-    pub fn uncounted(stream: Stream, client: SocketAddr, listener: Arc<Listener>) -> Self {
+    /// A connection that no limit counts.
+    #[cfg(test)]
+    pub(crate) fn uncounted(stream: Stream, client: SocketAddr, listener: Arc<Listener>) -> Self {
         Self {
             stream,
             client,
@@ -78,6 +82,19 @@ impl Connection {
             Stream::Plain(_) => None,
             Stream::Tls(tls) => Some(facts(tls.get_ref().1)),
         }
+    }
+
+    /// Ends it in good order, once all that is to be said is flushed. Octets that lie unread then would turn
+    /// the end into a reset, and the client might not see our last word.
+    pub async fn close(mut self) {
+        let closing = async {
+            self.stream.shutdown().await?;
+            let mut rest = [0; 1024];
+            while self.stream.read(&mut rest).await? > 0 {}
+            io::Result::Ok(())
+        };
+        // The session is over: what goes wrong here changes nothing any more.
+        let _ = tokio::time::timeout(LINGER, closing).await;
     }
 
     /// Waits up to `patience` for the client to speak first, and answers whether it did. Reads nothing.
@@ -149,23 +166,10 @@ fn registered_name(cipher: CipherSuite) -> Option<String> {
     })
 }
 
-/// A `ClientHello` where a command should be: the first two octets of a TLS record.
-fn note_client_hello(tcp: &TcpStream, read: &[u8]) {
-    if read.starts_with(&[0x16, 0x03]) {
-        let client = tcp.peer_addr().map(|peer| peer.to_string()).unwrap_or_default();
-        tracing::warn!(%client, "a client speaks TLS on a connection in clear; does it want a port with tls: implicit?");
-    }
-}
-
 impl AsyncRead for Stream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Self::Plain(tcp) => {
-                let before = buf.filled().len();
-                let polled = Pin::new(&mut *tcp).poll_read(cx, buf);
-                note_client_hello(tcp, buf.filled().get(before..).unwrap_or_default());
-                polled
-            }
+            Self::Plain(tcp) => Pin::new(tcp).poll_read(cx, buf),
             Self::Tls(tls) => Pin::new(tls).poll_read(cx, buf),
         }
     }

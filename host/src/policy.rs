@@ -10,6 +10,7 @@ mod engine;
 mod fold;
 mod guest;
 mod imports;
+mod limits;
 mod load;
 mod manifest;
 mod plugin;

@@ -5,8 +5,9 @@
 //! by one session and is free again before QUIT is answered, or when the session ends in any other way,
 //! which deletes nothing: only [`Question::Remove`](postern_proto::pop3::Question::Remove) does.
 //!
-//! A client that is silent, or does not take what it asked for, is closed after `limits.pop3_idle` without
-//! a word (RFC 1939 §3). When the gateway stops, sessions end as soon as they wait for a command.
+//! A client that is silent, or takes nothing of what it asked for, is closed after `limits.pop3_idle` without
+//! a word (RFC 1939 §3); so is one that takes longer than `limits.transfer` for one message, for it keeps its
+//! maildrop from others. When the gateway stops, sessions end as soon as they wait for a command.
 
 mod locks;
 mod maildrop;
@@ -26,6 +27,7 @@ use postern_proto::sasl::{self, Mechanism};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tally::{Closed, Tally};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use wire::{Broken, Read, Wire};
 
@@ -79,7 +81,7 @@ struct Visit {
 
 impl Visit {
     async fn run(&mut self, mut wire: Wire) -> Result<Closed, Broken> {
-        let mut closed = Closed::ByProtocol;
+        let mut closed = Closed::InOrder;
         loop {
             match self.session.step() {
                 Step::Read => {
@@ -104,8 +106,9 @@ impl Visit {
                     let Some(parcel) = self.parcel.take() else {
                         return Err(Broken::NothingToSend);
                     };
-                    let sent = parcel.send(fetch.extent, &*self.gateway.store, &mut wire).await?;
-                    self.tally.retrieved(sent);
+                    let sending = parcel.send(fetch.extent, &*self.gateway.store, &mut wire);
+                    let sent = timeout(self.gateway.config.limits.transfer, sending).await;
+                    self.tally.retrieved(sent.map_err(|_| wire::slow())??);
                 }
                 Step::Upgrade => {
                     wire = wire.secure(&self.gateway.tls.acceptor()).await?;
@@ -114,6 +117,9 @@ impl Visit {
                     }
                 }
                 Step::Close => {
+                    if self.session.met_its_limit_of_errors() {
+                        closed = Closed::ByErrors;
+                    }
                     wire.close().await?;
                     return Ok(closed);
                 }

@@ -43,9 +43,6 @@ const CONTENT: usize = 64 * 1024;
 /// Replies held back before they are sent without being waited for.
 const REPLIES: usize = 32 * 1024;
 
-/// How long what a client still sends is read after our last word, so that it can read that word.
-const LINGER: Duration = Duration::from_secs(1);
-
 /// Serves one connection.
 pub async fn serve(connection: Connection, gateway: Arc<Gateway>, shutdown: CancellationToken) {
     let Role::Smtp(role) = connection.listener.role else {
@@ -117,7 +114,7 @@ struct Driver {
     output: BytesMut,
     /// The address that the next reply is about.
     about: Option<String>,
-    /// When content began to come.
+    /// When the transaction began, or what is thrown away began to come.
     transfer: Option<Instant>,
 }
 
@@ -152,12 +149,19 @@ impl Driver {
                     self.answers.secured();
                     self.machine.secured(tls);
                 }
-                Step::Close => return self.close(connection.stream).await,
+                Step::Close => {
+                    self.flush(&mut connection.stream).await?;
+                    connection.close().await;
+                    return Ok(());
+                }
             }
         }
     }
 
     async fn ask(&mut self, question: Question) {
+        if let Question::Mail(_) = question {
+            self.transfer = None;
+        }
         self.about = match &question {
             Question::Mail(mail) => Some(mail.sender.as_ref().map(ToString::to_string).unwrap_or_default()),
             Question::Rcpt(rcpt) => Some(match &rcpt.path {
@@ -204,13 +208,15 @@ impl Driver {
             Waiting::Content => (limits.smtp_data, CONTENT),
             Waiting::Command | Waiting::Authentication => (limits.smtp_command, COMMANDS),
         };
-        let receiving = waiting == Waiting::Content || self.answers.is_receiving();
-        self.transfer = receiving.then(|| self.transfer.unwrap_or_else(Instant::now));
+        // The message's id, and with it its place in the listing, is as old as its transaction.
+        let transferring = waiting == Waiting::Content || !self.answers.is_idle();
+        self.transfer = transferring.then(|| self.transfer.unwrap_or_else(Instant::now));
         let over = self.transfer.map(|begun| begun + limits.transfer);
         let until = Instant::now() + patience;
-        let (until, late) = match over {
-            Some(over) if over < until => (over, Reply::too_slow()),
-            _ => (until, Reply::time_out()),
+        let (until, limit, late) = match (over, waiting) {
+            (Some(over), _) if over < until => (over, "transfer", Reply::too_slow()),
+            (_, Waiting::Content) => (until, "smtp_data", Reply::time_out()),
+            _ => (until, "smtp_command", Reply::time_out()),
         };
         if self.input.capacity() != most {
             self.input = BytesMut::with_capacity(most);
@@ -220,31 +226,10 @@ impl Driver {
             () = self.gateway.cut.cancelled() => Ok(Heard::Enough(Reply::shutting_down())),
             () = self.shutdown.cancelled(), if self.answers.is_idle() => Ok(Heard::Enough(Reply::shutting_down())),
             () = tokio::time::sleep_until(until) => {
-                metrics::counter!("postern_limit_hits_total", "limit" => limit(&late)).increment(1);
+                metrics::counter!("postern_limit_hits_total", "limit" => limit).increment(1);
                 Ok(Heard::Enough(late))
             }
             read = stream.read_buf(&mut self.input) => Ok(if read? == 0 { Heard::End } else { Heard::Octets }),
         }
-    }
-
-    async fn close(mut self, mut stream: Stream) -> io::Result<()> {
-        self.flush(&mut stream).await?;
-        stream.shutdown().await?;
-        // Octets that lie unread at the end would turn it into a reset, and the client might not see our reply.
-        let _ = timeout(LINGER, async {
-            let mut rest = [0; 1024];
-            while matches!(stream.read(&mut rest).await, Ok(octets) if octets > 0) {}
-        })
-        .await;
-        Ok(())
-    }
-}
-
-/// The limit that a reply tells of.
-fn limit(reply: &Reply) -> &'static str {
-    if *reply == Reply::too_slow() {
-        "transfer"
-    } else {
-        "smtp_time_out"
     }
 }

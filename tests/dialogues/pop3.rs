@@ -168,7 +168,6 @@ fn trouble(which: &str) -> Trouble {
     match which {
         "temporary" => Trouble::Temporary,
         "gone" => Trouble::Gone,
-        "needs-utf8" => Trouble::NeedsUtf8,
         _ => panic!("trouble {which}"),
     }
 }

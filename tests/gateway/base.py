@@ -1,7 +1,9 @@
 """What the tests of this folder share: a running gateway with two accounts."""
 
 import os
+import shutil
 import unittest
+from pathlib import Path
 
 from support.gateway import Gateway
 from support.mail import Pop3, Smtp, trusting
@@ -12,14 +14,17 @@ PASSWORD = "correct horse battery"
 
 
 class GatewayCase(unittest.TestCase):
-    """`extra` is YAML put behind the configuration; `prepare` runs before the start."""
+    """`extra` is YAML put behind the configuration, `store` that of the store; `before_anything` runs before there
+    are accounts, `prepare` before the start."""
 
     extra = ""
+    store = "embedded"
     users = ("ann@example.org", "bob@example.org")
 
     def setUp(self):
-        self.gateway = Gateway(POSTERN, extra=self.extra)
+        self.gateway = Gateway(POSTERN, extra=self.extra, store=self.store)
         self.addCleanup(self.gateway._own.cleanup)
+        self.before_anything(self.gateway)
         self.gateway.write_config()
         self.gateway.postern("domain", "add", "example.org")
         for user in self.users:
@@ -28,8 +33,17 @@ class GatewayCase(unittest.TestCase):
         self.gateway.start()
         self.addCleanup(self.gateway.kill)
 
+    def before_anything(self, gateway):
+        pass
+
     def prepare(self):
         pass
+
+    def install(self, name, order=20, settings=""):
+        """Drops a shipped policy in; it decides from the next start."""
+        built = Path(GUESTS) / f"{name.replace('-', '_')}.wasm"
+        shutil.copy(built, self.gateway.plugins / f"{order}-{name}.wasm")
+        (self.gateway.plugins / f"{order}-{name}.yaml").write_text(settings)
 
     def mx(self, **options):
         return Smtp(self.gateway.ports["mx"], **options)

@@ -13,19 +13,17 @@ import unittest
 import urllib.request
 
 from gateway.base import GatewayCase, PASSWORD
-from support.mail import Smtp
+from support.mail import Lines, Smtp, trusting
+from support.process import resident
 
 KILLS = int(os.environ.get("POSTERN_KILLS", "5"))
 IDLE = int(os.environ.get("POSTERN_IDLE", "1000"))
+# A TLS session keeps the keys of both directions and rustls's state; one in clear far less.
+MOST_IDLE_KIB = 64
 
 
 def message(token):
     return (f"From: <s@example.net>\r\nSubject: {token}\r\n\r\n" + "x" * random.randint(0, 9000) + "\r\n").encode()
-
-
-def resident(pid):
-    with open(f"/proc/{pid}/status") as status:
-        return int(re.search(r"VmRSS:\s+(\d+)", status.read()).group(1)) * 1024
 
 
 class Killed(GatewayCase):
@@ -86,18 +84,46 @@ class Killed(GatewayCase):
 
 class Clients(GatewayCase):
     def test_a_client_that_vanishes_in_data_leaves_nothing_and_blocks_nobody(self):
-        for size in (100, 3 << 20):
-            client = self.mx()
-            client.envelope("s@example.net", ["ann@example.org"])
-            client.command("DATA")
-            client.send(b"Subject: half\r\n\r\n" + b"x" * 62 + b"\r\n" + (b"y" * 62 + b"\r\n") * (size // 64))
-            client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            client.close()
+        for size in (100, 3 << 20, 20 << 20):
+            self.vanish_in_data(size)
         with self.mx() as client:
             self.accept(client, b"Subject: whole\r\n\r\nx\r\n")
         pop = self.pop()
         self.assertEqual(len(pop.listing()), 1)
         pop.quit()
+        # Only the message that was sent whole is left, and nobody's session or octets are counted any more.
+        self.comes_to("arriving", 0, self.checked)
+        self.assertEqual([self.checked(what) for what in ("bodies", "entries")], [1, 1])
+        self.comes_to("postern_in_flight_bytes", 0, self.measured)
+        self.comes_to("postern_sessions", 0, self.measured)
+
+    def vanish_in_data(self, size):
+        client = self.mx()
+        client.envelope("s@example.net", ["ann@example.org"])
+        client.command("DATA")
+        client.send(b"Subject: half\r\n\r\n" + b"x" * 62 + b"\r\n" + (b"y" * 62 + b"\r\n") * (size // 64))
+        if size > 4 << 20:
+            # Chunks of it are in the store when it goes.
+            self.comes_to("arriving", 1, self.checked)
+        client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.close()
+
+    def checked(self, what):
+        report = self.gateway.postern("store", "check")
+        return int(re.search(rf"(\d+) {what}", report.stdout + report.stderr).group(1))
+
+    def measured(self, gauge):
+        page = urllib.request.urlopen(f"http://127.0.0.1:{self.gateway.ports['admin']}/metrics").read().decode()
+        return float(re.search(rf"^{gauge} (\S+)", page, re.M).group(1))
+
+    def comes_to(self, what, expected, ask):
+        """Waits until it is so."""
+        for _ in range(400):
+            found = ask(what)
+            if found == expected:
+                return
+            threading.Event().wait(0.02)
+        self.fail(f"{what} is {found}, not {expected}")
 
     def test_a_slow_client_costs_others_nothing(self):
         slow = self.mx()
@@ -132,18 +158,87 @@ class Clients(GatewayCase):
 
 
 class Idle(GatewayCase):
-    def test_thousands_of_idle_sessions_are_held_and_others_served(self):
+    def held(self, what, connect, command, expected):
         hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, IDLE + 2000), hard))
-        before = resident(self.gateway.process.pid)
-        clients = [self.mx() for _ in range(IDLE)]
-        after = resident(self.gateway.process.pid)
+        # What the first session of its kind needs for all of them.
+        connect().close()
+        pid = self.gateway.process.pid
+        before = resident(pid)
+        clients = [connect() for _ in range(IDLE)]
+        each = (resident(pid) - before) / IDLE / 1024
+        print(f"\nidle: {IDLE} sessions, {what}: {each:.1f} KiB each")
+        self.assertLess(each, MOST_IDLE_KIB)
         with self.mx() as client:
             self.accept(client, b"Subject: among many\r\n\r\nx\r\n")
-        self.assertEqual({client.command("NOOP")[0] for client in clients}, {250})
+        for client in clients:
+            client.send(command + "\r\n")
+        self.assertEqual({client.line()[:3] for client in clients}, {expected})
         for client in clients:
             client.close()
-        print(f"\nidle: {IDLE} SMTP sessions in clear, {(after - before) / IDLE / 1024:.1f} KiB each")
+
+    def test_thousands_of_idle_sessions_in_clear_are_held_and_others_served(self):
+        self.held("SMTP in clear", self.mx, "NOOP", b"250")
+
+    def test_thousands_of_idle_smtp_sessions_over_tls_are_held_and_others_served(self):
+        port, context = self.gateway.ports["submissions"], trusting(self.gateway.certificate)
+        self.held("SMTP over TLS", lambda: Smtp(port, context=context), "NOOP", b"250")
+
+    def test_thousands_of_idle_pop3_sessions_over_tls_are_held_and_others_served(self):
+        port, context = self.gateway.ports["pop3s"], trusting(self.gateway.certificate)
+
+        def connect():
+            client = Lines(port, context=context)
+            self.assertTrue(client.line().startswith(b"+OK"))
+            return client
+
+        # NOOP wants a login; that it is refused shows that the session lives.
+        self.held("POP3 over TLS", connect, "NOOP", b"-ER")
+
+
+class Stalled(GatewayCase):
+    extra = "limits: { pop3_idle: 3s, transfer: 20s, sessions: 4 }\n"
+
+    def loses_its_maildrop(self, client):
+        """The next login succeeds although this client never closed."""
+        for _ in range(600):
+            try:
+                self.pop().quit()
+                return client
+            except AssertionError:
+                threading.Event().wait(0.05)
+        self.fail("the maildrop stayed locked")
+
+    def test_a_reader_that_takes_nothing_more_loses_its_maildrop_and_its_session(self):
+        with self.mx() as client:
+            self.accept(client, b"Subject: long\r\n\r\n" + (b"y" * 62 + b"\r\n") * (40 << 14))
+        stalled = self.pop()
+        stalled.send("RETR 1\r\n")
+        stalled.ok()
+        with self.assertRaisesRegex(AssertionError, "IN-USE"):
+            self.pop()
+        begun = time.monotonic()
+        self.loses_its_maildrop(stalled)
+        self.assertLess(time.monotonic() - begun, 15, "limits.pop3_idle ended it, not limits.transfer")
+        others = [self.mx() for _ in range(4)]
+        self.assertEqual({other.greeting[0] for other in others}, {220}, "no session is held for it any more")
+        stalled.close()
+        for other in others:
+            other.close()
+
+    def test_a_reader_that_takes_a_little_at_a_time_is_ended_by_the_limit_of_a_transfer(self):
+        with self.mx() as client:
+            self.accept(client, b"Subject: long\r\n\r\n" + (b"y" * 62 + b"\r\n") * (40 << 14))
+        slow = self.pop()
+        slow.send("RETR 1\r\n")
+        slow.ok()
+        begun, taken = time.monotonic(), 0
+        with self.assertRaises((EOFError, OSError)):
+            while time.monotonic() - begun < 40:
+                taken += len(slow.file.read(256 << 10) or slow.line())
+                threading.Event().wait(0.5)
+        self.assertGreater(time.monotonic() - begun, 3, "it was not silent for limits.pop3_idle")
+        self.loses_its_maildrop(slow).close()
 
 
 class Drained(GatewayCase):

@@ -1,10 +1,26 @@
-"""Every odd message comes back byte for byte behind the trace headers."""
-
-import os
+"""Every odd message comes back byte for byte behind the trace headers; what is past a limit is refused whole."""
 
 from gateway.base import GatewayCase
 
 HEAD = b"From: <sender@example.net>\r\nSubject: odd\r\n\r\n"
+
+
+# The defaults of limits.line (with its CRLF), limits.headers and limits.message_size.
+LINE = 64 << 10
+HEADERS = 2 << 20
+MESSAGE = 50 << 20
+
+
+def headers(octets):
+    """A header section of so many octets, without its empty line."""
+    line = b"X-Filler: 0123456789abcdef\r\n"
+    whole = line * (octets // len(line) - 1)
+    return whole + b"X-Rest: " + b"r" * (octets - len(whole) - 10) + b"\r\n"
+
+
+def of_size(octets):
+    whole = large(octets - 200)
+    return whole + b"z" * (octets - len(whole) - 2) + b"\r\n"
 
 
 def large(octets):
@@ -91,6 +107,65 @@ class OddMail(GatewayCase):
             code, text = client.data(HEAD + b"bare\nfeed\r\n")
             self.assertEqual(code // 100, 5, text)
             self.accept(client, HEAD + b"good\r\n")
+
+    def refused(self, content, code=554, enhanced="5.6.0", how="data"):
+        """The message is refused whole, and the session stays in sync and takes the next one."""
+        with self.mx() as client:
+            client.envelope("sender@example.net", ["ann@example.org"])
+            answer, text = getattr(client, how)(content)
+            self.assertEqual((answer, text.split()[0]), (code, enhanced), text)
+            self.assertEqual(client.command("NOOP")[0], 250)
+            self.accept(client, HEAD + b"good\r\n")
+        pop = self.pop()
+        self.assertEqual(len(pop.listing()), 1, "only the good one is kept")
+        pop.quit()
+
+    def test_nul_is_refused(self):
+        self.refused(HEAD + b"a\0b\r\n")
+
+    def test_nul_is_refused_by_bdat(self):
+        self.refused(HEAD + b"a\0b\r\n", how="bdat")
+
+    def test_a_line_of_64_kib_comes_back(self):
+        self.comes_back(HEAD + b"x" * (LINE - 2) + b"\r\n")
+
+    def test_a_line_of_one_octet_more_is_refused(self):
+        self.refused(HEAD + b"x" * (LINE - 1) + b"\r\n")
+
+    def test_a_line_of_one_octet_more_is_refused_by_bdat(self):
+        self.refused(HEAD + b"x" * (LINE - 1) + b"\r\n", how="bdat")
+
+    def test_headers_of_2_mib_come_back(self):
+        self.comes_back(headers(HEADERS) + b"\r\nbody\r\n")
+
+    def test_headers_of_one_octet_more_are_refused(self):
+        self.refused(headers(HEADERS + 1) + b"\r\nbody\r\n")
+
+    def test_a_message_of_exactly_the_largest_size_comes_back(self):
+        self.comes_back(of_size(MESSAGE))
+
+    def test_a_message_of_one_octet_more_is_refused(self):
+        self.refused(of_size(MESSAGE + 1), code=552, enhanced="5.3.4")
+
+    def test_a_declared_size_of_one_octet_more_is_refused_at_mail(self):
+        with self.mx() as client:
+            self.assertEqual(client.command(f"MAIL FROM:<s@example.net> SIZE={MESSAGE + 1}")[0], 552)
+            self.assertEqual(client.command(f"MAIL FROM:<s@example.net> SIZE={MESSAGE}")[0], 250)
+
+    def test_a_sender_with_utf8_and_a_display_name_come_back(self):
+        with self.mx() as client:
+            content = "From: Jürgen <jürgen@bücher.example>\r\nSubject: grüße\r\n\r\nfür dich\r\n".encode()
+            self.accept(client, content, sender="jürgen@bücher.example", parameters=" BODY=8BITMIME SMTPUTF8")
+        pop = self.pop(utf8=True)
+        text = pop.retrieve(1)
+        self.assertTrue(text.startswith("Return-Path: <jürgen@bücher.example>\r\n".encode()), text[:80])
+        self.assertTrue(text.endswith(content))
+        pop.quit()
+
+    def test_utf8_addresses_without_smtputf8_are_refused(self):
+        with self.mx() as client:
+            code, text = client.command("MAIL FROM:<jürgen@example.net>")
+            self.assertEqual(code, 553, text)
 
     def test_nobody_sees_another_recipient(self):
         with self.mx() as client:

@@ -1,10 +1,8 @@
 """Dropping a policy in and out (with a restart) changes what becomes of the same message."""
 
-import shutil
 import threading
-from pathlib import Path
 
-from gateway.base import GUESTS, GatewayCase
+from gateway.base import GatewayCase
 
 ATTACHMENT = (b"From: <sender@example.net>\r\nSubject: invoice\r\nMIME-Version: 1.0\r\n"
               b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/plain\r\n\r\nhello\r\n"
@@ -14,11 +12,6 @@ PLAIN = b"From: <sender@example.net>\r\nSubject: plain\r\n\r\nhello\r\n"
 
 
 class Policies(GatewayCase):
-    def install(self, name, order=20, settings=""):
-        built = Path(GUESTS) / f"{name.replace('-', '_')}.wasm"
-        shutil.copy(built, self.gateway.plugins / f"{order}-{name}.wasm")
-        (self.gateway.plugins / f"{order}-{name}.yaml").write_text(settings)
-
     def restart(self):
         self.assertEqual(self.gateway.stop(), 0)
         self.gateway.start()

@@ -4,7 +4,7 @@
 mod guests;
 
 use bytes::Bytes;
-use postern::config::PolicyDefaults;
+use postern::config::PolicyLimits;
 use postern::policy::{AddressCheck, Facts, LoadOptions, MessageSource, Policies, State};
 use postern::store::Store;
 use postern::store::memory::MemoryStore;
@@ -50,15 +50,21 @@ pub(crate) async fn load(folder: &Folder) -> Policies {
     load_with(folder, Arc::new(MemoryStore::new())).await
 }
 
-/// Loads as the gateway does at its start. What is refused is in the listing.
+/// With the usual limits, save that nobody's patience ends on a busy machine.
 pub(crate) async fn load_with(folder: &Folder, store: Arc<dyn Store>) -> Policies {
+    let limits = PolicyLimits {
+        deadline: Duration::from_secs(10),
+        ..PolicyLimits::default()
+    };
+    load_within(limits, folder, store).await
+}
+
+/// Loads as the gateway does at its start. What is refused is in the listing.
+pub(crate) async fn load_within(limits: PolicyLimits, folder: &Folder, store: Arc<dyn Store>) -> Policies {
     let options = LoadOptions {
         cache_dir: folder.path().join("compiled"),
         store,
-        defaults: PolicyDefaults {
-            deadline: Duration::from_secs(10),
-            memory: 64 << 20,
-        },
+        limits,
         addresses: Arc::new(Anywhere),
     };
     let path = folder.path().to_owned();

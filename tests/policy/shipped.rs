@@ -135,6 +135,7 @@ async fn settings_that_are_not_understood_refuse_the_policy_in_one_line() {
             "aliases: { \"a@x.org\": \"b@x.org\", \"b@x.org\": \"a@x.org\" }",
             "circle",
         ),
+        ("aliases", "catch_all: { example.org: { to: ann@example.org } }", "except"),
         ("quota-tiers", "default: { bytes: much }", "much"),
     ] {
         let manifest = format!("settings:\n  {settings}\n");
@@ -202,6 +203,32 @@ async fn attachments_may_go_to_quarantine_instead() {
         said,
         "quarantine: the attachment \"a.exe\" (*.exe) is not allowed"
     );
+}
+
+/// Many small parts, of which the gateway lists so many and no more.
+fn many_parts(count: usize) -> Vec<u8> {
+    let parts = "--b\r\nContent-Type: text/plain\r\n\r\nx\r\n".repeat(count);
+    format!("Content-Type: multipart/mixed; boundary=b\r\n\r\n{parts}--b--\r\n").into_bytes()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_cannot_be_looked_through_is_refused() {
+    let unseen = "the message is too large or too deeply nested to be looked through";
+    for (settings, expected) in [
+        ("{}", format!("550 5.7.1 {unseen}.")),
+        ("{ incomplete: defer }", format!("451 4.7.1 {unseen}.")),
+        ("{ action: quarantine }", format!("quarantine: {unseen}")),
+        ("{ incomplete: accept }", "250".to_owned()),
+    ] {
+        let manifest = format!("settings: {settings}");
+        let folder = Folder::new().with("20-block-attachments", "block-attachments", &manifest);
+        let policies = load(&folder).await;
+        // The message itself is a part.
+        let whole = message(&policies, &many_parts(999)).await;
+        assert_eq!(answer(&whole), "250", "{settings}");
+        let cut = message(&policies, &many_parts(1000)).await;
+        assert_eq!(answer(&cut), expected, "{settings}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -23,13 +23,14 @@ LISTENING = re.compile(r"listening.*?\bname=\"?([\w-]+)\"?.*?\baddress=\"?([0-9.
 class Gateway:
     """`with Gateway(binary) as gateway:` starts it and waits until every listener listens."""
 
-    def __init__(self, binary, extra="", folder=None, wrap=()):
+    def __init__(self, binary, extra="", folder=None, wrap=(), store="embedded"):
         self.binary = str(Path(binary).resolve())
         self._own = tempfile.TemporaryDirectory(prefix="postern-test-") if folder is None else None
         self.folder = Path(folder or self._own.name)
         self.config = self.folder / "postern.yaml"
         self.plugins = self.folder / "plugins.d"
         self.extra = extra
+        self.store = store
         self.wrap = list(wrap)
         self.ports = {}
         self.log = []
@@ -39,7 +40,7 @@ class Gateway:
         self.plugins.mkdir(exist_ok=True)
         lines = ["hostname: localhost", "state: state", "listeners:"]
         lines += [f'  - {{ name: {name}, {role}, address: "127.0.0.1:0" }}' for name, role in LISTENERS.items()]
-        lines += ["store: embedded", "policy: { folder: plugins.d }", "postmaster: admin@example.org"]
+        lines += [f"store: {self.store}", "policy: { folder: plugins.d }", "postmaster: admin@example.org"]
         self.config.write_text("\n".join(lines) + "\n" + self.extra)
 
     def start(self):

@@ -101,11 +101,6 @@ impl Address {
         }
     }
 
-    /// The same address with another local part, which is given unquoted.
-    pub fn with_local(&self, local: &str) -> Result<Self, AddressError> {
-        Self::made(local.to_owned(), self.domain.clone())
-    }
-
     /// Whether sending it needs SMTPUTF8 (RFC 6531 §3.3).
     pub fn is_ascii(&self) -> bool {
         self.local.is_ascii() && self.domain.is_ascii()

@@ -9,7 +9,6 @@
 //! (HTTP, TLS without STLS) or a line without an end does so at once.
 
 mod command;
-mod line;
 mod maildrop;
 mod question;
 mod reply;

@@ -2,7 +2,6 @@
 
 mod command;
 mod content;
-mod lines;
 mod parameters;
 mod path;
 mod question;

@@ -7,8 +7,8 @@ use super::fault::Collector;
 use super::raw::{self, Raw};
 use super::units::{ByteSize, Network, Span};
 use super::{
-    AdminConfig, AuthConfig, Certificate, Config, Limits, LogConfig, LogFormat, PolicyDefaults, Pop3Config,
-    QuarantineConfig, StoreConfig, SubmissionConfig, listeners,
+    AdminConfig, AuthConfig, Certificate, Config, Limits, LogConfig, LogFormat, MimeLimits, PolicyLimits,
+    Pop3Config, QuarantineConfig, StoreConfig, SubmissionConfig, listeners,
 };
 use postern_proto::Address;
 use std::path::Path;
@@ -33,7 +33,7 @@ pub(super) fn check(raw: Raw, base: &Path, faults: &mut Collector) -> Option<Con
         certificates: certificates(raw.tls.unwrap_or_default(), base, faults),
         store: store(raw.store.unwrap_or_default()),
         policy_folder,
-        policy: policy_defaults(&policy, faults),
+        policy: policy_limits(&policy, faults),
         limits: limits(&raw.limits.unwrap_or_default(), faults),
         quarantine: quarantine(&raw.quarantine.unwrap_or_default()),
         auth: auth(&raw.auth.unwrap_or_default(), faults),
@@ -117,16 +117,46 @@ fn store(raw: raw::Store) -> StoreConfig {
     }
 }
 
-fn policy_defaults(raw: &raw::Policy, faults: &mut Collector) -> PolicyDefaults {
+fn policy_limits(raw: &raw::Policy, faults: &mut Collector) -> PolicyLimits {
     let mut bounds = Bounds {
         section: "policy",
         faults,
     };
-    PolicyDefaults {
+    PolicyLimits {
         // A client waits for every call; a policy that needs longer says so beside itself.
         deadline: bounds.time("deadline", raw.deadline, 500, 1, 60_000),
         // The largest guests that people build (interpreters) begin at about 16 MiB.
         memory: bounds.size("memory", raw.memory, 64 * MIB, MIB, 4 * GIB - 1),
+        // The slowest language starts within milliseconds; a start or a reload waits for one that hangs.
+        trial: bounds.time("trial", raw.trial, 5 * SECOND * 1000, 1, MINUTE * 1000),
+        // Each reserves some 8 GiB of address space (no memory), of which there are 128 TiB.
+        instances: u32::try_from(bounds.count("instances", raw.instances, 64, 1, 1000)).unwrap_or(u32::MAX),
+        mime: mime(raw.mime.as_ref().unwrap_or(&raw::Mime::default()), faults),
+    }
+}
+
+impl Default for PolicyLimits {
+    /// What a file gets that says nothing of policies.
+    fn default() -> Self {
+        policy_limits(&raw::Policy::default(), &mut Collector::new(""))
+    }
+}
+
+fn mime(raw: &raw::Mime, faults: &mut Collector) -> MimeLimits {
+    let mut bounds = Bounds {
+        section: "policy.mime",
+        faults,
+    };
+    // Well above the largest message by default, so that trees are whole unless somebody means them not to be.
+    let text = bounds.size("text", raw.text, 128 * MIB, 64 * KIB, 4 * GIB - 1);
+    MimeLimits {
+        // A digest of a busy list has some hundreds.
+        parts: bounds.count("parts", raw.parts, 1000, 1, 100_000),
+        // A chain of forwarded messages has a few; each level costs stack.
+        depth: bounds.count("depth", raw.depth, 20, 1, 100),
+        text,
+        // Two of the largest at once, and some hundred of the usual ones.
+        room: bounds.size("room", raw.room, (512 * MIB).max(2 * text), 2 * text, 1024 * GIB),
     }
 }
 

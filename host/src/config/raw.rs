@@ -104,6 +104,19 @@ pub(super) struct Policy {
     pub(super) folder: Option<String>,
     pub(super) deadline: Option<Span>,
     pub(super) memory: Option<ByteSize>,
+    pub(super) trial: Option<Span>,
+    pub(super) instances: Option<usize>,
+    pub(super) mime: Option<Mime>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(deny_unknown_fields)]
+pub(super) struct Mime {
+    pub(super) parts: Option<usize>,
+    pub(super) depth: Option<usize>,
+    pub(super) text: Option<ByteSize>,
+    pub(super) room: Option<ByteSize>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -191,6 +191,23 @@ fn both_edges_of_the_limits_that_standards_or_the_store_set() {
             "limits: { bytes_in_flight: 49MiB }",
         ),
         ("limits: { drain: 0s }", "limits: { drain: 25h }"),
+        ("policy: { trial: 60s }", "policy: { trial: 60001ms }"),
+        ("policy: { trial: 1ms }", "policy: { trial: 0s }"),
+        ("policy: { instances: 1 }", "policy: { instances: 0 }"),
+        ("policy: { instances: 1000 }", "policy: { instances: 1001 }"),
+        ("policy: { mime: { parts: 1 } }", "policy: { mime: { parts: 0 } }"),
+        (
+            "policy: { mime: { depth: 100 } }",
+            "policy: { mime: { depth: 101 } }",
+        ),
+        (
+            "policy: { mime: { text: 64KiB } }",
+            "policy: { mime: { text: 65535B } }",
+        ),
+        (
+            "policy: { mime: { room: 256MiB } }",
+            "policy: { mime: { room: 255MiB } }",
+        ),
         (
             "auth: { scram_iterations: 600000 }",
             "auth: { scram_iterations: 599999 }",

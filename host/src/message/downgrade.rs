@@ -18,6 +18,7 @@ mod parameters;
 mod walk;
 mod words;
 
+use super::head;
 use std::borrow::Cow;
 
 /// Where a line is folded (RFC 2047 §2: lines with encoded words have at most 76).
@@ -28,14 +29,14 @@ const MOST: usize = 998;
 
 /// The header section, or part of one made of whole fields, as a client without UTF8 gets it. What stands
 /// behind its empty line stays.
-pub fn downgraded(head: &[u8]) -> Cow<'_, [u8]> {
-    if head.is_ascii() {
-        return Cow::Borrowed(head);
+pub fn downgraded(section: &[u8]) -> Cow<'_, [u8]> {
+    if section.is_ascii() {
+        return Cow::Borrowed(section);
     }
-    let mut out = Vec::with_capacity(head.len() + head.len() / 2);
-    let mut rest = head;
+    let mut out = Vec::with_capacity(section.len() + section.len() / 2);
+    let mut rest = section;
     while !rest.is_empty() && !rest.starts_with(b"\r\n") {
-        let (raw, behind) = rest.split_at(length(rest));
+        let (raw, behind) = rest.split_at(head::length(rest));
         rest = behind;
         if raw.is_ascii() {
             out.extend_from_slice(raw);
@@ -48,24 +49,8 @@ pub fn downgraded(head: &[u8]) -> Cow<'_, [u8]> {
 }
 
 /// Octets of [`downgraded`].
-pub fn downgraded_len(head: &[u8]) -> u64 {
-    downgraded(head).len() as u64
-}
-
-/// Octets of the first field: its line and those that continue it. Only CRLF ends a line, as where the end
-/// of the header section was found.
-fn length(bytes: &[u8]) -> usize {
-    let mut at = 0;
-    loop {
-        let rest = bytes.get(at..).unwrap_or_default();
-        match rest.windows(2).position(|two| two == b"\r\n") {
-            None => return bytes.len(),
-            Some(line_end) => at += line_end + 2,
-        }
-        if !matches!(bytes.get(at), Some(b' ' | b'\t')) {
-            return at;
-        }
-    }
+pub fn downgraded_len(section: &[u8]) -> u64 {
+    downgraded(section).len() as u64
 }
 
 /// What of a field can be told in ASCII.

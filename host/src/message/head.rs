@@ -2,6 +2,8 @@
 //!
 //! Nothing here refuses: a line that is no field is a field without a name, and stays as it is.
 
+use mail_parser::HeaderName;
+use memchr::memmem;
 use postern_proto::Address;
 
 /// Recommended length of a line without its CRLF (RFC 5322 §2.1.1).
@@ -17,7 +19,7 @@ pub fn end(bytes: &[u8], scanned: usize) -> Option<usize> {
         return Some(2);
     }
     let from = scanned.saturating_sub(3);
-    let found = bytes.get(from..)?.windows(4).position(|four| four == b"\r\n\r\n");
+    let found = memmem::find(bytes.get(from..)?, b"\r\n\r\n");
     found.map(|at| from + at + 4)
 }
 
@@ -63,25 +65,28 @@ pub fn fields(head: &[u8]) -> impl Iterator<Item = Field<'_>> {
     })
 }
 
-/// The addresses of `From` that are addresses; those that are none name nobody.
+/// The addresses of `From` that are addresses; those that are none name nobody. Where there are several such
+/// fields all count, for nobody knows which of them a reader is shown.
 pub fn authors(head: &[u8]) -> Vec<Address> {
     let parsed = mail_parser::MessageParser::default().parse_headers(head);
-    let from = parsed.as_ref().and_then(|message| message.from());
-    let texts = from
-        .into_iter()
-        .flat_map(|from| from.iter())
+    let fields = parsed
+        .iter()
+        .flat_map(|message| message.header_values(HeaderName::From));
+    let texts = fields
+        .filter_map(|field| field.as_address())
+        .flat_map(|authors| authors.iter())
         .filter_map(|author| author.address());
     texts.filter_map(|text| Address::parse(text).ok()).collect()
 }
 
-/// Octets of the first field: its line and those that continue it.
-fn length(bytes: &[u8]) -> usize {
+/// Octets of the first field: its line and those that continue it. Only CRLF ends a line, as in [`end`].
+pub fn length(bytes: &[u8]) -> usize {
     let mut at = 0;
     loop {
         let rest = bytes.get(at..).unwrap_or_default();
-        match rest.iter().position(|octet| *octet == b'\n') {
+        match memmem::find(rest, b"\r\n") {
             None => return bytes.len(),
-            Some(line_feed) => at += line_feed + 1,
+            Some(line_end) => at += line_end + 2,
         }
         if !matches!(bytes.get(at), Some(b' ' | b'\t')) {
             return at;
@@ -159,6 +164,21 @@ mod tests {
         let authors: Vec<String> = authors(head).iter().map(Address::to_string).collect();
         assert_eq!(authors, ["ann@example.org", "bob@example.org"]);
         assert_eq!(super::authors(b"To: x@example.org\r\n\r\n"), []);
+    }
+
+    #[test]
+    fn a_second_from_hides_no_author() {
+        let head =
+            b"From: eve@example.org\r\nfrom : ann@example.org\r\nFROM: staff: bob@example.org;\r\n\r\n";
+        let authors: Vec<String> = authors(head).iter().map(Address::to_string).collect();
+        assert_eq!(authors, ["eve@example.org", "ann@example.org", "bob@example.org"]);
+    }
+
+    #[test]
+    fn a_bare_lf_ends_no_field() {
+        let head = b"A: one\nReceived: two\r\nB: three\r\n\r\n";
+        let names: Vec<&[u8]> = fields(head).map(|field| field.name).collect();
+        assert_eq!(names, [b"A".as_slice(), b"B"]);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 use super::{MessageId, head};
 use postern_proto::Address;
+use std::collections::HashSet;
 use std::fmt::Write;
 use std::net::IpAddr;
 
@@ -40,12 +41,12 @@ impl Hop<'_> {
             "\r\n\tby {} with {} id {}",
             self.hostname, self.protocol, self.id
         );
-        // RFC 8314 §4.3 registers this clause.
-        if let Some(cipher) = self.cipher {
-            let _ = write!(field, "\r\n\ttls {}", said(cipher));
-        }
         if let Some(recipient) = recipient {
             let _ = write!(field, "\r\n\tfor <{}>", path(recipient));
+        }
+        // RFC 8314 §4.3 registers this clause; such clauses are the last (RFC 5321 §4.4).
+        if let Some(cipher) = self.cipher {
+            let _ = write!(field, "\r\n\ttls {}", said(cipher));
         }
         let _ = write!(field, ";\r\n\t{}\r\n", date(self.at));
         field
@@ -62,14 +63,22 @@ pub fn delivered_to(mailbox: &str) -> String {
     format!("Delivered-To: {}\r\n", mailbox_path(mailbox))
 }
 
-/// Whether the message was delivered to this mailbox before: it is going round.
-pub fn was_delivered_to(head: &[u8], mailbox: &str) -> bool {
-    let path = mailbox_path(mailbox);
-    let mut before = head::fields(head).filter(|field| field.is("Delivered-To"));
-    before.any(|field| {
-        let value = field.value();
-        value.eq_ignore_ascii_case(&path) || value.to_lowercase() == mailbox
-    })
+/// The mailboxes that a message was delivered to before it came here.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Before(HashSet<String>);
+
+impl Before {
+    /// As the fields of `head` tell.
+    pub fn of(head: &[u8]) -> Self {
+        let fields = head::fields(head).filter(|field| field.is("Delivered-To"));
+        Self(fields.map(|field| field.value().to_lowercase()).collect())
+    }
+
+    /// Whether this mailbox is one of them: the message is going round.
+    pub fn has(&self, mailbox: &str) -> bool {
+        !self.0.is_empty()
+            && (self.0.contains(mailbox) || self.0.contains(&mailbox_path(mailbox).to_lowercase()))
+    }
 }
 
 /// How many hosts have passed the message on (RFC 5321 §6.3).
@@ -149,7 +158,7 @@ mod tests {
             hop().received(Some(&recipient)),
             format!(
                 "Received: from mail.example.net ([192.0.2.7])\r\n\tby mx.example.org with ESMTPS id {id}\r\n\
-                 \ttls TLS_AES_128_GCM_SHA256\r\n\tfor <ann@example.org>;\r\n\tTue, 14 Nov 2023 22:13:20 +0000\r\n"
+                 \tfor <ann@example.org>\r\n\ttls TLS_AES_128_GCM_SHA256;\r\n\tTue, 14 Nov 2023 22:13:20 +0000\r\n"
             )
         );
         assert!(!hop().received(None).contains("for <"));
@@ -205,9 +214,10 @@ mod tests {
     #[test]
     fn a_mailbox_that_is_named_by_an_earlier_delivery_is_recognised() {
         let head = b"Delivered-To: Bob@Example.org\r\nDelivered-To: ann@xn--bcher-kva.example\r\nTo: eve@example.org\r\n\r\n";
-        assert!(was_delivered_to(head, "bob@example.org"));
-        assert!(was_delivered_to(head, "ann@bücher.example"));
-        assert!(!was_delivered_to(head, "eve@example.org"));
+        let before = Before::of(head);
+        assert!(before.has("bob@example.org"));
+        assert!(before.has("ann@bücher.example"));
+        assert!(!before.has("eve@example.org"));
     }
 
     #[test]

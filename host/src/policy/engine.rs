@@ -7,16 +7,15 @@
 use anyhow::Context as _;
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
-/// Instances at the same time, and so calls.
-pub(super) const INSTANCES: u32 = 64;
 const MIB: usize = 1 << 20;
 
 /// Tables of one component: interpreters fill some ten thousand elements.
 pub(super) const TABLE_ELEMENTS: usize = 40_000;
 
-/// A pooled engine, or one without a pool where the address space is not to be had.
-pub(super) fn start() -> anyhow::Result<Engine> {
-    match Engine::new(&config(pool())) {
+/// A pooled engine for so many instances at the same time, or one without a pool where the address space is
+/// not to be had.
+pub(super) fn start(instances: u32) -> anyhow::Result<Engine> {
+    match Engine::new(&config(pool(instances))) {
         Ok(engine) => Ok(engine),
         Err(error) => {
             tracing::warn!(%error, "no address space for a pool of instances; policies run on demand, slower");
@@ -46,13 +45,13 @@ fn config(strategy: InstanceAllocationStrategy) -> Config {
     config
 }
 
-fn pool() -> InstanceAllocationStrategy {
+fn pool(instances: u32) -> InstanceAllocationStrategy {
     let mut pool = PoolingAllocationConfig::new();
-    pool.total_component_instances(INSTANCES)
-        .total_memories(2 * INSTANCES)
-        .total_tables(8 * INSTANCES)
-        .total_stacks(INSTANCES)
-        .total_core_instances(48 * INSTANCES)
+    pool.total_component_instances(instances)
+        .total_memories(2 * instances)
+        .total_tables(8 * instances)
+        .total_stacks(instances)
+        .total_core_instances(48 * instances)
         .max_core_instances_per_component(48)
         .max_memories_per_component(4)
         .max_tables_per_component(8)
@@ -62,7 +61,7 @@ fn pool() -> InstanceAllocationStrategy {
         // Kept between calls, so that a fresh instance faults no pages in.
         .linear_memory_keep_resident(2 * MIB)
         .table_keep_resident(64 << 10)
-        .max_unused_warm_slots(INSTANCES)
+        .max_unused_warm_slots(instances)
         .pagemap_scan(Enabled::Auto);
     // The bound of a memory is the limiter's: `limits.memory` of each policy.
     InstanceAllocationStrategy::Pooling(pool)

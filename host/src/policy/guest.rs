@@ -8,12 +8,13 @@ mod limiter;
 mod sink;
 mod view;
 
-pub(super) use budget::{Budget, Limits};
+pub(super) use budget::Budget;
 pub(super) use view::{Letter, View};
 
 use limiter::Limiter;
 use sink::Sink;
 
+use super::limits::Limits;
 use super::manifest::KvGrant;
 use super::{AddressCheck, Edit, Facts};
 use crate::store::Store;
@@ -40,8 +41,7 @@ pub(super) struct Call {
     pub(super) kv: Option<KvGrant>,
     pub(super) store: Arc<dyn Store>,
     pub(super) addresses: Arc<dyn AddressCheck>,
-    /// Octets of memory.
-    pub(super) memory: usize,
+    pub(super) limits: Limits,
 }
 
 /// The data of one call's store.
@@ -66,11 +66,8 @@ const RANDOM: u64 = 64 << 10;
 
 impl Guest {
     pub(super) fn new(call: Call) -> Self {
-        Self::within(call, Limits::default())
-    }
-
-    /// With bounds other than the usual ones.
-    pub(super) fn within(call: Call, limits: Limits) -> Self {
+        let limits = call.limits;
+        let memory = usize::try_from(limits.memory).unwrap_or(usize::MAX);
         let printed = Sink::new();
         let mut table = ResourceTable::new();
         table.set_max_capacity(RESOURCES);
@@ -85,7 +82,7 @@ impl Guest {
         let view = call.message.as_ref();
         Self {
             view: view.map(|letter| View::new(Arc::clone(letter), &call.edits)),
-            limiter: Limiter::new(call.memory, limits.table_elements),
+            limiter: Limiter::new(memory, limits.table_elements),
             call,
             budget: Budget::new(limits),
             edits: Vec::new(),

@@ -7,19 +7,21 @@
 use super::cache::{self, Cache};
 use super::capabilities::tree::Room;
 use super::guest::Guest;
-use super::manifest::{self, Defaults, KvGrant, Manifest};
-use super::plugin::{Failure, Plugin, Services};
+use super::limits::{Limit, Limits};
+use super::manifest::{self, KvGrant, Manifest};
+use super::plugin::{Failed, Failure, Plugin, Services};
 use super::questions::{Answers, Ask, Question, Said};
 use super::runtime::Guests;
 use super::{AddressCheck, Facts, Policies, capabilities, engine, imports};
-use crate::config::PolicyDefaults;
+use crate::config::PolicyLimits;
+use crate::config::units::Span;
 use crate::store::Store;
 use anyhow::Context as _;
 use std::collections::HashSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use wasmtime::component::{Component, Linker};
 
 /// Compilers recurse deeply into large components.
@@ -32,7 +34,7 @@ pub struct LoadOptions {
     pub cache_dir: PathBuf,
     /// For `kv`.
     pub store: Arc<dyn Store>,
-    pub defaults: PolicyDefaults,
+    pub limits: PolicyLimits,
     pub addresses: Arc<dyn AddressCheck>,
 }
 
@@ -189,27 +191,25 @@ struct Loader {
     guests: Arc<Guests>,
     linker: Linker<Guest>,
     cache: Cache,
-    defaults: Defaults,
+    limits: PolicyLimits,
     services: Services,
 }
 
 impl Loader {
     fn new(options: LoadOptions) -> anyhow::Result<Self> {
-        let engine = engine::start()?;
+        let limits = options.limits;
+        let engine = engine::start(limits.instances)?;
         let mut linker = Linker::new(&engine);
         capabilities::link(&mut linker)?;
         Ok(Self {
             cache: Cache::open(&options.cache_dir, &engine),
             linker,
-            guests: Arc::new(Guests::start(engine, engine::INSTANCES as usize)?),
-            defaults: Defaults {
-                deadline: options.defaults.deadline,
-                memory: options.defaults.memory,
-            },
+            guests: Arc::new(Guests::start(engine, limits.instances as usize)?),
+            limits,
             services: Services {
                 store: options.store,
                 addresses: options.addresses,
-                room: Room::default(),
+                room: Room::new(limits.mime),
             },
         })
     }
@@ -237,8 +237,8 @@ impl Loader {
 
     fn load(&self, file: &Path, listed: &mut Listed) -> Result<Option<Arc<Plugin>>, Fault> {
         let manifest = self.manifest(file, &listed.name)?;
-        listed.deadline = manifest.deadline;
-        listed.memory = manifest.memory;
+        listed.deadline = manifest.limits.deadline;
+        listed.memory = manifest.limits.memory;
         listed.kv = manifest.kv.as_ref().map(|KvGrant { bytes, .. }| *bytes);
         if manifest.state == manifest::State::Disabled {
             listed.state = State::Disabled;
@@ -265,7 +265,8 @@ impl Loader {
                 ));
             }
         };
-        Manifest::parse(&text, own_name(name), self.defaults).map_err(|text| refused(&path, text))
+        let usual = Limits::usual(self.limits.deadline, self.limits.memory);
+        Manifest::parse(&text, own_name(name), usual).map_err(|text| refused(&path, text))
     }
 
     fn component(&self, file: &Path, wasm: &[u8], digest: &str) -> Result<Component, Fault> {
@@ -315,26 +316,42 @@ impl Loader {
         ))
     }
 
-    /// An instance, the types of its answers, and what it says to its settings.
+    /// An instance, the types of its answers, and what it says to its settings, all within the time that is
+    /// given to a trial. A policy that may think longer about mail may also think longer about its settings.
     fn trial(&self, file: &Path, plugin: &Arc<Plugin>) -> Result<(), Fault> {
         let call = || plugin.call(&self.services, Facts::default(), None, Vec::new());
-        let failed = |failure: &Failure, output: &str| {
-            let text = format!("does not run: {failure} {output}; mend it or its limits");
-            refused(file, text)
-        };
+        let limit = self.limits.trial.max(plugin.limits().deadline);
+        let end = Instant::now() + limit;
+        let left = || end.saturating_duration_since(Instant::now());
+        let failed = |error: &Failed| refused(file, unfit(error, limit));
         let handle = &self.guests.handle;
-        if let Err(error) = handle.block_on(plugin.try_out(call())) {
-            return Err(failed(&error.failure, &error.output));
-        }
+        let tried = handle.block_on(plugin.try_out(left(), call()));
+        tried.map_err(|error| failed(&error))?;
         if plugin.answers(Question::Validate) {
-            let heard = handle.block_on(plugin.ask(Ask::Validate, call()));
-            let heard = heard.map_err(|error| failed(&error.failure, &error.output))?;
+            let heard = handle.block_on(plugin.ask_within(left(), Ask::Validate, call()));
+            let heard = heard.map_err(|error| failed(&error))?;
             if let Said::Validated(Err(text)) = heard.said {
                 let path = file.with_extension("yaml");
                 return Err(refused(&path, format!("settings: {text}; mend them there")));
             }
         }
         Ok(())
+    }
+}
+
+/// What is said of a policy that did not stand its trial.
+fn unfit(error: &Failed, limit: Duration) -> String {
+    let output = &error.output;
+    match &error.failure {
+        Failure::TimeOut | Failure::Busy => {
+            Limit::Trial.hit();
+            format!(
+                "does not run: it did not start and say what it thinks of its settings within {} {output}; \
+                 mend it, or give it longer by policy.trial",
+                Span(limit)
+            )
+        }
+        failure => format!("does not run: {failure} {output}; mend it or its limits"),
     }
 }
 

@@ -3,6 +3,7 @@
 //! All of it is optional. An unknown key, a value without its unit or a failure policy that its question
 //! cannot have refuses the policy: one line with key, line and mend.
 
+use super::limits::Limits;
 use crate::config::units::{ByteSize, Span};
 use serde::Deserialize;
 use std::sync::Arc;
@@ -15,8 +16,7 @@ pub(super) struct Manifest {
     pub(super) settings: Arc<serde_json::Value>,
     /// None: `kv` answers `not granted`.
     pub(super) kv: Option<KvGrant>,
-    pub(super) deadline: Duration,
-    pub(super) memory: u64,
+    pub(super) limits: Limits,
     pub(super) failure: FailurePolicies,
 }
 
@@ -58,19 +58,11 @@ pub(super) struct FailurePolicies {
     pub(super) quota: OnFailure,
 }
 
-/// What holds where the file says nothing.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Defaults {
-    pub(super) deadline: Duration,
-    pub(super) memory: u64,
-}
-
 /// An upper bound for what one policy may keep, unless its grant says otherwise.
 const KV_BYTES: u64 = 16 << 20;
 /// A client waits for the answer (RFC 5321 §4.5.3.2.6 gives it ten minutes in all).
+const MIB: u64 = 1 << 20;
 const LONGEST_DEADLINE: Duration = Duration::from_secs(60);
-const LEAST_MEMORY: u64 = 1 << 20;
-const MOST_MEMORY: u64 = (4 << 30) - 1;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -101,6 +93,14 @@ struct RawKv {
 struct RawLimits {
     deadline: Option<Span>,
     memory: Option<ByteSize>,
+    table_elements: Option<usize>,
+    host_calls: Option<u32>,
+    read: Option<ByteSize>,
+    output: Option<ByteSize>,
+    log_lines: Option<u32>,
+    edits: Option<u32>,
+    edited: Option<ByteSize>,
+    addresses: Option<usize>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -116,20 +116,12 @@ struct RawFailure {
 }
 
 impl Manifest {
-    /// Reads the text of the file, empty where there is none; `name` is the policy's, without its number.
-    pub(super) fn parse(text: &str, name: &str, defaults: Defaults) -> Result<Self, String> {
+    /// Reads the text of the file, empty where there is none; `name` is the policy's, without its number, and
+    /// `usual` holds where the file says nothing.
+    pub(super) fn parse(text: &str, name: &str, usual: Limits) -> Result<Self, String> {
         let raw = decode(text)?;
         if let Some(mode) = raw.mode.filter(|mode| mode != "enforce") {
             return Err(format!("mode: there is no mode `{mode}`; write enforce"));
-        }
-        let limits = raw.limits.unwrap_or_default();
-        let deadline = limits.deadline.map_or(defaults.deadline, |span| span.0);
-        if deadline.is_zero() || deadline > LONGEST_DEADLINE {
-            return Err("limits.deadline: out of bounds; write 1ms to 60s".to_owned());
-        }
-        let memory = limits.memory.map_or(defaults.memory, |size| size.0);
-        if !(LEAST_MEMORY..=MOST_MEMORY).contains(&memory) {
-            return Err("limits.memory: out of bounds; write 1MiB to 4095MiB".to_owned());
         }
         Ok(Self {
             state: match raw.enabled {
@@ -138,8 +130,7 @@ impl Manifest {
             },
             settings: Arc::new(serde_json::Value::Object(raw.settings.unwrap_or_default())),
             kv: kv(raw.grants.unwrap_or_default(), name)?,
-            deadline,
-            memory,
+            limits: limits(&raw.limits.unwrap_or_default(), usual)?,
             failure: failures(&raw.failure.unwrap_or_default())?,
         })
     }
@@ -160,6 +151,60 @@ fn decode(text: &str) -> Result<Raw, String> {
             }
         })?;
     Ok(said.unwrap_or_default())
+}
+
+fn limits(raw: &RawLimits, usual: Limits) -> Result<Limits, String> {
+    let size = |said: Option<ByteSize>, usual: u64| said.map_or(usual, |size| size.0);
+    let octets = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
+    let limits = Limits {
+        deadline: raw.deadline.map_or(usual.deadline, |span| span.0),
+        memory: size(raw.memory, usual.memory),
+        table_elements: raw.table_elements.unwrap_or(usual.table_elements),
+        host_calls: raw.host_calls.unwrap_or(usual.host_calls),
+        read: size(raw.read, usual.read),
+        output: octets(size(raw.output, usual.output as u64)),
+        log_lines: raw.log_lines.unwrap_or(usual.log_lines),
+        edits: raw.edits.unwrap_or(usual.edits),
+        edited: size(raw.edited, usual.edited),
+        addresses: raw.addresses.unwrap_or(usual.addresses),
+    };
+    let bounds = [
+        (
+            "deadline",
+            !limits.deadline.is_zero() && limits.deadline <= LONGEST_DEADLINE,
+            "1ms to 60s",
+        ),
+        (
+            "memory",
+            (MIB..4096 * MIB).contains(&limits.memory),
+            "1MiB to 4095MiB",
+        ),
+        // The engine has eight tables of 40,000 for each component.
+        (
+            "table_elements",
+            (1..=320_000).contains(&limits.table_elements),
+            "1 to 320000",
+        ),
+        ("host_calls", limits.host_calls >= 1, "1 or more"),
+        // One piece of a message, and the shortest of answers with its text.
+        ("read", limits.read >= 64 << 10, "64KiB or more"),
+        (
+            "output",
+            (4 << 10..=256 << 20).contains(&limits.output),
+            "4KiB to 256MiB",
+        ),
+        (
+            "addresses",
+            (1..=100_000).contains(&limits.addresses),
+            "1 to 100000",
+        ),
+        // Edits are made in memory, to a header section that is in memory.
+        ("edited", limits.edited <= 64 * MIB, "64MiB or less"),
+    ];
+    match bounds.iter().find(|(_, holds, _)| !holds) {
+        Some((key, _, mend)) => Err(format!("limits.{key}: out of bounds; write {mend}")),
+        None => Ok(limits),
+    }
 }
 
 fn kv(grants: RawGrants, name: &str) -> Result<Option<KvGrant>, String> {
@@ -202,13 +247,12 @@ fn failures(raw: &RawFailure) -> Result<FailurePolicies, String> {
 mod tests {
     use super::*;
 
-    const DEFAULTS: Defaults = Defaults {
-        deadline: Duration::from_millis(500),
-        memory: 64 << 20,
-    };
+    fn usual() -> Limits {
+        Limits::usual(Duration::from_millis(500), 64 << 20)
+    }
 
     fn parse(text: &str) -> Result<Manifest, String> {
-        Manifest::parse(text, "greylist", DEFAULTS)
+        Manifest::parse(text, "greylist", usual())
     }
 
     #[test]
@@ -218,10 +262,7 @@ mod tests {
             assert_eq!(manifest.state, State::Enabled, "{text:?}");
             assert_eq!(manifest.kv, None);
             assert_eq!(*manifest.settings, serde_json::json!({}));
-            assert_eq!(
-                (manifest.deadline, manifest.memory),
-                (DEFAULTS.deadline, DEFAULTS.memory)
-            );
+            assert_eq!(manifest.limits, usual());
             assert_eq!(manifest.failure.message, OnFailure::Defer);
             assert_eq!(manifest.failure.quota, OnFailure::Defer);
         }
@@ -231,14 +272,27 @@ mod tests {
     fn everything_that_may_be_said_is_taken() {
         let manifest = parse(
             "enabled: false\nmode: enforce\nsettings: { links: { max: 3 } }\ngrants: { kv: { bytes: 1MiB } }\n\
-             limits: { deadline: 2s, memory: 128MiB }\nfailure: { message: skip, default: reject }\n",
+             limits: { deadline: 2s, memory: 128MiB, table_elements: 1, host_calls: 2, read: 1MiB, output: 8KiB,\n\
+             \x20 log_lines: 0, edits: 4, edited: 5KiB, addresses: 6 }\nfailure: { message: skip, default: reject }\n",
         )
         .unwrap();
         assert_eq!(manifest.state, State::Disabled);
         assert_eq!(*manifest.settings, serde_json::json!({ "links": { "max": 3 } }));
         let kv = manifest.kv.unwrap();
         assert_eq!((kv.namespace.as_str(), kv.bytes), ("greylist", 1 << 20));
-        assert_eq!((manifest.deadline.as_secs(), manifest.memory), (2, 128 << 20));
+        let limits = Limits {
+            deadline: Duration::from_secs(2),
+            memory: 128 << 20,
+            table_elements: 1,
+            host_calls: 2,
+            read: 1 << 20,
+            output: 8 << 10,
+            log_lines: 0,
+            edits: 4,
+            edited: 5 << 10,
+            addresses: 6,
+        };
+        assert_eq!(manifest.limits, limits);
         assert_eq!(manifest.failure.message, OnFailure::Skip);
         assert_eq!(manifest.failure.router, OnFailure::Reject);
     }
@@ -270,11 +324,31 @@ mod tests {
 
     #[test]
     fn bounds_hold_at_both_edges() {
-        assert!(parse("limits: { deadline: 60s, memory: 1MiB }").is_ok());
-        assert!(parse("limits: { deadline: 61s }").is_err());
-        assert!(parse("limits: { deadline: 0s }").is_err());
-        assert!(parse("limits: { memory: 1023KiB }").is_err());
-        assert!(parse("limits: { memory: 4GiB }").is_err());
+        for (key, good, bad) in [
+            ("deadline", "60s", "60001ms"),
+            ("deadline", "1ms", "0s"),
+            ("memory", "1MiB", "1023KiB"),
+            ("memory", "4095MiB", "4GiB"),
+            ("table_elements", "320000", "320001"),
+            ("table_elements", "1", "0"),
+            ("host_calls", "1", "0"),
+            ("read", "64KiB", "63KiB"),
+            ("output", "4KiB", "4095B"),
+            ("output", "256MiB", "257MiB"),
+            ("addresses", "1", "0"),
+            ("addresses", "100000", "100001"),
+            ("edited", "64MiB", "65MiB"),
+        ] {
+            assert!(
+                parse(&format!("limits: {{ {key}: {good} }}")).is_ok(),
+                "{key}: {good}"
+            );
+            let error = parse(&format!("limits: {{ {key}: {bad} }}")).unwrap_err();
+            assert!(
+                error.starts_with(&format!("limits.{key}: out of bounds; write ")),
+                "{error}"
+            );
+        }
     }
 
     #[test]

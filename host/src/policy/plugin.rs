@@ -6,6 +6,7 @@
 
 use super::capabilities::tree::Room;
 use super::guest::{Call, Guest, Letter};
+use super::limits::{Limit, Limits};
 use super::manifest::{Manifest, OnFailure};
 use super::questions::{Answers, Ask, Question, Said};
 use super::runtime::Guests;
@@ -19,13 +20,13 @@ use tokio_util::task::AbortOnDropHandle;
 use wasmtime::Store;
 use wasmtime::component::InstancePre;
 
-/// What a guest may hand to the host in one host call.
-const HOSTCALL_OCTETS: usize = 4 << 20;
+/// Time for what the host does with each MiB of a message that is asked about: to fetch it and to make its tree, and
+/// to wait for [`Room`]. On a busy machine that alone would use up a usual deadline.
+const PER_MIB: Duration = Duration::from_millis(50);
+/// More than that no message adds.
+const MOST_FOR_SIZE: Duration = Duration::from_secs(60);
 /// The guests' own timers come late when many of them compute; sessions do not wait for that.
 const LATE: Duration = Duration::from_millis(100);
-
-/// No mail waits for what is asked when a policy is loaded, and nothing of it is warm yet.
-const TRIAL: Duration = Duration::from_secs(10);
 
 /// A policy that can be asked.
 pub(super) struct Plugin {
@@ -74,7 +75,7 @@ pub(super) enum Failure {
     Trap(String),
     #[error("no answer within limits.deadline")]
     TimeOut,
-    #[error("no place to run within limits.deadline; too many policies run")]
+    #[error("no place to run within limits.deadline; policy.instances run already")]
     Busy,
     #[error("no instance: {0}")]
     Start(String),
@@ -155,7 +156,7 @@ impl Plugin {
             kv: self.manifest.kv.clone(),
             store: Arc::clone(&services.store),
             addresses: Arc::clone(&services.addresses),
-            memory: usize::try_from(self.manifest.memory).unwrap_or(usize::MAX),
+            limits: self.manifest.limits,
         }
     }
 
@@ -163,12 +164,23 @@ impl Plugin {
         question.on_failure(&self.manifest.failure)
     }
 
-    /// Asks, on the guests' threads. Who no longer waits for the answer ends the call.
+    pub(super) fn limits(&self) -> &Limits {
+        &self.manifest.limits
+    }
+
+    /// Asks within the policy's deadline.
     pub(super) async fn ask(self: &Arc<Self>, ask: Ask, call: Call) -> Result<Heard, Failed> {
-        let limit = match ask.question() {
-            Question::Validate => TRIAL,
-            _ => self.manifest.deadline,
-        };
+        let more = call.message.as_ref().map_or(Duration::ZERO, |it| for_size(it.size()));
+        self.ask_within(self.limits().deadline + more, ask, call).await
+    }
+
+    /// Asks, on the guests' threads. Who no longer waits for the answer ends the call.
+    pub(super) async fn ask_within(
+        self: &Arc<Self>,
+        limit: Duration,
+        ask: Ask,
+        call: Call,
+    ) -> Result<Heard, Failed> {
         let (plugin, end) = (Arc::clone(self), Instant::now() + limit);
         let run = self
             .guests
@@ -209,11 +221,11 @@ impl Plugin {
         let instance = self.pre.instantiate_async(&mut *store).await;
         let instance = instance.map_err(|error| Failure::Start(cause(&error)))?;
         let said = self.answers.put(ask, store, &instance).await;
-        said.map_err(|error| Failure::Trap(cause(&error)))
+        said.map_err(|error| Failure::Trap(self.trapped(&error)))
     }
 
     /// Makes an instance and looks whether its answers have the contract's types.
-    pub(super) async fn try_out(&self, call: Call) -> Result<(), Failed> {
+    pub(super) async fn try_out(&self, limit: Duration, call: Call) -> Result<(), Failed> {
         let mut store = self.store(call);
         let trial = async {
             let instance = self.pre.instantiate_async(&mut store).await;
@@ -221,7 +233,7 @@ impl Plugin {
             let fit = self.answers.fit(&mut store, &instance);
             fit.map_err(|error| Failure::Trap(cause(&error)))
         };
-        let outcome = timeout(TRIAL, Box::pin(trial)).await;
+        let outcome = timeout(limit, Box::pin(trial)).await;
         outcome
             .unwrap_or(Err(Failure::TimeOut))
             .map_err(|failure| Failed {
@@ -233,11 +245,24 @@ impl Plugin {
     fn store(&self, call: Call) -> Store<Guest> {
         let mut store = Store::new(&self.guests.engine, Guest::new(call));
         store.limiter(|guest| guest.limiter());
-        store.set_hostcall_fuel(HOSTCALL_OCTETS);
+        store.set_hostcall_fuel(self.limits().output);
         store.set_epoch_deadline(1);
         // Gives way at every tick; the timer around the call is what ends it.
         store.epoch_deadline_async_yield_and_update(1);
         store
+    }
+
+    /// The reason of a trap. The engine says of one bound alone in words that are not for an administrator.
+    fn trapped(&self, error: &wasmtime::Error) -> String {
+        let cause = cause(error);
+        if !cause.contains("fuel allocated for hostcalls") {
+            return cause;
+        }
+        Limit::Output.hit();
+        format!(
+            "more octets handed over than limits.output ({})",
+            self.limits().output
+        )
     }
 
     fn remember(&self, octets: usize) {
@@ -248,8 +273,28 @@ impl Plugin {
     }
 }
 
+/// What a message of so many octets adds to a deadline.
+fn for_size(octets: u64) -> Duration {
+    let mib = u32::try_from(octets >> 20).unwrap_or(u32::MAX);
+    (PER_MIB * mib).min(MOST_FOR_SIZE)
+}
+
 /// An error on one line, without the frames of the guest's stack but with the reason.
 fn cause(error: &wasmtime::Error) -> String {
     let root = error.root_cause().to_string();
     root.lines().next().unwrap_or("unknown").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deadline_grows_with_each_whole_mib_of_the_message_up_to_a_minute() {
+        const MIB: u64 = 1 << 20;
+        assert_eq!(for_size(MIB - 1), Duration::ZERO);
+        assert_eq!(for_size(MIB), PER_MIB);
+        assert_eq!(for_size(1199 * MIB), Duration::from_millis(59_950));
+        assert_eq!(for_size(1201 * MIB), MOST_FOR_SIZE);
+    }
 }

@@ -2,6 +2,7 @@
 //! with the guest's last words where there was no answer.
 
 use super::guest::Call;
+use super::limits::Limit;
 use super::plugin::{Failed, Failure, Heard, Plugin};
 use super::questions::{Ask, Question, Said};
 use super::words::Ear;
@@ -35,7 +36,7 @@ pub(super) async fn route(
     opinions: &mut Vec<Opinion>,
 ) -> Result<Route, ()> {
     let reading = |heard: Heard, ear: &mut Ear| match heard.said {
-        Said::Route(said) => Ok(ear.route(said)?),
+        Said::Route(said) => Ok(ear.route(said, plugin.limits().addresses)?),
         Said::Verdict(_) | Said::Quota(_) | Said::Validated(_) => Err(Failure::Lost),
     };
     asked(plugin, ask, call, opinions, reading, Route::word).await
@@ -96,6 +97,11 @@ fn lament(plugin: &Plugin, question: Question, failed: &Failed) {
         ("plugin", plugin.name.to_string()),
         ("question", question.word().to_owned()),
     ];
+    match failed.failure {
+        Failure::TimeOut => Limit::Deadline.hit(),
+        Failure::Busy => Limit::Instances.hit(),
+        Failure::Trap(_) | Failure::Start(_) | Failure::Unfit(_) | Failure::Lost => {}
+    }
     match failed.failure {
         Failure::TimeOut | Failure::Busy => {
             metrics::counter!("postern_plugin_timeouts_total", &labels).increment(1);

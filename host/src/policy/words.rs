@@ -2,13 +2,12 @@
 //! be carried out is a failed call.
 
 use super::bindings::postern::policy::types;
+use super::limits::Limit;
 use super::{QuotaDecision, Route, Verdict};
 use crate::store::Ceiling;
 use postern_proto::Address;
 use postern_proto::smtp::{Flaw, Refusal, Reply};
 
-/// Addresses of one rewrite: an alias may name many, a guest may not name without end.
-const REWRITES: usize = 1000;
 /// Octets of a reason or a warning that a person reads.
 const TEXT: usize = 1024;
 
@@ -19,8 +18,8 @@ pub(super) enum Unfit {
     Relay,
     #[error("`{0}` is no address")]
     Address(String),
-    #[error("a rewrite to {0} addresses; 1 to {REWRITES} are taken")]
-    Rewrites(usize),
+    #[error("a rewrite to {count} addresses; 1 to limits.addresses ({most}) are taken")]
+    Rewrites { count: usize, most: usize },
 }
 
 /// Turns answers into the gateway's words and gathers what had to be mended.
@@ -46,12 +45,17 @@ impl Ear {
         }
     }
 
-    pub(super) fn route(&mut self, said: types::Route) -> Result<Route, Unfit> {
+    /// `most` addresses of a rewrite are taken.
+    pub(super) fn route(&mut self, said: types::Route, most: usize) -> Result<Route, Unfit> {
         Ok(match said {
             types::Route::Pass => Route::Pass,
             types::Route::Local(mailbox) => Route::Local(address(mailbox)?),
-            types::Route::Rewrite(to) if to.is_empty() || to.len() > REWRITES => {
-                return Err(Unfit::Rewrites(to.len()));
+            types::Route::Rewrite(to) if to.is_empty() || to.len() > most => {
+                if to.len() > most {
+                    Limit::Addresses.hit();
+                }
+                let count = to.len();
+                return Err(Unfit::Rewrites { count, most });
             }
             types::Route::Rewrite(to) => {
                 Route::Rewrite(to.into_iter().map(address).collect::<Result<_, _>>()?)
@@ -101,6 +105,7 @@ fn line(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::limits::tests::hits;
 
     fn reply(code: u16) -> types::Reply {
         types::Reply {
@@ -138,13 +143,16 @@ mod tests {
     fn what_cannot_be_carried_out_is_a_failed_call() {
         let mut ear = Ear::default();
         let relay = types::Route::Relay("smtp://elsewhere.example".to_owned());
-        assert_eq!(ear.route(relay), Err(Unfit::Relay));
+        assert_eq!(ear.route(relay, 3), Err(Unfit::Relay));
         let local = types::Route::Local("no address".to_owned());
-        assert_eq!(ear.route(local), Err(Unfit::Address("no address".to_owned())));
-        let mut rewrite = |count| ear.route(types::Route::Rewrite(vec!["a@x.example".to_owned(); count]));
-        assert_eq!(rewrite(0), Err(Unfit::Rewrites(0)));
-        assert!(rewrite(REWRITES).is_ok());
-        assert_eq!(rewrite(REWRITES + 1), Err(Unfit::Rewrites(REWRITES + 1)));
+        assert_eq!(ear.route(local, 3), Err(Unfit::Address("no address".to_owned())));
+        let mut rewrite = |count| ear.route(types::Route::Rewrite(vec!["a@x.example".to_owned(); count]), 3);
+        assert_eq!(rewrite(0), Err(Unfit::Rewrites { count: 0, most: 3 }));
+        assert!(rewrite(3).is_ok());
+        let more = hits(Limit::Addresses, || {
+            assert_eq!(rewrite(4), Err(Unfit::Rewrites { count: 4, most: 3 }));
+        });
+        assert_eq!(more, 1);
     }
 
     #[test]

@@ -78,13 +78,20 @@ impl Parcel {
         })
     }
 
-    /// Sends as much as was asked for; answers how many octets the message had until there.
+    /// Sends as much as was asked for, to its last octet; answers how many octets the message had until there.
     pub(super) async fn send(
-        mut self,
+        self,
         extent: Extent,
         store: &dyn Store,
         wire: &mut Wire,
     ) -> Result<u64, Broken> {
+        let sent = self.stuff(extent, store, wire).await?;
+        wire.write().await?;
+        Ok(sent)
+    }
+
+    /// Leaves what it wrote last in the wire's buffer.
+    async fn stuff(mut self, extent: Extent, store: &dyn Store, wire: &mut Wire) -> Result<u64, Broken> {
         let mut stuffer = Stuffer::new(extent);
         let mut sent = 0;
         for piece in self.front.iter().flat_map(|bytes| bytes.chunks(CHUNK)) {

@@ -10,8 +10,10 @@ use std::time::Instant;
 /// How a session ended in good order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Closed {
-    /// QUIT, or too many errors.
-    ByProtocol,
+    /// QUIT, or what is another protocol.
+    InOrder,
+    /// `limits.bad_commands`.
+    ByErrors,
     ByShutdown,
 }
 
@@ -47,8 +49,10 @@ impl Tally {
     pub(super) fn replied(&self, verb: &'static str, reply: &Reply) {
         let class = if reply.is_positive() { "ok" } else { "err" };
         metrics::counter!("postern_pop3_replies_total", "verb" => verb, "class" => class).increment(1);
-        if !reply.is_positive() {
-            tracing::debug!(client = %self.client, verb, code = reply.code(), reply = reply.text(), "refused");
+        // What has a code has a line of its own where its reason is known.
+        if !reply.is_positive() && reply.code().is_none() {
+            let (client, listener, reason) = (self.client.ip(), self.listener.as_str(), reply.text());
+            tracing::info!(%client, listener, command = verb, reason, "refused");
         }
     }
 
@@ -68,16 +72,21 @@ impl Tally {
     }
 
     pub(super) fn end(&mut self, end: Result<Closed, Broken>) {
+        if let Ok(Closed::ByErrors) = end {
+            metrics::counter!("postern_limit_hits_total", "limit" => "bad_commands").increment(1);
+        }
         self.end = Some(end);
     }
 
     /// As metrics name it.
     fn word(&self) -> &'static str {
         match &self.end {
-            Some(Ok(Closed::ByProtocol)) => "closed",
+            Some(Ok(Closed::InOrder)) => "closed",
+            Some(Ok(Closed::ByErrors)) => "errors",
             Some(Ok(Closed::ByShutdown)) => "shutdown",
             Some(Err(Broken::Gone)) => "gone",
             Some(Err(Broken::Silent)) => "silent",
+            Some(Err(Broken::Slow)) => "slow",
             Some(Err(Broken::Network(_))) => "network",
             Some(Err(Broken::Handshake(_))) => "tls_handshake",
             Some(Err(Broken::Store(_) | Broken::NothingToSend)) => "store",

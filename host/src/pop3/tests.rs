@@ -83,6 +83,36 @@ async fn a_login_too_soon_after_the_last_is_refused_and_the_delay_is_announced()
 }
 
 #[tokio::test]
+async fn unique_ids_are_the_messages_own_or_come_with_it_and_outlive_sessions_and_removals() {
+    let house = embedded("");
+    let gone = house.deliver("", PLAIN).await;
+    house.import("", PLAIN, Some("old-server.7")).await;
+    let kept = house.deliver("", PLAIN).await;
+    let mut client = house.login().await;
+    client.say("UIDL").await;
+    let first = format!("1 {gone}\r\n2 old-server.7\r\n3 {kept}\r\n");
+    assert_eq!(client.content().await, first);
+    client.say("DELE 1").await;
+    assert!(client.say("QUIT").await.starts_with("+OK"));
+    let mut client = house.login().await;
+    client.say("UIDL").await;
+    assert_eq!(client.content().await, format!("1 old-server.7\r\n2 {kept}\r\n"));
+}
+
+#[tokio::test]
+async fn an_account_has_no_more_sessions_than_it_may_have_over_both_protocols() {
+    let house = House::memory("limits: { sessions_per_account: 1 }\n");
+    let submitting = house.gateway.accounts.enter("ann@example.org").unwrap();
+    let mut client = house.connect().await;
+    assert_eq!(
+        client.log_in("secret").await,
+        "-ERR [SYS/TEMP] too many sessions of this account"
+    );
+    drop(submitting);
+    assert!(client.log_in("secret").await.starts_with("+OK"));
+}
+
+#[tokio::test]
 async fn sizes_are_those_of_what_is_sent_with_utf8_and_without() {
     let house = House::memory("");
     let (trace, content) = (
@@ -151,6 +181,37 @@ async fn a_silent_client_is_closed_without_a_word_and_deletes_nothing() {
     assert_eq!(house.listed().await.len(), 1);
 }
 
+/// More than the sockets hold.
+fn large() -> String {
+    format!(
+        "Subject: big\r\n\r\n{}",
+        "line of some length\r\n".repeat(500_000)
+    )
+}
+
+#[tokio::test]
+async fn a_client_that_takes_nothing_more_of_a_message_loses_its_maildrop_to_the_next() {
+    for limit in ["pop3_idle", "transfer"] {
+        let house = House::memory(&format!("limits: {{ {limit}: 500ms }}\n"));
+        house.deliver("", &large()).await;
+        let mut stalled = house.login().await;
+        assert!(stalled.say("RETR 1").await.starts_with("+OK"));
+        stalled.ended().await;
+        house.login().await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_sent_behind_quit_does_not_turn_the_end_into_a_reset() {
+    let house = House::memory("");
+    let mut client = house.login().await;
+    assert_eq!(
+        client.say(&format!("QUIT\r\n{}", "NOOP\r\n".repeat(2000))).await,
+        "+OK bye"
+    );
+    assert_eq!(client.rest().await, "");
+}
+
 #[tokio::test]
 async fn when_the_gateway_stops_idle_sessions_are_told_so_and_delete_nothing() {
     let house = House::memory("");
@@ -164,14 +225,11 @@ async fn when_the_gateway_stops_idle_sessions_are_told_so_and_delete_nothing() {
 
 #[tokio::test]
 async fn a_transfer_that_runs_when_the_gateway_stops_is_finished() {
-    let content = format!(
-        "Subject: big\r\n\r\n{}",
-        "line of some length\r\n".repeat(500_000)
-    );
+    let content = large();
     let house = House::memory("");
     house.deliver("", &content).await;
     let mut client = house.login().await;
-    // More than the sockets hold, so it still runs when its first line is here.
+    // It still runs when its first line is here.
     assert!(client.say("RETR 1").await.starts_with("+OK"));
     house.shutdown.cancel();
     assert!(client.content().await == content);

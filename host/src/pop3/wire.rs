@@ -24,6 +24,8 @@ pub(super) enum Broken {
     Gone,
     #[error("the client was silent for limits.pop3_idle")]
     Silent,
+    #[error("the client took longer than limits.transfer for one message")]
+    Slow,
     #[error("network: {0}")]
     Network(#[from] io::Error),
     #[error("TLS: {0}")]
@@ -129,9 +131,15 @@ impl Wire {
     /// Writes what is gathered and closes.
     pub(super) async fn close(mut self) -> Result<(), Broken> {
         self.flush().await?;
-        let closing = self.connection.stream.shutdown();
-        Ok(timeout(self.patience, closing).await.map_err(|_| silent())??)
+        self.connection.close().await;
+        Ok(())
     }
+}
+
+/// The end of a transfer that took too long.
+pub(super) fn slow() -> Broken {
+    metrics::counter!("postern_limit_hits_total", "limit" => "transfer").increment(1);
+    Broken::Slow
 }
 
 fn silent() -> Broken {

@@ -180,12 +180,6 @@ impl Answers {
         self.transaction.is_none()
     }
 
-    /// Whether content has begun to come.
-    pub(super) fn is_receiving(&self) -> bool {
-        let content = self.transaction.as_ref().map(|transaction| &transaction.content);
-        !matches!(content, None | Some(Content::Awaited))
-    }
-
     fn facts(&self, session: &smtp::Facts) -> Facts {
         let client = &self.client;
         facts::of_session(&client.listener, client.role, client.address.ip(), session)

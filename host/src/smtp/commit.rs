@@ -4,8 +4,8 @@
 //! that are not the client's, verdicts, added recipients that lead nowhere, room in every mailbox.
 
 use super::answer::{Answers, trouble};
-use super::delivery::{Consignment, Target};
-use super::envelope::{Content as Coming, Share, Transaction, shares};
+use super::delivery::{Consignment, Target, Written};
+use super::envelope::{Content as Coming, Share, Transaction, only, shares};
 use super::outcome::Fate;
 use super::{facts, record};
 use crate::message::{Draft, Message, edits, head, trace};
@@ -45,9 +45,10 @@ impl Answers {
     ) -> Result<Answer, Reply> {
         let message = draft.seal().await.map_err(|error| trouble(&error))?;
         self.check(session, &message.content().head).await?;
-        let received = self.received(session, transaction);
+        let received = self.received(session, transaction, transaction.only());
         let message = Arc::new(self.complete(transaction, message).shown_behind(&received));
         let whole = self.judge(session, transaction, &message).await?;
+        let received = self.received(session, transaction, only(&whole));
         let content = Content {
             head: edits::apply(&message.content().head, &transaction.edits),
             text: message.content().text.clone(),
@@ -56,13 +57,13 @@ impl Answers {
         let mut consignment = Consignment {
             facts: facts::kept(&facts),
             message,
-            content,
+            written: Written::new(content),
             targets: Vec::new(),
             recipients: transaction.recipients.len(),
         };
         for share in whole {
             let targets = self
-                .targets(&facts, transaction, (&share, &received), &consignment.content)
+                .targets(&facts, transaction, (&share, &received), &consignment.written)
                 .await?;
             consignment.targets.extend(targets);
         }
@@ -72,6 +73,7 @@ impl Answers {
     /// What no policy is asked about.
     async fn check(&self, session: &smtp::Facts, head: &[u8]) -> Result<(), Reply> {
         if trace::hops(head) >= self.gateway.config.limits.hops {
+            metrics::counter!("postern_limit_hits_total", "limit" => "hops").increment(1);
             return Err(Reply::mail_loop());
         }
         if self.gateway.config.submission.check_from {
@@ -96,7 +98,7 @@ impl Answers {
     }
 
     /// This hop's `Received`; `for` only where nobody else can see it (RFC 5321 §7.6).
-    fn received(&self, session: &smtp::Facts, transaction: &Transaction) -> String {
+    fn received(&self, session: &smtp::Facts, transaction: &Transaction, only: Option<&Address>) -> String {
         let hop = trace::Hop {
             id: transaction.id,
             helo: &session.helo,
@@ -107,10 +109,7 @@ impl Answers {
             cipher: session.tls.as_ref().map(|tls| tls.cipher.as_str()),
             at: transaction.id.unix_millis() / 1000,
         };
-        match transaction.recipients.as_slice() {
-            [only] => hop.received(Some(&only.address)),
-            _ => hop.received(None),
-        }
+        hop.received(only)
     }
 
     /// Asks the message filters, and makes their edits of the envelope.
@@ -142,7 +141,7 @@ impl Answers {
         facts: &Facts,
         transaction: &mut Transaction,
         (share, received): (&Share, &str),
-        content: &Content,
+        written: &Written,
     ) -> Result<Vec<Target>, Reply> {
         let mailboxes = match &share.mailboxes {
             Some(mailboxes) => mailboxes.clone(),
@@ -150,7 +149,7 @@ impl Answers {
         };
         let mut targets = Vec::with_capacity(mailboxes.len());
         for mailbox in mailboxes {
-            let mut target = Target::new(share, mailbox, (transaction, received), content);
+            let mut target = Target::new(share, mailbox, (transaction, received), written);
             if let Fate::Deliver(_) = target.fate {
                 self.find_room(facts, transaction, &mut target).await?;
             }

@@ -39,7 +39,7 @@ impl Target {
         share: &Share,
         mailbox: Mailbox,
         (transaction, received): (&Transaction, &str),
-        content: &Content,
+        written: &Written,
     ) -> Self {
         let sender = transaction.mail.sender.as_ref();
         let trace = format!(
@@ -47,23 +47,39 @@ impl Target {
             trace::return_path(sender),
             trace::delivered_to(&mailbox)
         );
-        let looping = trace::was_delivered_to(&content.head, &mailbox);
-        let undecided = if looping {
+        let undecided = if written.before.has(&mailbox) {
             Fate::Refuse(Reply::mail_loop())
         } else {
             Fate::Deliver(Ceiling::default())
         };
-        let size = trace.len() as u64 + content.size();
-        let head = downgraded_len(trace.as_bytes()) + downgraded_len(&content.head);
-        let downgraded = size - (trace.len() + content.head.len()) as u64 + head;
         Self {
             fate: share.fate().unwrap_or(undecided),
             answers_for: share.answers_for.clone(),
             warning: None,
-            downgraded_size: downgraded,
-            size,
+            downgraded_size: downgraded_len(trace.as_bytes()) + written.downgraded_size,
+            size: trace.len() as u64 + written.content.size(),
             trace: trace.into(),
             mailbox,
+        }
+    }
+}
+
+/// The content as it is written: edits made, this hop's trace not in it. Its head is looked at once,
+/// however many targets there are.
+#[derive(Debug)]
+pub(super) struct Written {
+    content: Content,
+    /// Octets after the downgrade of RFC 6858.
+    downgraded_size: u64,
+    before: trace::Before,
+}
+
+impl Written {
+    pub(super) fn new(content: Content) -> Self {
+        Self {
+            downgraded_size: content.size() - content.head.len() as u64 + downgraded_len(&content.head),
+            before: trace::Before::of(&content.head),
+            content,
         }
     }
 }
@@ -72,8 +88,7 @@ impl Target {
 #[derive(Debug)]
 pub(super) struct Consignment {
     pub(super) message: Arc<Message>,
-    /// As it is written: edits made, this hop's trace not in it.
-    pub(super) content: Content,
+    pub(super) written: Written,
     pub(super) facts: Bytes,
     pub(super) targets: Vec<Target>,
     /// How many RCPTs were accepted.
@@ -167,7 +182,7 @@ impl Consignment {
         }
         Delivery {
             id: transaction.id,
-            content: self.content.clone(),
+            content: self.written.content.clone(),
             facts: self.facts.clone(),
             entries,
             quarantine,
@@ -213,21 +228,15 @@ impl Answers {
             Ok(full) => full,
             Err(error) => return Answer::Reply(trouble(&error)),
         };
+        refuse_full(&consignment, (self.client.role, &full), &mut groups);
         let replies: Vec<Reply> = groups
             .iter()
             .map(|group| match &group.settled {
                 Settled::Refused(reply) => reply.clone(),
-                Settled::Taken(_)
-                    if consignment
-                        .at(&group.targets)
-                        .any(|target| full.contains(&target.mailbox)) =>
-                {
-                    Reply::mailbox_full()
-                }
                 Settled::Taken(_) => self.delivered(transaction),
             })
             .collect();
-        self.warn_owners(&consignment, &full);
+        self.warn_owners(&consignment, &groups);
         match (self.client.role, replies.as_slice()) {
             (Role::Mx | Role::Submission, [one]) => Answer::Reply(one.clone()),
             _ => Answer::Each(replies),
@@ -273,17 +282,29 @@ impl Answers {
     }
 
     /// Owners of mailboxes that are filling up are told once the mail is theirs.
-    fn warn_owners(&self, consignment: &Consignment, full: &HashSet<Mailbox>) {
-        for target in &consignment.targets {
-            let (Some(text), Fate::Deliver(ceiling)) = (target.warning.clone(), &target.fate) else {
+    fn warn_owners(&self, consignment: &Consignment, groups: &[Group]) {
+        for (target, copy) in consignment.targets.iter().zip(consignment.copies(groups)) {
+            let (Some(text), Copy::Deliver(ceiling)) = (target.warning.clone(), copy) else {
                 continue;
             };
-            if full.contains(&target.mailbox) {
-                continue;
-            }
-            let (gateway, mailbox, ceiling) =
-                (Arc::clone(&self.gateway), Arc::clone(&target.mailbox), *ceiling);
+            let (gateway, mailbox) = (Arc::clone(&self.gateway), Arc::clone(&target.mailbox));
             tokio::spawn(async move { quota::warn(&gateway, &mailbox, &text, ceiling).await });
+        }
+    }
+}
+
+/// Mailboxes that turned out to be full in the commit: with one reply for all, nothing was written for
+/// anybody, even where the full one is none that the client named.
+fn refuse_full(consignment: &Consignment, (role, full): (Role, &HashSet<Mailbox>), groups: &mut [Group]) {
+    for group in groups.iter_mut() {
+        let affected = match role {
+            Role::Mx | Role::Submission => !full.is_empty(),
+            Role::Lmtp => consignment
+                .at(&group.targets)
+                .any(|target| full.contains(&target.mailbox)),
+        };
+        if affected && matches!(group.settled, Settled::Taken(_)) {
+            group.settled = Settled::Refused(Reply::mailbox_full());
         }
     }
 }

@@ -146,12 +146,28 @@ impl Transaction {
         }
     }
 
+    /// The only recipient that was accepted.
+    pub(super) fn only(&self) -> Option<&Address> {
+        match self.recipients.as_slice() {
+            [only] => Some(&only.address),
+            _ => None,
+        }
+    }
+
     pub(super) fn sender(&self) -> String {
         self.mail
             .sender
             .as_ref()
             .map(Address::to_string)
             .unwrap_or_default()
+    }
+}
+
+/// The address of the only one who gets the message, after edits.
+pub(super) fn only(shares: &[Share]) -> Option<&Address> {
+    match shares {
+        [only] => Some(&only.address),
+        _ => None,
     }
 }
 

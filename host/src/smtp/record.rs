@@ -27,9 +27,26 @@ pub(super) fn reply(client: &Client, verb: &'static str, about: Option<&str>, re
     if reply.is_positive() {
         return;
     }
+    if let Some(limit) = limit(reply) {
+        metrics::counter!("postern_limit_hits_total", "limit" => limit).increment(1);
+    }
     let (code, reason) = (reply.code(), reply.text());
     let listener = client.listener.name.as_str();
     tracing::info!(client = %client.address.ip(), listener, command = verb, address = about, code, reason, "refused");
+}
+
+/// The limit of the machine's that a refusal tells of: its key in the configuration.
+fn limit(refusal: &Reply) -> Option<&'static str> {
+    let limits = [
+        (Reply::too_big(), "message_size"),
+        (Reply::content_line_too_long(), "line"),
+        (Reply::headers_too_long(), "headers"),
+        (Reply::too_many_recipients(), "recipients"),
+        (Reply::too_many_errors(), "bad_commands"),
+        (Reply::too_many_unknown_recipients(), "unknown_recipients"),
+    ];
+    let told = limits.into_iter().find(|(reply, _)| reply == refusal);
+    told.map(|(_, limit)| limit)
 }
 
 /// A message's one line.
@@ -109,4 +126,51 @@ fn opinions(opinions: &[Opinion]) -> String {
         format!("{}={} {took:.1}ms", opinion.policy, opinion.word)
     });
     each.collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, Role};
+    use crate::smtp::answer::Manners;
+    use metrics_exporter_prometheus::PrometheusBuilder;
+    use std::sync::Arc;
+
+    fn client() -> Client {
+        let text = "hostname: a.example\npostmaster: a@b.example\nlisteners: [ { role: mx, address: \"127.0.0.1:0\" } ]\n";
+        let mut config = Config::parse(text, std::path::Path::new("")).unwrap();
+        let listener = config.listeners.remove(0);
+        let Role::Smtp(role) = listener.role else {
+            unreachable!("the listener is for mail");
+        };
+        Client {
+            address: "192.0.2.1:1".parse().unwrap(),
+            listener: Arc::new(listener),
+            role,
+            manners: Manners::Waits,
+        }
+    }
+
+    #[test]
+    fn each_limit_of_the_machine_is_counted_under_its_key_when_it_is_met() {
+        let client = client();
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let counted = |told: &Reply| {
+            metrics::with_local_recorder(&recorder, || reply(&client, "RCPT", None, told));
+            recorder.handle().render()
+        };
+        assert!(!counted(&Reply::no_such_user()).contains("postern_limit_hits_total"));
+        for (told, limit) in [
+            (Reply::too_big(), "message_size"),
+            (Reply::content_line_too_long(), "line"),
+            (Reply::headers_too_long(), "headers"),
+            (Reply::too_many_recipients(), "recipients"),
+            (Reply::too_many_errors(), "bad_commands"),
+            (Reply::too_many_unknown_recipients(), "unknown_recipients"),
+        ] {
+            let metric = format!("postern_limit_hits_total{{limit=\"{limit}\"}} 1");
+            let page = counted(&told);
+            assert!(page.contains(&metric), "{limit}: {page}");
+        }
+    }
 }

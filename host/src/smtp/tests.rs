@@ -92,6 +92,21 @@ impl House {
         self.gateway.store.put_alias(alias).await.unwrap();
     }
 
+    /// The answers of a session of this house that nobody has connected to.
+    fn answers(&self) -> Answers {
+        let listener = Arc::new(self.gateway.config.listeners[0].clone());
+        let Role::Smtp(role) = listener.role else {
+            unreachable!("a house of mail");
+        };
+        let client = answer::Client {
+            address: "192.0.2.1:1".parse().unwrap(),
+            listener,
+            role,
+            manners: Manners::Waits,
+        };
+        Answers::new(Arc::clone(&self.gateway), client)
+    }
+
     /// A client that has connected and read nothing yet, and its session.
     async fn connect(&self) -> (Client, tokio::task::JoinHandle<()>) {
         let stream = TcpStream::connect(self.socket.local_addr().unwrap())

@@ -46,6 +46,19 @@ impl Settings {
         starts.into_iter().try_for_each(|start| self.follow(&start, &[]))
     }
 
+    /// What must be said where the gateway's accounts cannot be seen.
+    pub(crate) fn check_blind(&self) -> Result<(), String> {
+        let blind = self.catch_all.iter().find(|(_, rule)| rule.except.is_none());
+        match blind {
+            Some((domain, _)) => Err(format!(
+                "catch_all: that of {domain} would also take the mail of existing accounts, which this gateway does not \
+                 show to policies; name them in `except` (`except: []` if it is meant), or leave it to the \
+                 gateway: postern alias add @{domain}"
+            )),
+            None => Ok(()),
+        }
+    }
+
     /// Refuses a chain that comes back to where it was.
     fn follow(&self, address: &str, chain: &[&str]) -> Result<(), String> {
         let chain = [chain, &[address]].concat();

@@ -186,3 +186,18 @@ fn what_is_no_address_is_named() {
     }
     assert!(settings::parse::<Settings>(r#"{"catchall": {}}"#).is_err());
 }
+
+#[test]
+fn a_catch_all_that_cannot_see_accounts_must_say_which_it_leaves_alone() {
+    let check = |rule: &str| {
+        let json = format!(r#"{{"catch_all": {{"example.org": {{"to": "office@example.org"{rule}}}}}}}"#);
+        settings::parse::<Settings>(&json).unwrap().check_blind()
+    };
+    let error = check("").unwrap_err();
+    assert!(
+        error.contains("example.org would also take the mail of existing accounts"),
+        "{error}"
+    );
+    assert_eq!(check(r#", "except": "anna@example.org""#), Ok(()));
+    assert_eq!(check(r#", "except": []"#), Ok(()), "it is meant");
+}

@@ -1,11 +1,13 @@
 //! Refuses or quarantines messages with attachments that nobody should open, by their names and by what
 //! their first bytes say they are.
 //!
-//! It looks at each leaf of the MIME tree, decoded, but not inside archives. Settings that cannot be read
+//! It looks at each leaf of the MIME tree, decoded, but not inside archives; a message whose tree was cut is
+//! refused as well, because nobody knows what is in the rest. Settings that cannot be read
 //! refuse the component when it is loaded.
 
+use action::Action;
 use bindings::exports::postern::policy::{lifecycle, message_filter};
-use bindings::postern::policy::types::{Reply, Verdict};
+use bindings::postern::policy::types::Verdict;
 use bindings::postern::policy::{config, mime};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -30,6 +32,7 @@ mod bindings {
     use super::Plugin;
 }
 
+mod action;
 mod content;
 mod name;
 #[cfg(test)]
@@ -53,15 +56,10 @@ struct Settings {
     /// More kinds: a word for people, and the first bytes in hexadecimal.
     signatures: BTreeMap<String, String>,
     action: Action,
+    /// What becomes of a message that the gateway did not take apart to its end; as `action` if nothing is said.
+    incomplete: Option<Action>,
     /// Said behind the reason: what a sender may do instead.
     advice: String,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Action {
-    Reject,
-    Quarantine,
 }
 
 impl Default for Settings {
@@ -71,6 +69,7 @@ impl Default for Settings {
             kinds: KINDS.map(str::to_owned).to_vec(),
             signatures: BTreeMap::new(),
             action: Action::Reject,
+            incomplete: None,
             advice: String::new(),
         }
     }
@@ -78,6 +77,9 @@ impl Default for Settings {
 
 impl Settings {
     fn check(&self) -> Result<(), String> {
+        if matches!(self.action, Action::Defer | Action::Accept) {
+            return Err("action: write reject or quarantine".to_owned());
+        }
         if let Some(kind) = self.kinds.iter().find(|kind| {
             let kind = kind.as_str();
             !KINDS.contains(&kind) && !OPTIONAL_KINDS.contains(&kind)
@@ -124,19 +126,6 @@ impl Settings {
             name::shown(&name::plain(name))
         ))
     }
-
-    fn verdict(&self, reason: &str) -> Verdict {
-        match self.action {
-            Action::Quarantine => Verdict::Quarantine(format!("{reason} is not allowed")),
-            Action::Reject => Verdict::Reject(Reply {
-                code: 550,
-                enhanced: "5.7.1".to_owned(),
-                text: format!("{reason} is not allowed here. {}", self.advice)
-                    .trim_end()
-                    .to_owned(),
-            }),
-        }
-    }
 }
 
 /// What is wrong with one part, if anything.
@@ -162,8 +151,9 @@ impl message_filter::Guest for Plugin {
             .iter()
             .filter(|part| !part.media_type.starts_with("multipart/"));
         match leaves.find_map(|part| objection(&settings, part)) {
-            Some(reason) => settings.verdict(&reason),
-            None => Verdict::Accept,
+            Some(reason) => settings.refusal(&reason),
+            None if mime::complete() => Verdict::Accept,
+            None => settings.unseen(),
         }
     }
 }

@@ -133,6 +133,8 @@ fn wrong_settings_are_named() {
         (r#"{"kinds": ["exe"]}"#, "`exe` is not known; known are pe"),
         (r#"{"signatures": {"x": "zz"}}"#, "`zz` of `x`"),
         (r#"{"names": [" "]}"#, "empty pattern"),
+        (r#"{"action": "defer"}"#, "write reject or quarantine"),
+        (r#"{"action": "accept"}"#, "write reject or quarantine"),
     ] {
         let error = settings(json).check().unwrap_err();
         assert!(error.contains(word), "{error}");
@@ -166,7 +168,7 @@ fn both_header_fields_are_read_for_names() {
 
 #[test]
 fn the_action_decides_reply_or_quarantine() {
-    let reply = settings(r#"{"advice": "Use the portal."}"#).verdict("the attachment \"a.exe\" (*.exe)");
+    let reply = settings(r#"{"advice": "Use the portal."}"#).refusal("the attachment \"a.exe\" (*.exe)");
     let Verdict::Reject(reply) = reply else {
         panic!("{reply:?}")
     };
@@ -175,7 +177,7 @@ fn the_action_decides_reply_or_quarantine() {
         reply.text,
         "the attachment \"a.exe\" (*.exe) is not allowed here. Use the portal."
     );
-    let kept = settings(r#"{"action": "quarantine"}"#).verdict("x");
+    let kept = settings(r#"{"action": "quarantine"}"#).refusal("x");
     assert_eq!(kept, Verdict::Quarantine("x is not allowed".to_owned()));
 }
 
@@ -183,4 +185,23 @@ fn the_action_decides_reply_or_quarantine() {
 fn a_reply_shows_names_as_printable_ascii_only() {
     assert_eq!(name::shown("Übung \"1\"\r\n.exe"), "?bung ?1???.exe");
     assert_eq!(name::shown(&"a".repeat(61)).len(), 60);
+}
+
+#[test]
+fn what_was_not_seen_is_refused_as_attachments_are_unless_something_else_is_said() {
+    let unseen = |json| settings(json).unseen();
+    let Verdict::Reject(reply) = unseen(r#"{"advice": "Use the portal."}"#) else {
+        panic!("refused as attachments are");
+    };
+    assert_eq!((reply.code, reply.enhanced.as_str()), (550, "5.7.1"));
+    assert!(
+        reply.text.ends_with("to be looked through. Use the portal."),
+        "{}",
+        reply.text
+    );
+    let kept = unseen(r#"{"action": "quarantine"}"#);
+    assert!(matches!(kept, Verdict::Quarantine(reason) if reason.ends_with("to be looked through")));
+    let deferred = unseen(r#"{"incomplete": "defer"}"#);
+    assert!(matches!(deferred, Verdict::Defer(reply) if reply.code == 451));
+    assert_eq!(unseen(r#"{"incomplete": "accept"}"#), Verdict::Accept);
 }

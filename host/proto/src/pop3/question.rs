@@ -53,8 +53,6 @@ pub enum Trouble {
     Temporary,
     /// The message was removed meanwhile by another way: `[SYS/PERM]`.
     Gone,
-    /// Only a client with UTF8 can have it (RFC 6856 §5): `[UTF8]`.
-    NeedsUtf8,
 }
 
 /// A message that is to be sent.

@@ -1,6 +1,6 @@
 //! Every POP3 reply has its words and its response code here, and its one encoder.
 //!
-//! Response codes are those of RFC 2449 §8.1, RFC 3206 and RFC 6856 §5. Text is English and ASCII.
+//! Response codes are those of RFC 2449 §8.1 and RFC 3206. Text is English and ASCII.
 
 use super::maildrop::Maildrop;
 use super::{Refusal, Trouble};
@@ -246,7 +246,6 @@ impl Reply {
         match trouble {
             Trouble::Temporary => Self::coded("SYS/TEMP", "the message cannot be read now"),
             Trouble::Gone => Self::coded("SYS/PERM", "the message is there no more"),
-            Trouble::NeedsUtf8 => Self::coded("UTF8", "the message needs the UTF8 command"),
         }
     }
 

@@ -4,15 +4,18 @@ mod authorization;
 mod transaction;
 
 use super::command::{self, Command, Place};
-use super::line::{self, Fault, Lines};
 use super::maildrop::Maildrop;
 use super::{Answer, Fetch, Form, Question, Refusal, Reply, Trouble};
+use crate::lines::{Fault, LONGEST, Lines};
 use crate::sasl::{Exchange, Mechanism};
 use crate::smtp::TlsFacts;
 use std::collections::VecDeque;
 
 /// Stands for a verb where a line has no known one.
 const NO_VERB: &str = "none";
+
+/// RFC 2449 §4: a command line is at most 255 octets, CRLF included.
+const COMMAND: usize = 255;
 
 /// Bounds that the machine itself enforces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,6 +128,11 @@ impl Session {
         self.verb
     }
 
+    /// Whether the client made one error too many, which ended the session.
+    pub fn met_its_limit_of_errors(&self) -> bool {
+        self.faults > self.settings.limits.bad_commands
+    }
+
     /// Input, in any pieces.
     pub fn feed(&mut self, input: &[u8]) {
         // RFC 2595 §4: what was sent in clear behind STLS is not from the client that TLS will prove.
@@ -140,8 +148,8 @@ impl Session {
                 return step;
             }
             let bound = match self.state {
-                State::Authorization(_) | State::Transaction(_) => line::COMMAND,
-                State::Responding(..) => line::RESPONSE,
+                State::Authorization(_) | State::Transaction(_) => COMMAND,
+                State::Responding(..) => LONGEST,
                 State::Over => return Step::Close,
                 State::Judging(..)
                 | State::Opening(_)
@@ -152,7 +160,10 @@ impl Session {
             match self.lines.next(bound) {
                 Some(Ok(line)) => self.line(&line),
                 Some(Err(fault)) => self.faulty(fault),
-                None => return Step::Read,
+                None => {
+                    self.lines.release();
+                    return Step::Read;
+                }
             }
         }
     }
@@ -217,7 +228,7 @@ impl Session {
     /// Answers an error of the client; [`Session::step`] ends the session after one too many.
     fn refuse(&mut self, reply: Reply) {
         self.faults += 1;
-        if self.faults > self.settings.limits.bad_commands {
+        if self.met_its_limit_of_errors() {
             return self.end(reply.too_many_errors());
         }
         self.write(reply);
@@ -274,8 +285,9 @@ impl Session {
         }
     }
 
-    /// What is true now, in this state (RFC 2449 §6). §5 would have what only a visitor may say (USER, SASL,
-    /// UTF8) shown after login too, where it is refused; here no keyword promises what would fail.
+    /// What is true now, in this state. RFC 2449 §5 has the capabilities of a visitor (USER, SASL, UTF8)
+    /// announced after login too. They would promise what is refused there; clients that ask again after
+    /// login look for what they can do next, and servers in wide use leave these out as well.
     fn capabilities(&self, place: Place) -> Reply {
         let before_login = place == Place::Authorization;
         let mechanisms = self.mechanisms();

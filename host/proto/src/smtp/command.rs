@@ -6,7 +6,7 @@
 #[cfg(test)]
 mod tests;
 
-use super::lines::LONGEST;
+use crate::lines::LONGEST;
 use crate::sasl::Mechanism;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -112,12 +112,6 @@ pub(super) fn read(line: &[u8]) -> Said<'_> {
         None if FOREIGN.iter().any(|foreign| foreign.eq_ignore_ascii_case(name)) => Said::Foreign,
         None => Said::Unknown,
     }
-}
-
-/// Whether the input begins with a TLS record of a handshake (RFC 8446 §5.1): a client that expects
-/// implicit TLS here, and waits for an answer that is no line.
-pub(super) fn is_tls(input: &[u8]) -> bool {
-    input.starts_with(&[0x16, 0x03])
 }
 
 /// The argument of a hello: a domain or an address literal (RFC 5321 §4.1.1.1). Names that no DNS would

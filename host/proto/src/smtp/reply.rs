@@ -67,6 +67,8 @@ replies! {
     auth_line_too_long: 500 (5, 5, 6) "Authentication line too long";
     /// NUL, a bare CR or LF, or octets that no command may have.
     unclean_line: 500 (5, 5, 2) "Line has octets that do not belong in a command; lines end with CRLF";
+    /// A line that was refused already and does not end.
+    endless_line: 421 (4, 7, 0) "A line without end, closing";
     not_implemented: 502 (5, 5, 1) "Command not implemented";
     syntax: 501 (5, 5, 4) "Syntax error in arguments";
     no_arguments: 501 (5, 5, 4) "This command takes no arguments";
@@ -87,6 +89,8 @@ replies! {
     /// RFC 5321 §3.1: after a 554 greeting only QUIT is served.
     not_served: 503 (5, 5, 1) "No service was offered; QUIT";
     spoke_before_greeting: 554 (5, 5, 1) "You spoke before the greeting";
+    /// Logged, it tells an operator what the client wants.
+    unexpected_tls: 421 (4, 7, 0) "TLS on a port that begins in clear (STARTTLS), closing";
     foreign_protocol: 421 (4, 7, 0) "This is a mail server, closing";
     too_many_errors: 421 (4, 7, 0) "Too many errors, closing";
     too_many_unknown_recipients: 421 (4, 7, 0) "Too many refused recipients, closing";
@@ -257,6 +261,12 @@ impl Reply {
     /// 5yz: the client is told not to try again.
     pub fn is_permanent(&self) -> bool {
         self.code >= 500
+    }
+
+    /// The same words as 421, the code of a server that closes.
+    #[must_use]
+    pub(super) fn closing(self) -> Self {
+        Self { code: 421, ..self }
     }
 
     /// Non-ASCII text is only for clients that asked for SMTPUTF8 (RFC 6531 §3.7.4.2).

@@ -12,12 +12,11 @@ mod settings;
 mod tests;
 mod transfer;
 
-use super::command;
 use super::content::Content;
-use super::lines::{Fault, Lines};
 use super::{Answer, Question, Reply};
+use crate::lines::{Fault, LONGEST, Lines};
 use crate::sasl::Exchange;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use envelope::{Envelope, Transaction};
 use std::collections::VecDeque;
 use transfer::{Chunk, Skipped, Transfer};
@@ -59,7 +58,6 @@ pub enum Waiting {
 pub struct Session {
     settings: Settings,
     facts: Facts,
-    input: BytesMut,
     lines: Lines,
     state: State,
     steps: VecDeque<Step>,
@@ -119,7 +117,6 @@ impl Session {
         Self {
             settings,
             facts,
-            input: BytesMut::new(),
             lines: Lines::default(),
             state: State::Connecting,
             steps: VecDeque::from([Step::Ask(Question::Connect)]),
@@ -152,7 +149,7 @@ impl Session {
     pub fn feed(&mut self, input: &[u8]) {
         // RFC 3207 §4.2: what was sent in clear behind STARTTLS is not from the client that TLS will show.
         if !matches!(self.state, State::Securing | State::Over) {
-            self.input.extend_from_slice(input);
+            self.lines.feed(input);
         }
     }
 
@@ -176,7 +173,9 @@ impl Session {
                 | State::Securing => Pace::Wait,
             };
             if pace == Pace::Wait && self.steps.is_empty() {
-                self.release();
+                if self.waiting() != Waiting::Content {
+                    self.lines.release();
+                }
                 return Step::Read;
             }
         }
@@ -207,8 +206,7 @@ impl Session {
             tls: Some(tls),
             ..Facts::default()
         };
-        self.input.clear();
-        self.lines = Lines::default();
+        self.lines.clear();
         self.state = State::Ready(Transaction::None);
     }
 
@@ -219,13 +217,6 @@ impl Session {
             self.steps
                 .retain(|step| matches!(step, Step::Write(_) | Step::Reset));
             self.end(reply.into_ascii());
-        }
-    }
-
-    /// A session that idles between commands keeps no buffer: there may be thousands.
-    fn release(&mut self) {
-        if self.input.is_empty() && self.waiting() != Waiting::Content {
-            self.input = BytesMut::new();
         }
     }
 
@@ -261,6 +252,12 @@ impl Session {
         self.write(reply);
     }
 
+    /// RFC 5321 §3.8: a server that closes although it might serve later says 421.
+    fn close(&mut self, reply: Reply) {
+        let transient = reply.is_transient();
+        self.end(if transient { reply.closing() } else { reply });
+    }
+
     fn end(&mut self, reply: Reply) {
         self.write(reply);
         self.state = State::Over;
@@ -280,18 +277,13 @@ impl Session {
                 self.write(reply);
                 self.state = State::Unserved;
             }
-            Answer::Close(reply) => self.end(reply),
+            Answer::Close(reply) => self.close(reply),
             Answer::Auth(_) | Answer::Each(_) => self.end(Reply::our_trouble()),
         }
     }
 
     fn next_line(&mut self) -> Pace {
-        if self.lines.at_start() && command::is_tls(&self.input) {
-            self.verb = NO_VERB;
-            self.end(Reply::foreign_protocol());
-            return Pace::On;
-        }
-        match self.lines.next(&mut self.input) {
+        match self.lines.next(LONGEST) {
             Some(Ok(line)) => self.line(&line),
             Some(Err(fault)) => self.faulty(fault),
             None => return Pace::Wait,
@@ -319,10 +311,12 @@ impl Session {
         };
         self.state = state;
         self.verb = verb;
-        self.refuse(match fault {
-            Fault::TooLong => too_long,
-            Fault::Unclean => Reply::unclean_line(),
-        });
+        match fault {
+            Fault::TooLong => self.refuse(too_long),
+            Fault::BareLineEnd | Fault::Nul => self.refuse(Reply::unclean_line()),
+            Fault::Handshake => self.end(Reply::unexpected_tls()),
+            Fault::Endless => self.end(Reply::endless_line()),
+        }
     }
 }
 

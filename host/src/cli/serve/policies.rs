@@ -24,7 +24,7 @@ pub(super) fn load(config: &Config, store: &Arc<dyn Store>) -> anyhow::Result<Ar
     let options = LoadOptions {
         cache_dir: config.state.join("compiled"),
         store: Arc::clone(store),
-        defaults: config.policy,
+        limits: config.policy,
         addresses: Arc::clone(&reach) as Arc<dyn AddressCheck>,
     };
     if !folder.exists() {

@@ -2,13 +2,14 @@
 
 use crate::policy::bindings::postern::policy::kv::Host;
 use crate::policy::guest::Guest;
+use crate::policy::limits::Limit;
 use crate::policy::manifest::KvGrant;
 use crate::store::{self, KvWrite, Store, StoreError};
 use bytes::Bytes;
 use std::sync::Arc;
 use wasmtime::Result;
 
-/// Octets of a key, and of a value.
+/// Octets of a key, and of a value: what every store takes in one row.
 const KEY: usize = 1024;
 const VALUE: usize = 1 << 20;
 
@@ -23,6 +24,7 @@ impl Guest {
             return Ok(Err(super::refused::NOT_GRANTED.to_owned()));
         };
         if key.len() > KEY {
+            Limit::KvKey.hit();
             return Ok(Err(format!("a key has at most {KEY} octets")));
         }
         Ok(Ok((Arc::clone(&self.call.store), grant.clone())))
@@ -30,6 +32,7 @@ impl Guest {
 
     fn write(&self, grant: &KvGrant, value: Vec<u8>, ttl: u32) -> Answer<KvWrite> {
         if value.len() > VALUE {
+            Limit::KvValue.hit();
             return Err(format!("a value has at most {VALUE} octets"));
         }
         Ok(KvWrite {
@@ -44,7 +47,7 @@ impl Guest {
     fn told<T>(&self, result: store::Result<T>) -> Answer<T> {
         result.map_err(|error| match error {
             StoreError::Bound(_) => {
-                metrics::counter!("postern_policy_limit_hits_total", "limit" => "kv octets").increment(1);
+                Limit::KvBytes.hit();
                 "the share is full".to_owned()
             }
             error => {

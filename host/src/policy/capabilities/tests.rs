@@ -1,17 +1,20 @@
 //! Capabilities as a guest meets them, without a guest.
 
 use super::tree::Room;
+use crate::config::PolicyLimits;
 use crate::policy::bindings::postern::policy::{
     auth, config, directory, dns, edit, http, kv, log, message, mime,
 };
 use crate::policy::bindings::postern::policy::{clock, random, session, types};
-use crate::policy::guest::{Call, Guest, Letter, Limits};
+use crate::policy::guest::{Call, Guest, Letter};
+use crate::policy::limits::Limits;
 use crate::policy::manifest::KvGrant;
 use crate::policy::{AddressCheck, Edit, Facts, MessageSource, Verdict};
 use crate::store::{self, MemoryStore};
 use async_trait::async_trait;
 use bytes::Bytes;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Everybody at example.org can be delivered to.
 #[derive(Debug)]
@@ -43,6 +46,14 @@ impl MessageSource for Mail {
     }
 }
 
+fn limits() -> Limits {
+    Limits::usual(Duration::from_secs(1), 1 << 20)
+}
+
+fn room() -> Room {
+    Room::new(PolicyLimits::default().mime)
+}
+
 fn call() -> Call {
     Call {
         policy: "test".into(),
@@ -53,12 +64,12 @@ fn call() -> Call {
         kv: None,
         store: Arc::new(MemoryStore::default()),
         addresses: Arc::new(Here),
-        memory: 0,
+        limits: limits(),
     }
 }
 
 fn about(mail: Mail, edits: Vec<Edit>) -> Guest {
-    let letter = Letter::new(Arc::new(mail), Room::default());
+    let letter = Letter::new(Arc::new(mail), room());
     Guest::new(Call {
         message: Some(Arc::new(letter)),
         edits,
@@ -131,7 +142,7 @@ async fn before_there_is_a_message_everything_of_it_is_empty() {
 #[tokio::test]
 async fn a_tree_is_made_once_for_all_policies_unless_an_edit_makes_it_another() {
     let mail = Mail("Subject: x\r\n\r\n", Bytes::from_static(b"text\r\n"));
-    let letter = Arc::new(Letter::new(Arc::new(mail), Room::default()));
+    let letter = Arc::new(Letter::new(Arc::new(mail), room()));
     let seen = |edits: Vec<Edit>| crate::policy::guest::View::new(Arc::clone(&letter), &edits);
     let first = seen(Vec::new()).tree().await.unwrap();
     let second = seen(vec![added("X-Score", "5")]).tree().await.unwrap();
@@ -258,8 +269,25 @@ async fn kv_keeps_values_up_to_its_share_and_for_other_calls() {
         kv::Host::increment(&mut later, key(), 2, 60).await.unwrap(),
         Ok(2)
     );
-    let long = kv::Host::get(&mut later, "k".repeat(1025)).await.unwrap();
-    assert!(long.is_err());
+}
+
+#[tokio::test]
+async fn a_key_of_1_kib_and_a_value_of_1_mib_are_the_longest() {
+    let mut guest = Guest::new(Call {
+        kv: Some(KvGrant {
+            namespace: "test".to_owned(),
+            bytes: 16 << 20,
+        }),
+        ..call()
+    });
+    for (key, value, kept) in [(1024, 1 << 20, true), (1025, 1, false), (1, (1 << 20) + 1, false)] {
+        let set = kv::Host::set(&mut guest, "k".repeat(key), vec![0; value], 0).await;
+        assert_eq!(
+            set.unwrap().is_ok(),
+            kept,
+            "{key} octets of key, {value} of value"
+        );
+    }
 }
 
 #[tokio::test]
@@ -287,11 +315,13 @@ async fn what_cannot_be_granted_says_so_and_what_is_unknown_is_empty() {
 
 #[tokio::test]
 async fn every_capability_counts_against_the_calls_budget() {
-    let limits = Limits {
-        calls: 6,
-        ..Limits::default()
-    };
-    let mut guest = Guest::within(call(), limits);
+    let mut guest = Guest::new(Call {
+        limits: Limits {
+            host_calls: 6,
+            ..limits()
+        },
+        ..call()
+    });
     assert!(session::Host::helo(&mut guest).is_ok());
     assert!(clock::Host::now(&mut guest).unwrap() > 0);
     assert!(log::Host::debug(&mut guest, String::new()).is_ok());
@@ -307,19 +337,13 @@ async fn every_capability_counts_against_the_calls_budget() {
 
 #[tokio::test]
 async fn octets_read_are_bounded_over_all_readings() {
-    let limits = Limits {
-        read: 10,
-        ..Limits::default()
-    };
     let mail = Mail("\r\n", Bytes::from_static(b"0123456789"));
-    let letter = Arc::new(Letter::new(Arc::new(mail), Room::default()));
-    let mut guest = Guest::within(
-        Call {
-            message: Some(letter),
-            ..call()
-        },
-        limits,
-    );
+    let letter = Arc::new(Letter::new(Arc::new(mail), room()));
+    let mut guest = Guest::new(Call {
+        message: Some(letter),
+        limits: Limits { read: 10, ..limits() },
+        ..call()
+    });
     assert_eq!(message::Host::read(&mut guest, 2, 6).await.unwrap(), b"012345");
     assert_eq!(message::Host::read(&mut guest, 8, 4).await.unwrap(), b"6789");
     assert!(message::Host::read(&mut guest, 2, 1).await.is_err());

@@ -8,8 +8,10 @@ mod entity;
 mod tests;
 
 use super::transfer::{self, Transfer};
+use crate::config::MimeLimits;
+use crate::policy::limits::Limit;
 use bytes::Bytes;
-use entity::{Entity, Kind};
+use entity::{Entity, Kind, Legibility};
 use mail_parser::decoders::charsets::map::charset_decoder;
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -26,44 +28,50 @@ pub(in crate::policy) struct Bounds {
 
 impl Bounds {
     /// For a text of so many octets: decoding makes it smaller, unless parts are encoded twice.
-    fn of(text: usize) -> Self {
+    fn of(text: usize, limits: MimeLimits) -> Self {
         Self {
-            depth: 20,
-            parts: 1000,
+            depth: limits.depth,
+            parts: limits.parts,
             decoded: text.saturating_add(64 << 10),
         }
     }
 }
 
-/// Octets of the largest text that is parsed at all.
-const LARGEST: u64 = 128 << 20;
-/// Octets that all trees of this moment may have together.
-const ROOM: usize = 512 << 20;
 /// What room is counted in.
 const UNIT: u64 = 64 << 10;
 
-/// Bounds the octets of all trees together; who finds no room waits for it.
+/// Bounds each tree, and the octets of all trees together; who finds no room waits for it.
 #[derive(Debug, Clone)]
-pub(in crate::policy) struct Room(Arc<Semaphore>);
+pub(in crate::policy) struct Room {
+    limits: MimeLimits,
+    free: Arc<Semaphore>,
+}
 
 /// One tree's share of the room.
 #[derive(Debug)]
 pub(in crate::policy) struct Share(#[allow(dead_code, reason = "held, not read")] OwnedSemaphorePermit);
 
-impl Default for Room {
-    fn default() -> Self {
-        Self(Arc::new(Semaphore::new(ROOM / UNIT as usize)))
-    }
-}
-
 impl Room {
+    pub(in crate::policy) fn new(limits: MimeLimits) -> Self {
+        let units = usize::try_from(limits.room / UNIT).unwrap_or(usize::MAX);
+        Self {
+            limits,
+            free: Arc::new(Semaphore::new(units.min(Semaphore::MAX_PERMITS))),
+        }
+    }
+
     /// Room for a text and what it decodes to; None if it is too large ever to have it.
     pub(in crate::policy) async fn share(&self, text: u64) -> Option<Share> {
-        if text > LARGEST {
+        if text > self.limits.text {
+            Limit::MimeText.hit();
             return None;
         }
         let units = u32::try_from((2 * text).div_ceil(UNIT)).ok()?;
-        let permit = Arc::clone(&self.0).acquire_many_owned(units).await;
+        if let Ok(permit) = Arc::clone(&self.free).try_acquire_many_owned(units) {
+            return Some(Share(permit));
+        }
+        Limit::MimeRoom.hit();
+        let permit = Arc::clone(&self.free).acquire_many_owned(units).await;
         permit.ok().map(Share)
     }
 }
@@ -98,10 +106,10 @@ pub(super) struct Node {
 
 impl Tree {
     /// Reads a whole message. It takes a while where the message is large, so not on the thread that asks.
-    pub(in crate::policy) async fn parse(head: Bytes, text: Bytes, share: Share) -> Self {
-        let fallback = head.clone();
+    pub(in crate::policy) async fn parse(head: Bytes, text: Bytes, room: &Room, share: Share) -> Self {
+        let (fallback, limits) = (head.clone(), room.limits);
         let parsed = tokio::task::spawn_blocking(move || {
-            let bounds = Bounds::of(text.len());
+            let bounds = Bounds::of(text.len(), limits);
             Self {
                 _share: Some(share),
                 ..Self::within(bounds, head, text)
@@ -113,49 +121,63 @@ impl Tree {
 
     /// A message that is too large to be read.
     pub(in crate::policy) fn unread(head: &Bytes) -> Self {
-        let bounds = Bounds {
-            depth: 0,
-            ..Bounds::of(0)
-        };
-        Self {
-            completeness: Completeness::Cut,
-            ..Self::within(bounds, head.clone(), Bytes::new())
-        }
+        let mut tree = Self::empty();
+        tree.push(None, &Entity::new(head.clone(), Bytes::new()), Bytes::new());
+        tree.completeness = Completeness::Cut;
+        tree
     }
 
     pub(super) fn within(bounds: Bounds, head: Bytes, text: Bytes) -> Self {
-        let mut tree = Self {
-            nodes: Vec::new(),
-            completeness: Completeness::Whole,
-            _share: None,
-        };
+        let mut tree = Self::empty();
         let mut left = bounds;
         tree.grow(&mut left, None, Entity::new(head, text));
         tree
     }
 
-    /// Adds an entity and what is in it.
-    fn grow(&mut self, left: &mut Bounds, parent: Option<u32>, entity: Entity) {
-        let Ok(index) = u32::try_from(self.nodes.len()) else {
-            return;
-        };
-        if left.parts == 0 {
-            self.completeness = Completeness::Cut;
-            return;
+    fn empty() -> Self {
+        Self {
+            nodes: Vec::new(),
+            completeness: Completeness::Whole,
+            _share: None,
         }
-        left.parts -= 1;
-        let body = self.decoded(left, &entity);
+    }
+
+    /// A tree that is cut is counted once, under the first bound that it met.
+    fn cut(&mut self, limit: Limit) {
+        if self.completeness == Completeness::Whole {
+            limit.hit();
+        }
+        self.completeness = Completeness::Cut;
+    }
+
+    /// Adds one part; the answer is its index.
+    fn push(&mut self, parent: Option<u32>, entity: &Entity, body: Bytes) -> u32 {
+        let index = u32::try_from(self.nodes.len()).unwrap_or(u32::MAX);
         self.nodes.push(Node {
             parent: parent.unwrap_or(index),
             media_type: entity.media_type.clone(),
             name: entity.name.clone(),
             charset: entity.charset.clone(),
             head: entity.head.clone(),
-            body: body.clone(),
+            body,
         });
+        index
+    }
+
+    /// Adds an entity and what is in it.
+    fn grow(&mut self, left: &mut Bounds, parent: Option<u32>, entity: Entity) {
+        if left.parts == 0 {
+            return self.cut(Limit::MimeParts);
+        }
+        left.parts -= 1;
+        if entity.legibility == Legibility::TooLong {
+            self.cut(Limit::MimeHeader);
+        }
+        let body = self.decoded(left, &entity);
+        let index = self.push(parent, &entity, body.clone());
         if left.depth == 0 {
             if entity.kind != Kind::Leaf {
-                self.completeness = Completeness::Cut;
+                self.cut(Limit::MimeDepth);
             }
             return;
         }
@@ -180,7 +202,7 @@ impl Tree {
         };
         let body = decode(&entity.body);
         if body.len() > left.decoded {
-            self.completeness = Completeness::Cut;
+            self.cut(Limit::MimeText);
             return Bytes::new();
         }
         left.decoded -= body.len();

@@ -1,40 +1,11 @@
 //! How much one call may ask of the host. What is spent ends the call, save log lines, which are dropped.
 
-use metrics::counter;
-
-/// The bounds of one call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::policy) struct Limits {
-    /// Elements of all its tables together.
-    pub(in crate::policy) table_elements: usize,
-    /// Calls of capabilities. A 50 MB message read in pieces of 1 KiB takes half of them.
-    pub(in crate::policy) calls: u32,
-    /// Octets handed to it: a large message several times over.
-    pub(in crate::policy) read: u64,
-    /// Lines it may log.
-    pub(in crate::policy) lines: u32,
-    /// Edits, and octets of their names and values.
-    pub(in crate::policy) edits: u32,
-    pub(in crate::policy) edited: u64,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            table_elements: 4 * crate::policy::engine::TABLE_ELEMENTS,
-            calls: 100_000,
-            read: 256 << 20,
-            lines: 100,
-            edits: 1_000,
-            edited: 1 << 20,
-        }
-    }
-}
+use crate::policy::limits::{Limit, Limits};
 
 /// The call asked for more than it may; it ends here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("more {0} than one call may have")]
-pub(in crate::policy) struct Spent(&'static str);
+#[error("more than limits.{} lets one call have", .0.word())]
+pub(in crate::policy) struct Spent(Limit);
 
 /// What is left to one call.
 #[derive(Debug)]
@@ -47,87 +18,112 @@ impl Budget {
 
     /// Every capability's function asks this first.
     pub(in crate::policy) fn call(&mut self) -> Result<(), Spent> {
-        self.0.calls = self.0.calls.checked_sub(1).ok_or_else(|| spent("host calls"))?;
+        let left = self.0.host_calls.checked_sub(1);
+        self.0.host_calls = left.ok_or_else(|| spent(Limit::HostCalls))?;
         Ok(())
     }
 
     /// So many octets are about to be handed over.
     pub(in crate::policy) fn read(&mut self, octets: usize) -> Result<(), Spent> {
         let left = self.0.read.checked_sub(octets as u64);
-        self.0.read = left.ok_or_else(|| spent("octets read"))?;
+        self.0.read = left.ok_or_else(|| spent(Limit::Read))?;
         Ok(())
     }
 
     /// An edit with names and values of so many octets.
     pub(in crate::policy) fn edit(&mut self, octets: usize) -> Result<(), Spent> {
-        self.0.edits = self.0.edits.checked_sub(1).ok_or_else(|| spent("edits"))?;
+        let left = self.0.edits.checked_sub(1);
+        self.0.edits = left.ok_or_else(|| spent(Limit::Edits))?;
         let left = self.0.edited.checked_sub(octets as u64);
-        self.0.edited = left.ok_or_else(|| spent("octets of edits"))?;
+        self.0.edited = left.ok_or_else(|| spent(Limit::Edited))?;
         Ok(())
     }
 
     /// Whether another line is logged.
     pub(in crate::policy) fn line(&mut self) -> bool {
-        let left = self.0.lines.checked_sub(1);
+        let left = self.0.log_lines.checked_sub(1);
         if left.is_none() {
-            let _ = spent("log lines");
+            Limit::LogLines.hit();
         }
-        self.0.lines = left.unwrap_or(0);
+        self.0.log_lines = left.unwrap_or(0);
         left.is_some()
     }
 }
 
-fn spent(what: &'static str) -> Spent {
-    counter!("postern_policy_limit_hits_total", "limit" => what).increment(1);
-    Spent(what)
+fn spent(limit: Limit) -> Spent {
+    limit.hit();
+    Spent(limit)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::limits::tests::hits;
+    use std::time::Duration;
 
     fn budget() -> Budget {
         Budget::new(Limits {
-            calls: 2,
+            host_calls: 2,
             read: 10,
-            lines: 1,
+            log_lines: 1,
             edits: 2,
             edited: 5,
-            ..Limits::default()
+            ..Limits::usual(Duration::ZERO, 0)
         })
     }
 
     #[test]
     fn the_last_call_is_made_and_the_next_one_ends_it() {
         let mut budget = budget();
-        assert_eq!(budget.call(), Ok(()));
-        assert_eq!(budget.call(), Ok(()));
-        assert_eq!(budget.call(), Err(Spent("host calls")));
+        let most = hits(Limit::HostCalls, || {
+            assert_eq!(budget.call(), Ok(()));
+            assert_eq!(budget.call(), Ok(()));
+        });
+        assert_eq!(most, 0, "the edge itself is not beyond it");
+        let more = hits(Limit::HostCalls, || {
+            let spent = budget.call().unwrap_err();
+            assert_eq!(
+                spent.to_string(),
+                "more than limits.host_calls lets one call have"
+            );
+        });
+        assert_eq!(more, 1);
     }
 
     #[test]
     fn exactly_so_many_octets_are_read() {
         let mut budget = budget();
-        assert_eq!(budget.read(10), Ok(()));
+        assert_eq!(hits(Limit::Read, || assert_eq!(budget.read(10), Ok(()))), 0);
         assert_eq!(budget.read(0), Ok(()));
-        assert_eq!(budget.read(1), Err(Spent("octets read")));
+        let more = hits(Limit::Read, || {
+            assert_eq!(budget.read(1), Err(Spent(Limit::Read)));
+        });
+        assert_eq!(more, 1);
     }
 
     #[test]
     fn edits_are_bounded_in_number_and_in_size() {
         let mut many = budget();
         assert_eq!((many.edit(1), many.edit(1)), (Ok(()), Ok(())));
-        assert_eq!(many.edit(0), Err(Spent("edits")));
+        let more = hits(Limit::Edits, || {
+            assert_eq!(many.edit(0), Err(Spent(Limit::Edits)));
+        });
         let mut large = budget();
         assert_eq!(large.edit(5), Ok(()));
-        assert_eq!(large.edit(1), Err(Spent("octets of edits")));
+        let larger = hits(Limit::Edited, || {
+            assert_eq!(large.edit(1), Err(Spent(Limit::Edited)));
+        });
+        assert_eq!((more, larger), (1, 1));
     }
 
     #[test]
     fn lines_too_many_are_dropped_and_end_nothing() {
         let mut budget = budget();
         assert!(budget.line());
-        assert!(!budget.line());
-        assert!(!budget.line());
+        let dropped = hits(Limit::LogLines, || {
+            assert!(!budget.line());
+            assert!(!budget.line());
+        });
+        assert_eq!(dropped, 2);
     }
 }

@@ -1,7 +1,7 @@
 //! Memory and tables of one call, all of them together: a component may have several of each. A growth that
 //! does not fit fails as it does where memory is short; the guest may go on without.
 
-use metrics::counter;
+use crate::policy::limits::Limit;
 use wasmtime::ResourceLimiter;
 
 /// See the module.
@@ -18,10 +18,10 @@ struct Bound {
 }
 
 impl Bound {
-    fn grow(&mut self, current: usize, desired: usize, what: &'static str) -> bool {
+    fn grow(&mut self, current: usize, desired: usize, limit: Limit) -> bool {
         let used = self.used.saturating_add(desired.saturating_sub(current));
         if used > self.most {
-            counter!("postern_policy_limit_hits_total", "limit" => what).increment(1);
+            limit.hit();
             return false;
         }
         self.used = used;
@@ -51,7 +51,7 @@ impl ResourceLimiter for Limiter {
         desired: usize,
         _most: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        Ok(self.memory.grow(current, desired, "memory"))
+        Ok(self.memory.grow(current, desired, Limit::Memory))
     }
 
     fn table_growing(
@@ -60,20 +60,24 @@ impl ResourceLimiter for Limiter {
         desired: usize,
         _most: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        Ok(self.elements.grow(current, desired, "table elements"))
+        Ok(self.elements.grow(current, desired, Limit::TableElements))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::limits::tests::hits;
 
     #[test]
     fn memories_share_one_bound_and_may_fill_it_exactly() {
         let mut limiter = Limiter::new(100, 10);
         assert!(limiter.memory_growing(0, 60, None).unwrap());
         assert!(limiter.memory_growing(0, 40, None).unwrap());
-        assert!(!limiter.memory_growing(40, 41, None).unwrap());
+        let refused = hits(Limit::Memory, || {
+            assert!(!limiter.memory_growing(40, 41, None).unwrap());
+        });
+        assert_eq!(refused, 1);
         assert_eq!(limiter.memory_used(), 100);
     }
 
@@ -81,7 +85,10 @@ mod tests {
     fn tables_have_a_bound_of_their_own() {
         let mut limiter = Limiter::new(0, 10);
         assert!(limiter.table_growing(0, 10, None).unwrap());
-        assert!(!limiter.table_growing(10, 11, None).unwrap());
+        let refused = hits(Limit::TableElements, || {
+            assert!(!limiter.table_growing(10, 11, None).unwrap());
+        });
+        assert_eq!(refused, 1);
         assert!(!limiter.memory_growing(0, 1, None).unwrap());
     }
 }

@@ -37,7 +37,7 @@ enum Shape {
 }
 
 impl Letter {
-    /// `room` bounds the octets of all trees together.
+    /// `room` bounds trees.
     pub(in crate::policy) fn new(source: Arc<dyn MessageSource>, room: Room) -> Self {
         Self {
             source,
@@ -46,9 +46,14 @@ impl Letter {
         }
     }
 
+    /// Octets of the whole message.
+    pub(in crate::policy) fn size(&self) -> u64 {
+        self.source.size()
+    }
+
     fn text_size(&self) -> u64 {
         let head = self.source.head().len() as u64;
-        self.source.size().saturating_sub(head)
+        self.size().saturating_sub(head)
     }
 
     async fn parse(&self, head: &Bytes) -> store::Result<Arc<Tree>> {
@@ -64,7 +69,9 @@ impl Letter {
             }
             text.extend_from_slice(&piece);
         }
-        Ok(Arc::new(Tree::parse(head.clone(), text.freeze(), share).await))
+        Ok(Arc::new(
+            Tree::parse(head.clone(), text.freeze(), &self.room, share).await,
+        ))
     }
 }
 

@@ -89,9 +89,10 @@ impl Folder {
         let options = LoadOptions {
             cache_dir: self.0.path().join("compiled"),
             store: Arc::new(MemoryStore::default()),
-            defaults: PolicyDefaults {
+            limits: PolicyLimits {
                 deadline: Duration::from_secs(5),
                 memory: 16 << 20,
+                ..PolicyLimits::default()
             },
             addresses: Arc::new(Anywhere),
         };

@@ -96,6 +96,11 @@ impl House {
     }
 
     pub(super) async fn deliver(&self, trace: &str, content: &str) -> MessageId {
+        self.import(trace, content, None).await
+    }
+
+    /// Delivers a message that may bring a UIDL of its own.
+    pub(super) async fn import(&self, trace: &str, content: &str, uidl: Option<&str>) -> MessageId {
         let id = MessageId::new();
         let end = content.find("\r\n\r\n").map_or(content.len(), |at| at + 4);
         let (head, text) = content.split_at(end);
@@ -114,7 +119,7 @@ impl House {
                 size,
                 downgraded_size: downgraded + text.len() as u64,
                 ceiling: Ceiling::default(),
-                uidl: None,
+                uidl: uidl.map(str::to_owned),
             }],
             quarantine: Vec::new(),
             atomicity: Atomicity::All,
@@ -200,6 +205,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         let mut rest = String::new();
         self.stream.read_to_string(&mut rest).await.unwrap();
         rest
+    }
+
+    /// Waits until the gateway has ended the session, and reads nothing.
+    pub(super) async fn ended(&mut self) {
+        (&mut self.session).await.unwrap();
     }
 
     /// Closes without QUIT, and waits until the session has ended.

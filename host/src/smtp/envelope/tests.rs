@@ -115,3 +115,21 @@ fn what_was_decided_for_the_whole_holds_for_each_and_for_those_put_in() {
         ]
     );
 }
+
+#[test]
+fn the_only_recipient_is_the_only_one_after_edits() {
+    let one = [recipient("a@x.example")];
+    let named = |recipients: &[Recipient], edits: &[Edit]| {
+        only(&shares(recipients, &Standing::Deliver, edits)).map(Address::to_string)
+    };
+    assert_eq!(named(&one, &[]).as_deref(), Some("a@x.example"));
+    let added = [Edit::AddRecipient("archive@x.example".to_owned())];
+    assert_eq!(
+        named(&one, &added),
+        None,
+        "the archive is not to see whose copy it has"
+    );
+    let redirected = [Edit::Redirect("b@x.example".to_owned())];
+    assert_eq!(named(&one, &redirected).as_deref(), Some("b@x.example"));
+    assert_eq!(named(&three(), &[]), None);
+}

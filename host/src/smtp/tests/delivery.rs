@@ -1,6 +1,13 @@
 //! Who gets a message, with which trace, and what the client is told.
 
+use super::super::delivery::{Consignment, Target, Written};
+use super::super::envelope::{Share, Standing, Transaction};
+use super::super::outcome::Fate;
 use super::*;
+use crate::message::Draft;
+use crate::store::{Ceiling, Content, Mailbox, Text};
+use postern_proto::Address;
+use postern_proto::smtp::{Answer, BodyType, Mail};
 
 const MESSAGE: &str = "From: a@example.net\r\nSubject: x\r\n\r\ntext\r\n";
 
@@ -228,4 +235,68 @@ async fn a_message_that_was_in_this_mailbox_before_is_looping() {
         .unwrap();
     assert_eq!(&*held.mailboxes, ["ann@example.org".into()]);
     assert!(held.reason.starts_with("refused: 554 "), "{}", held.reason);
+}
+
+/// The target of a share in a mailbox, with the fate that policies and quota have given it.
+fn target(share: &Share, mailbox: &str, transaction: &Transaction, written: &Written, fate: Fate) -> Target {
+    let mut target = Target::new(share, Mailbox::from(mailbox), (transaction, ""), written);
+    target.fate = fate;
+    target
+}
+
+#[tokio::test]
+async fn nothing_is_lost_where_only_the_mailbox_that_a_policy_added_is_full_in_the_commit() {
+    let house = House::mx().await;
+    let share = |name: &str, answers_for| Share {
+        address: Address::parse(&format!("{name}@example.org")).unwrap(),
+        answers_for,
+        standing: Standing::Deliver,
+        refusal: None,
+        mailboxes: None,
+    };
+    let mail = Mail {
+        sender: None,
+        size: None,
+        body: BodyType::SevenBit,
+        smtputf8: false,
+    };
+    let transaction = Transaction::new(MessageId::new(), mail, Standing::Deliver, Vec::new());
+    let written = Written::new(Content {
+        head: MESSAGE.into(),
+        text: Text::Inline(bytes::Bytes::new()),
+    });
+    let (store, budget) = (&house.gateway.store, &house.gateway.in_flight);
+    let draft = Draft::begin(transaction.id, store, budget, 0).unwrap();
+    let held = Fate::Quarantine("odd".to_owned());
+    let full = Fate::Deliver(Ceiling {
+        bytes: Some(1),
+        messages: None,
+    });
+    let targets = vec![
+        target(
+            &share("ann", vec![0]),
+            "ann@example.org",
+            &transaction,
+            &written,
+            held,
+        ),
+        target(
+            &share("bob", vec![]),
+            "bob@example.org",
+            &transaction,
+            &written,
+            full,
+        ),
+    ];
+    let consignment = Consignment {
+        message: Arc::new(draft.seal().await.unwrap()),
+        written,
+        facts: bytes::Bytes::new(),
+        targets,
+        recipients: 1,
+    };
+    let answer = house.answers().consign(&transaction, consignment).await;
+    assert_eq!(answer, Answer::Reply(Reply::mailbox_full()));
+    assert_eq!(house.gateway.store.quarantined(None, 10).await.unwrap(), []);
+    assert_eq!(house.mailbox("bob").await.len(), 0);
 }

@@ -124,6 +124,18 @@ async fn a_silent_client_is_told_so_and_dropped() {
 }
 
 #[tokio::test]
+async fn a_client_that_is_silent_within_content_has_a_time_of_its_own() {
+    let house = House::open("role: mx", "limits: { smtp_data: 1s }\n").await;
+    let mut client = house.client().await;
+    client.envelope(&["ann"]).await;
+    assert!(client.say("DATA").await.starts_with("354 "));
+    client.send(b"A: b\r\n").await;
+    assert!(client.reply().await.starts_with("421 4.4.2 Time-out"));
+    assert_eq!(client.reply().await, "");
+    assert_eq!(house.mailbox("ann").await.len(), 0);
+}
+
+#[tokio::test]
 async fn a_transfer_has_a_time_limit_however_steadily_it_drips() {
     let house = House::open("role: mx", "limits: { transfer: 1s }\n").await;
     let mut client = house.client().await;
@@ -137,4 +149,37 @@ async fn a_transfer_has_a_time_limit_however_steadily_it_drips() {
     };
     assert!(reply.starts_with("421 4.4.2 "), "{reply}");
     assert_eq!(house.mailbox("ann").await.len(), 0);
+}
+
+#[tokio::test]
+async fn a_transaction_has_the_time_of_one_transfer_however_many_commands_fill_it() {
+    let house = House::open("role: mx", "limits: { transfer: 1s }\n").await;
+    let mut client = house.client().await;
+    client.envelope(&["ann"]).await;
+    let reply = loop {
+        let reply = client.say("NOOP").await;
+        if !reply.starts_with("250 ") {
+            break reply;
+        }
+    };
+    assert!(reply.starts_with("421 4.4.2 "), "{reply}");
+}
+
+#[tokio::test]
+async fn each_of_many_pipelined_messages_has_the_time_of_one() {
+    let house = House::open("role: mx", "limits: { transfer: 1s }\n").await;
+    let mut client = house.client().await;
+    let next = "MAIL FROM:<a@example.net>\r\nRCPT TO:<ann@example.org>\r\nBDAT 6 LAST\r\n";
+    client.send(next.as_bytes()).await;
+    let begun = Instant::now();
+    // The session never waits but within the content of some message.
+    while begun.elapsed() < Duration::from_millis(1500) {
+        for expected in ["250 2.1.0 ", "250 2.1.5 "] {
+            let reply = client.reply().await;
+            assert!(reply.starts_with(expected), "{reply}");
+        }
+        client.send(format!("A: b\r\n{next}").as_bytes()).await;
+        let reply = client.reply().await;
+        assert!(reply.starts_with("250 2.0.0 "), "{reply}");
+    }
 }

@@ -76,6 +76,11 @@ async fn from_is_checked_where_that_is_asked_for() {
         let reply = client.data(&format!("From: {from}@example.org\r\n\r\n")).await;
         assert!(reply.starts_with(expected), "{from}: {reply}");
     }
+    client.say("MAIL FROM:<ann@example.org>").await;
+    client.say("RCPT TO:<bob@example.org>").await;
+    let both = "From: bob@example.org\r\nFrom: ann@example.org\r\n\r\n";
+    let reply = client.data(both).await;
+    assert!(reply.starts_with("553 5.7.1 "), "each From counts: {reply}");
 }
 
 #[tokio::test]

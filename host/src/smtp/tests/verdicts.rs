@@ -65,9 +65,10 @@ async fn house(place: u32, listener: &str, quarantine_max: u64) -> House {
     let options = LoadOptions {
         cache_dir: folder.path().join("compiled"),
         store: Arc::new(MemoryStore::new()),
-        defaults: crate::config::PolicyDefaults {
+        limits: crate::config::PolicyLimits {
             deadline: Duration::from_secs(5),
             memory: 16 << 20,
+            ..crate::config::PolicyLimits::default()
         },
         addresses: Arc::new(Nowhere),
     };

@@ -2,13 +2,14 @@
 //! (`at`: connect, mail, rcpt, message, route, quota, validate). Every other question is answered at once
 //! with no objection.
 //!
-//! `do`: loop, grow, recurse, storm, logs, huge, trap, sleep, stdout.
+//! `do`: loop, grow, recurse, storm, logs, huge, trap, sleep, stdout. With the setting `much` it does so much of
+//! one thing and then answers: `calls`, `read`, `linger` (milliseconds), `answer` (octets of a reply's text).
 
 use bindings::exports::postern::policy::{
     connection_filter, lifecycle, message_filter, quota, recipient_filter, router, sender_filter,
 };
 use bindings::postern::policy::types::{Ceiling, QuotaDecision, Reply, Route, Usage, Verdict};
-use bindings::postern::policy::{config, log, session};
+use bindings::postern::policy::{config, log, random, session};
 use std::hint::black_box;
 use std::io::Write;
 use std::time::Duration;
@@ -22,6 +23,7 @@ mod bindings {
             world plugin {
                 import postern:policy/config@0.1.0;
                 import postern:policy/log@0.1.0;
+                import postern:policy/random@0.1.0;
                 import postern:policy/session@0.1.0;
                 export postern:policy/connection-filter@0.1.0;
                 export postern:policy/lifecycle@0.1.0;
@@ -40,6 +42,8 @@ mod bindings {
 
 struct Hostile;
 
+/// Host calls of [`misbehave`] up to the deed: `at`, `do`, `much`.
+const SETTINGS_READ: usize = 3;
 /// What a huge answer is made of: far above what any answer may hold, below what the guest's memory may.
 const HUGE: usize = 24 << 20;
 
@@ -58,9 +62,36 @@ fn misbehave(question: &str) -> bool {
         "trap" => panic!("a trap, as the settings say"),
         "sleep" => std::thread::sleep(Duration::from_secs(3600)),
         "stdout" => flood_the_outputs(),
+        "calls" => call(much()),
+        "read" => read(much()),
+        "linger" => std::thread::sleep(Duration::from_millis(much() as u64)),
+        "answer" => return true,
         unknown => panic!("nothing is known that is called `{unknown}`"),
     }
     false
+}
+
+fn much() -> usize {
+    config::get("much")
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(0)
+}
+
+/// The three that found out what to do, and these, make `many` host calls.
+fn call(many: usize) {
+    for _ in SETTINGS_READ..many {
+        black_box(session::queue_id());
+    }
+}
+
+/// Besides the settings.
+fn read(octets: usize) {
+    let mut left = octets;
+    while left > 0 {
+        let piece = left.min(64 << 10);
+        black_box(random::bytes(piece as u32));
+        left -= piece;
+    }
 }
 
 fn spin() {
@@ -107,7 +138,10 @@ fn flood_the_outputs() {
 }
 
 fn huge() -> String {
-    "x".repeat(HUGE)
+    "x".repeat(match much() {
+        0 => HUGE,
+        octets => octets,
+    })
 }
 
 fn huge_reply() -> Reply {

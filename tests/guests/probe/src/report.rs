@@ -76,6 +76,7 @@ fn parts(lines: &mut Vec<String>) {
         })
         .collect();
     add(lines, "mime.parts", tree);
+    add(lines, "mime.complete", mime::complete());
     if let Some(last) = parts.last() {
         add(
             lines,

@@ -176,5 +176,6 @@ proptest! {
             before = step;
         }
         prop_assert_eq!(session.faults, 0);
+        prop_assert!(!session.met_its_limit_of_errors());
     }
 }

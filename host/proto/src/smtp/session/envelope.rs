@@ -110,7 +110,7 @@ impl Session {
             Answer::Proceed => self.stay(Transaction::Open(envelope), Reply::sender_ok()),
             Answer::Reply(reply) if reply.is_positive() => self.stay(Transaction::Open(envelope), reply),
             Answer::Reply(reply) => self.stay(Transaction::Declined, reply),
-            Answer::Close(reply) => self.end(reply),
+            Answer::Close(reply) => self.close(reply),
             Answer::Auth(_) | Answer::Each(_) => self.stay(Transaction::Declined, Reply::our_trouble()),
         }
     }
@@ -152,7 +152,7 @@ impl Session {
             Answer::Proceed => self.accept(envelope, Reply::recipient_ok()),
             Answer::Reply(reply) if reply.is_positive() => self.accept(envelope, reply),
             Answer::Reply(reply) => self.decline(envelope, reply),
-            Answer::Close(reply) => self.end(reply),
+            Answer::Close(reply) => self.close(reply),
             Answer::Auth(_) | Answer::Each(_) => self.decline(envelope, Reply::our_trouble()),
         }
     }

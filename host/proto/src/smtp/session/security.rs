@@ -3,7 +3,6 @@
 use super::{Session, State, Step, Transaction};
 use crate::sasl::{self, Exchange, Failure, Mechanism};
 use crate::smtp::command::{self, Auth};
-use crate::smtp::lines::Lines;
 use crate::smtp::{Answer, Question, Reply};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -23,8 +22,7 @@ impl Session {
         self.forget(&transaction);
         self.write(Reply::ready_for_tls());
         self.steps.push_back(Step::Upgrade);
-        self.input.clear();
-        self.lines = Lines::default();
+        self.lines.clear();
         self.state = State::Securing;
     }
 
@@ -141,7 +139,7 @@ impl Session {
     pub(super) fn judged(&mut self, mut exchange: Exchange, answer: Answer) {
         let answer = match answer {
             Answer::Auth(answer) => answer,
-            Answer::Close(reply) => return self.end(reply),
+            Answer::Close(reply) => return self.close(reply),
             Answer::Reply(reply) if !reply.is_positive() => return self.stay(Transaction::None, reply),
             Answer::Proceed | Answer::Reply(_) | Answer::Each(_) => sasl::Answer::Unavailable,
         };

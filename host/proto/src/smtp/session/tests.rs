@@ -67,7 +67,7 @@ impl Driver {
                 Step::Read => return,
                 Step::Close => return self.log.push_str("[close]"),
                 Step::Write(reply) => {
-                    let mut out = BytesMut::new();
+                    let mut out = bytes::BytesMut::new();
                     reply.encode(&mut out);
                     self.log.push_str(std::str::from_utf8(&out).unwrap());
                 }

@@ -110,7 +110,7 @@ impl Session {
     pub(super) fn begun(&mut self, envelope: Envelope, transfer: Transfer, answer: Answer) {
         let refusal = match answer {
             Answer::Proceed => return self.begin(envelope, transfer),
-            Answer::Close(reply) => return self.end(reply),
+            Answer::Close(reply) => return self.close(reply),
             Answer::Reply(reply) if !reply.is_positive() => reply,
             Answer::Reply(_) | Answer::Auth(_) | Answer::Each(_) => Reply::our_trouble(),
         };
@@ -150,7 +150,7 @@ impl Session {
 
     fn take_data(&mut self, envelope: Envelope, mut content: Content) -> Pace {
         let mut out = BytesMut::new();
-        let progress = content.data(&mut self.input, &mut out);
+        let progress = content.data(self.lines.octets(), &mut out);
         match progress {
             Progress::More => {
                 self.body(out);
@@ -165,7 +165,7 @@ impl Session {
     }
 
     fn take_chunk(&mut self, envelope: Envelope, mut content: Content, mut chunk: Chunk) -> Pace {
-        let octets = chunk.take(&mut self.input);
+        let octets = chunk.take(self.lines.octets());
         let mut out = BytesMut::new();
         content.chunk(&octets, &mut out);
         if chunk.left > 0 {
@@ -190,7 +190,7 @@ impl Session {
     }
 
     fn take_skipped(&mut self, mut skipped: Skipped) -> Pace {
-        let octets = skipped.chunk.take(&mut self.input);
+        let octets = skipped.chunk.take(self.lines.octets());
         drop(octets);
         if skipped.chunk.left > 0 {
             self.state = State::Skipping(skipped);
@@ -242,7 +242,7 @@ impl Session {
         match answer {
             Answer::Proceed => self.conclude(envelope, Reply::ok()),
             Answer::Reply(reply) => self.conclude(envelope, reply),
-            Answer::Close(reply) => self.end(reply),
+            Answer::Close(reply) => self.close(reply),
             Answer::Each(replies) if self.settings.role == Role::Lmtp => {
                 self.conclude_each(envelope, replies)
             }

@@ -20,6 +20,13 @@ pub(super) enum Kind {
     Leaf,
 }
 
+/// Whether all that the head says of the entity was read. What is too long here may be read by a recipient's program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Legibility {
+    Read,
+    TooLong,
+}
+
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Entity {
@@ -32,6 +39,7 @@ pub(super) struct Entity {
     pub(super) charset: Option<String>,
     pub(super) transfer: Transfer,
     pub(super) kind: Kind,
+    pub(super) legibility: Legibility,
 }
 
 impl Entity {
@@ -41,7 +49,7 @@ impl Entity {
 
     /// `default` is the media type that holds where the head says nothing.
     fn with_default(default: &str, head: Bytes, body: Bytes) -> Self {
-        let fields = content_fields(&head);
+        let (fields, mut legibility) = content_fields(&head);
         let parsed = MessageParser::new().with_mime_headers().parse_headers(&fields);
         let content_type = parsed.as_ref().and_then(|parsed| parsed.content_type());
         let media_type = content_type.map_or_else(
@@ -53,6 +61,10 @@ impl Entity {
             Some(boundary) if media_type.starts_with("multipart/") && fits(boundary) => Kind::Multipart {
                 boundary: boundary.to_owned(),
             },
+            Some(boundary) if media_type.starts_with("multipart/") && !boundary.is_empty() => {
+                legibility = Legibility::TooLong;
+                Kind::Leaf
+            }
             _ if ["message/rfc822", "message/global"].contains(&media_type.as_str()) => Kind::Message,
             _ => Kind::Leaf,
         };
@@ -71,6 +83,7 @@ impl Entity {
             body,
             media_type,
             kind,
+            legibility,
         }
     }
 
@@ -106,19 +119,34 @@ fn fits(boundary: &str) -> bool {
 }
 
 /// The first of each content field that says how to read the entity, for the parser of such fields.
-fn content_fields(bytes: &Bytes) -> Vec<u8> {
+fn content_fields(bytes: &Bytes) -> (Vec<u8>, Legibility) {
     let mut wanted = vec!["content-type", "content-transfer-encoding", "content-disposition"];
     let mut found = Vec::new();
+    // The head of a part that was divided at its bound has no empty line at its end.
+    let mut legibility = match bytes.len() > HEAD && !ends_empty(bytes) {
+        true => Legibility::TooLong,
+        false => Legibility::Read,
+    };
     for field in head::fields(bytes) {
         let Some(at) = wanted.iter().position(|name| field.is(name)) else {
             continue;
         };
         wanted.swap_remove(at);
+        if field.raw.len() > FIELD {
+            legibility = Legibility::TooLong;
+        }
         found.extend_from_slice(field.raw.get(..FIELD).unwrap_or(field.raw).trim_ascii_end());
         found.extend_from_slice(b"\r\n");
     }
     found.extend_from_slice(b"\r\n");
-    found
+    (found, legibility)
+}
+
+/// Whether the last line is empty, as at the end of a header section.
+fn ends_empty(bytes: &[u8]) -> bool {
+    let lines = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+    let last = lines.rsplit(|octet| *octet == b'\n').next();
+    last.is_none_or(|line| line.trim_ascii().is_empty())
 }
 
 /// Header section and what is behind its empty line.

@@ -1,6 +1,7 @@
 //! Trees of messages that are by the book, and of those that are not.
 
 use super::*;
+use crate::policy::limits::tests::hits;
 
 const GENEROUS: Bounds = Bounds {
     depth: 20,
@@ -141,11 +142,83 @@ fn a_message_nested_without_end_is_cut_and_costs_no_stack() {
     assert_eq!(tree.completeness, Completeness::Cut);
 }
 
+#[test]
+fn a_tree_that_is_cut_is_counted_once_under_the_bound_that_it_met() {
+    for (bounds, limit) in [
+        (Bounds { parts: 2, ..GENEROUS }, Limit::MimeParts),
+        (Bounds { depth: 0, ..GENEROUS }, Limit::MimeDepth),
+        (
+            Bounds {
+                decoded: 4,
+                ..GENEROUS
+            },
+            Limit::MimeText,
+        ),
+    ] {
+        assert_eq!(hits(limit, || drop(tree(bounds, MIXED, TWO))), 1, "{limit:?}");
+        assert_eq!(hits(limit, || drop(tree(GENEROUS, MIXED, TWO))), 0, "{limit:?}");
+    }
+}
+
+/// What is too long for us may be read by the recipient's program: the tree must not pass for whole.
+#[test]
+fn a_part_whose_header_is_too_long_to_be_read_cuts_the_tree() {
+    let with = |head: &str| {
+        let text = format!("--b\r\n{head}\r\n\r\nx\r\n--b--\r\n");
+        tree(GENEROUS, MIXED, &text).completeness
+    };
+    // Without the empty line at its end.
+    let head = |octets: usize| format!("X: {}", "x".repeat(octets - "X: \r\n".len()));
+    assert_eq!(with(&head(256 << 10)), Completeness::Whole);
+    assert_eq!(with(&head((256 << 10) + 1)), Completeness::Cut);
+    let field = |octets: usize| {
+        let name = "Content-Disposition: attachment; x=";
+        format!("{name}{}", "x".repeat(octets - name.len() - 2))
+    };
+    assert_eq!(with(&field(16 << 10)), Completeness::Whole);
+    assert_eq!(with(&field((16 << 10) + 1)), Completeness::Cut);
+    let nested = |octets: usize| {
+        let boundary = "c".repeat(octets);
+        format!("Content-Type: multipart/mixed; boundary={boundary}\r\n\r\n--{boundary}\r\n\r\nx")
+    };
+    assert_eq!(with(&nested(256)), Completeness::Whole);
+    assert_eq!(with(&nested(257)), Completeness::Cut);
+    let long = tree(GENEROUS, &format!("{}\r\n\r\n", head(300 << 10)), "x");
+    assert_eq!(
+        long.completeness,
+        Completeness::Whole,
+        "the message's own was received whole"
+    );
+}
+
+fn room(text: u64, room: u64) -> Room {
+    Room::new(MimeLimits {
+        text,
+        room,
+        ..crate::config::PolicyLimits::default().mime
+    })
+}
+
 #[tokio::test]
 async fn a_text_too_large_for_the_room_has_only_its_root() {
-    let room = Room::default();
-    assert!(room.share(LARGEST).await.is_some());
-    assert!(room.share(LARGEST + 1).await.is_none());
+    let room = room(100_000, 1 << 20);
+    assert!(room.share(100_000).await.is_some());
+    assert!(room.share(100_001).await.is_none());
     let tree = Tree::unread(&Bytes::from_static(MIXED.as_bytes()));
     assert_eq!((tree.nodes.len(), tree.completeness), (1, Completeness::Cut));
+}
+
+#[tokio::test]
+async fn who_finds_no_room_waits_until_there_is_some() {
+    let room = room(64 << 10, 256 << 10);
+    let first = room.share(64 << 10).await.unwrap();
+    let _second = room.share(64 << 10).await.unwrap();
+    let third = tokio::spawn({
+        let room = room.clone();
+        async move { room.share(64 << 10).await.is_some() }
+    });
+    tokio::task::yield_now().await;
+    assert!(!third.is_finished(), "the room is full");
+    drop(first);
+    assert!(third.await.unwrap());
 }

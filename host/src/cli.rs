@@ -11,6 +11,7 @@ mod domain;
 mod output;
 mod password;
 mod plugin;
+mod policies;
 mod quarantine;
 mod serve;
 mod store;
@@ -56,7 +57,7 @@ enum Command {
     /// The store as a whole.
     #[command(subcommand)]
     Store(store::Command),
-    /// The policies of the running gateway.
+    /// The policies: those of the running gateway or, where none runs, those it would start with.
     #[command(subcommand)]
     Plugin(plugin::Command),
 }

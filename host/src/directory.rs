@@ -66,7 +66,8 @@ impl Directory {
         }
     }
 
-    /// Looks an address up: account, alias, without its `+detail`, catch-all, then `postmaster` and `abuse`.
+    /// Looks an address up: account, alias, without its `+detail`, `postmaster` and `abuse`, catch-all. These two
+    /// come before the catch-all, whose target may be gone.
     pub async fn resolve(&self, address: &Address) -> Result<Resolution> {
         let Some(domain) = self.canonical_domain(address.domain()).await? else {
             return Ok(Resolution::Elsewhere);
@@ -80,10 +81,11 @@ impl Directory {
         {
             return Ok(found);
         }
-        if let Some(all) = self.store.alias(&key("", &domain)).await? {
-            return Ok(targets(&all.targets));
+        if let Some(person) = self.role(&key(base, &domain)) {
+            return Ok(person);
         }
-        Ok(self.role(&key(base, &domain)))
+        let all = self.store.alias(&key("", &domain)).await?;
+        Ok(all.map_or(Resolution::UnknownUser, |all| targets(&all.targets)))
     }
 
     /// An account, or an alias.
@@ -96,13 +98,9 @@ impl Directory {
     }
 
     /// RFC 5321 §4.5.1 and RFC 2142: `postmaster` and `abuse` reach a person in every domain.
-    fn role(&self, key: &str) -> Resolution {
+    fn role(&self, key: &str) -> Option<Resolution> {
         let is_role = key.starts_with("postmaster@") || key.starts_with("abuse@");
-        if is_role && key != self.postmaster.key() {
-            Resolution::Targets(vec![self.postmaster.clone()])
-        } else {
-            Resolution::UnknownUser
-        }
+        (is_role && key != self.postmaster.key()).then(|| Resolution::Targets(vec![self.postmaster.clone()]))
     }
 
     /// The local domain that `domain` is or is another name of.

@@ -47,13 +47,16 @@ impl Gateway {
         policies: Arc<Policies>,
         descriptors: u64,
     ) -> Result<Self, TlsError> {
+        let kept_free = Arc::clone(&store);
         Ok(Self {
             directory: Directory::new(Arc::clone(&store), &config),
             tls: Tls::open(&config)?,
             admission: Admission::new(&config.limits, &config.trusted, descriptors),
             accounts: AccountSessions::new(config.limits.sessions_per_account),
             maildrops: Locks::new(config.pop3.login_delay),
-            in_flight: Budget::new(config.limits.bytes_in_flight),
+            in_flight: Budget::telling(config.limits.bytes_in_flight, move |octets| {
+                kept_free.in_flight(octets);
+            }),
             cut: CancellationToken::new(),
             config,
             store,
@@ -93,4 +96,32 @@ pub fn open_store(config: &Config) -> Result<Arc<EmbeddedStore>, OpenError> {
         ..Options::default()
     };
     EmbeddedStore::open(store_folder(config), options)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The store was told when a message began and never when it ended: after a burst it kept four times of that
+    /// free, and refused mail for ever where there was less.
+    #[test]
+    fn the_store_keeps_free_what_is_under_way_now_and_no_longer() {
+        let state = tempfile::tempdir().unwrap();
+        let text = "hostname: mx.example.org\nstate: .\npostmaster: a@example.org\n\
+                    listeners: [ { role: mx, address: \"127.0.0.1:0\" } ]\n";
+        let config = Arc::new(Config::parse(text, state.path()).unwrap());
+        let options = Options {
+            reserve: 1000,
+            free_space: Some(Arc::new(|| Ok(4000))),
+            ..Options::default()
+        };
+        let store: Arc<dyn Store> = EmbeddedStore::open(store_folder(&config), options).unwrap();
+        let gateway = Gateway::new(config, Arc::clone(&store), Arc::default(), 10_000).unwrap();
+        let mut claim = gateway.in_flight.claim(1000).unwrap();
+        assert!(store.ready().is_ok());
+        assert!(claim.grow(1));
+        assert!(store.ready().is_err(), "what a message grew by counts");
+        drop(claim);
+        assert!(store.ready().is_ok(), "what is over does not");
+    }
 }

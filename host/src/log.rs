@@ -10,8 +10,8 @@ use tracing_subscriber::EnvFilter;
 /// The variable that goes before the configured level.
 pub const VARIABLE: &str = "POSTERN_LOG";
 
-/// The store's engine tells of each of its files; that is for who asks for it, such as by `info,fjall=debug`.
-const ENGINE: &str = "fjall=warn,lsm_tree=warn";
+/// Libraries that tell of their own upkeep: heard from `warn` on, unless a level names them.
+const QUIET: &str = "fjall=warn,lsm_tree=warn,value_log=warn,wasmtime=warn,cranelift=warn,regalloc2=warn";
 
 /// Begins to log; once in a process. A level that is none is refused with the variable's name.
 pub fn start(config: &LogConfig) -> anyhow::Result<()> {
@@ -36,7 +36,8 @@ fn filter(level: &str) -> anyhow::Result<EnvFilter> {
         crate::config::is_level(level),
         "`{level}` is not a level; write error, warn, info, debug or trace in {VARIABLE}, or module=level with commas"
     );
-    Ok(EnvFilter::try_new(format!("{ENGINE},{level}"))?)
+    // A later word about the same module goes before an earlier one, and one about all of it before neither.
+    Ok(EnvFilter::try_new(format!("{QUIET},{level}"))?)
 }
 
 #[cfg(test)]
@@ -47,13 +48,12 @@ mod tests {
     fn levels_by_module_are_understood_and_other_words_refused_with_a_mend() {
         assert!(filter("info").is_ok());
         assert!(filter("warn,postern::net=debug").is_ok());
-        let quiet = filter("info").unwrap().to_string();
-        assert!(quiet.contains("fjall=warn"), "{quiet}");
-        let asked = filter("info,fjall=debug").unwrap().to_string();
+        let said = filter("debug,fjall=info").unwrap().to_string();
         assert!(
-            asked.contains("fjall=debug") && !asked.contains("fjall=warn"),
-            "{asked}"
+            said.contains("fjall=info") && !said.contains("fjall=warn"),
+            "{said}"
         );
+        assert!(said.contains("wasmtime=warn"), "{said}");
         let refused = filter("loud").unwrap_err().to_string();
         assert!(
             refused.contains("`loud` is not a level") && refused.contains(VARIABLE),

@@ -53,9 +53,8 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// A connection that no limit counts.
-    #[cfg(test)]
-    pub(crate) fn uncounted(stream: Stream, client: SocketAddr, listener: Arc<Listener>) -> Self {
+    /// A connection that no limit counts: of a socket that somebody else accepts from.
+    pub fn uncounted(stream: Stream, client: SocketAddr, listener: Arc<Listener>) -> Self {
         Self {
             stream,
             client,

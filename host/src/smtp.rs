@@ -26,6 +26,7 @@ use bytes::BytesMut;
 use postern_proto::sasl::Mechanism;
 use postern_proto::smtp::ForwardPath;
 use postern_proto::smtp::{self, Limits, Question, Reply, Session, Settings, Step, TlsFacts, Waiting};
+use record::About;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -68,7 +69,7 @@ pub async fn serve(connection: Connection, gateway: Arc<Gateway>, shutdown: Canc
         shutdown,
         input: BytesMut::new(),
         output: BytesMut::new(),
-        about: None,
+        about: About::Nothing,
         transfer: None,
     };
     if let Err(error) = driver.run(connection).await {
@@ -112,8 +113,8 @@ struct Driver {
     shutdown: CancellationToken,
     input: BytesMut,
     output: BytesMut,
-    /// The address that the next reply is about.
-    about: Option<String>,
+    /// What the next reply is about.
+    about: About,
     /// When the transaction began, or what is thrown away began to come.
     transfer: Option<Instant>,
 }
@@ -163,12 +164,15 @@ impl Driver {
             self.transfer = None;
         }
         self.about = match &question {
-            Question::Mail(mail) => Some(mail.sender.as_ref().map(ToString::to_string).unwrap_or_default()),
-            Question::Rcpt(rcpt) => Some(match &rcpt.path {
+            Question::Mail(mail) => {
+                About::Address(mail.sender.as_ref().map(ToString::to_string).unwrap_or_default())
+            }
+            Question::Rcpt(rcpt) => About::Address(match &rcpt.path {
                 ForwardPath::Postmaster => "postmaster".to_owned(),
                 ForwardPath::Address(address) => address.to_string(),
             }),
-            _ => None,
+            Question::Commit => About::Message,
+            _ => About::Nothing,
         };
         // Large and short-lived: not kept in the memory of every idle session.
         let answering = Box::pin(self.answers.answer(self.machine.facts(), question));
@@ -177,8 +181,7 @@ impl Driver {
     }
 
     async fn write(&mut self, stream: &mut Stream, reply: &Reply) -> io::Result<()> {
-        let about = self.about.take();
-        record::reply(&self.answers.client, self.machine.verb(), about.as_deref(), reply);
+        record::reply(&self.answers.client, self.machine.verb(), &self.about, reply);
         reply.encode(&mut self.output);
         if self.output.len() >= REPLIES {
             self.flush(stream).await?;
@@ -201,6 +204,8 @@ impl Driver {
 
     /// Waits for the client, for the time-outs, and for the gateway's end.
     async fn listen(&mut self, stream: &mut Stream) -> io::Result<Heard> {
+        // One question may have had several replies (RFC 2033 §4.2); all are written by now.
+        self.about = About::Nothing;
         self.flush(stream).await?;
         let limits = &self.gateway.config.limits;
         let waiting = self.machine.waiting();

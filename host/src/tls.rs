@@ -65,20 +65,29 @@ impl Tls {
     }
 
     /// Loads again every certificate of which a file has changed since it was last tried.
-    pub fn reload_changed(&self) {
-        self.certificates.reload(Which::Changed);
+    pub async fn reload_changed(&self) {
+        self.reload(Which::Changed).await;
     }
 
     /// Loads all of them again, as SIGHUP asks.
-    pub fn reload_all(&self) {
-        self.certificates.reload(Which::All);
+    pub async fn reload_all(&self) {
+        self.reload(Which::All).await;
+    }
+
+    /// Off the I/O threads: a file system that hangs must not hold up sessions.
+    async fn reload(&self, which: Which) {
+        let certificates = Arc::clone(&self.certificates);
+        let reloaded = tokio::task::spawn_blocking(move || certificates.reload(which));
+        if let Err(error) = reloaded.await {
+            tracing::error!(%error, "certificates could not be looked at");
+        }
     }
 
     /// Looks at the files until `shutdown`.
     pub async fn watch(&self, shutdown: CancellationToken) {
         let mut tick = tokio::time::interval(LOOK);
         while shutdown.run_until_cancelled(tick.tick()).await.is_some() {
-            self.reload_changed();
+            self.reload_changed().await;
         }
     }
 }

@@ -44,8 +44,13 @@ impl Site {
     }
 
     fn check(&self) -> Output {
+        self.postern(&["check"])
+    }
+
+    /// A command other than serve, to its end.
+    fn postern(&self, arguments: &[&str]) -> Output {
         Command::new(POSTERN)
-            .arg("check")
+            .args(arguments)
             .arg("--config")
             .arg(self.config())
             .output()
@@ -288,6 +293,101 @@ fn check_prints_a_summary_or_every_fault() {
         error.contains("limits.recipients: 5 is too little; write 100 or more (line 8)"),
         "{error}"
     );
+}
+
+#[test]
+fn check_names_every_policy_that_does_not_load_and_serve_goes_on_without_it() {
+    let site = Site::new("policy: { folder: plugins.d }\n");
+    let folder = site.folder.path().join("plugins.d");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(folder.join("10-text.wasm"), "text").unwrap();
+    std::fs::write(folder.join("20-module.wasm"), b"\0asm\x01\0\0\0").unwrap();
+    let checked = site.check();
+    assert_eq!(checked.status.code(), Some(1));
+    let error = String::from_utf8_lossy(&checked.stderr);
+    assert!(
+        error.contains("10-text.wasm: is no component that runs here"),
+        "{error}"
+    );
+    assert!(
+        error.contains("20-module.wasm: is a module, not a component; build it"),
+        "{error}"
+    );
+    assert_eq!(error.lines().count(), 2, "{error}");
+    let listed = site.postern(&["plugin", "list"]);
+    assert_eq!(listed.status.code(), Some(0));
+    assert!(String::from_utf8_lossy(&listed.stderr).contains("no gateway runs"));
+    assert!(!site.state().exists(), "neither makes anything");
+    let json = || {
+        let listed = site.postern(&["plugin", "list", "--json"]);
+        serde_json::from_slice::<Vec<serde_json::Value>>(&listed.stdout).unwrap()
+    };
+    let stopped = json();
+    let gateway = site.serve();
+    assert_eq!(
+        json(),
+        stopped,
+        "a gateway that runs and one that does not list the same"
+    );
+    assert_eq!(stopped.len(), 2);
+    gateway.signal(Signal::TERM);
+    assert_eq!(gateway.code(), Some(0));
+}
+
+#[test]
+fn check_says_where_postmaster_and_abuse_of_each_domain_go() {
+    let site = Site::new("");
+    for arguments in [
+        &["domain", "add", "example.org"][..],
+        &["user", "add", "ann@example.org", "--no-login"],
+        &["alias", "add", "abuse@example.org", "ann@example.org"],
+    ] {
+        assert_eq!(site.postern(arguments).status.code(), Some(0), "{arguments:?}");
+    }
+    let stopped = String::from_utf8(site.check().stdout).unwrap();
+    assert!(
+        stopped.contains("postmaster@example.org goes to admin@example.org\n"),
+        "{stopped}"
+    );
+    assert!(
+        stopped.contains("abuse@example.org goes to ann@example.org\n"),
+        "{stopped}"
+    );
+    let gateway = site.serve();
+    let running = String::from_utf8(site.check().stdout).unwrap();
+    let domains = |text: &str| {
+        text.lines()
+            .filter(|line| line.starts_with("domain "))
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(domains(&running), domains(&stopped));
+    gateway.signal(Signal::TERM);
+    assert_eq!(gateway.code(), Some(0));
+}
+
+#[test]
+fn a_transaction_that_outlasts_the_drain_is_told_421_and_the_code_is_0() {
+    let site = Site::new("limits: { drain: 1s }\n");
+    let mut gateway = site.serve();
+    let mut client = TcpStream::connect(gateway.address("mx")).unwrap();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut replies = BufReader::new(client.try_clone().unwrap());
+    client
+        .write_all(b"EHLO client.example\r\nMAIL FROM:<a@example.net>\r\n")
+        .unwrap();
+    let mut reply = String::new();
+    while !reply.starts_with("250 2.1.0") {
+        reply.clear();
+        assert!(replies.read_line(&mut reply).unwrap() > 0);
+    }
+    gateway.signal(Signal::TERM);
+    gateway.told("STOPPING=1");
+    gateway.logged("limits.drain is over");
+    reply.clear();
+    replies.read_line(&mut reply).unwrap();
+    assert!(reply.starts_with("421 "), "{reply}");
+    assert_eq!(gateway.code(), Some(0));
 }
 
 #[test]

@@ -62,7 +62,7 @@ pub(crate) async fn load_with(folder: &Folder, store: Arc<dyn Store>) -> Policie
 /// Loads as the gateway does at its start. What is refused is in the listing.
 pub(crate) async fn load_within(limits: PolicyLimits, folder: &Folder, store: Arc<dyn Store>) -> Policies {
     let options = LoadOptions {
-        cache_dir: folder.path().join("compiled"),
+        cache_dir: Some(folder.path().join("compiled")),
         store,
         limits,
         addresses: Arc::new(Anywhere),

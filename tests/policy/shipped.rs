@@ -135,7 +135,11 @@ async fn settings_that_are_not_understood_refuse_the_policy_in_one_line() {
             "aliases: { \"a@x.org\": \"b@x.org\", \"b@x.org\": \"a@x.org\" }",
             "circle",
         ),
-        ("aliases", "catch_all: { example.org: { to: ann@example.org } }", "except"),
+        (
+            "aliases",
+            "catch_all: { example.org: { to: ann@example.org } }",
+            "except",
+        ),
         ("quota-tiers", "default: { bytes: much }", "much"),
     ] {
         let manifest = format!("settings:\n  {settings}\n");

@@ -1,13 +1,17 @@
 //! `postern check`: every fault of the configuration at once, or a short summary of what it means.
 //!
-//! Exit code 1 if anything is wrong, certificates that do not load and a policy folder that cannot be read
-//! included. Nothing is made, opened for writing or bound, so it may run beside a gateway.
+//! Exit code 1 if anything is wrong, certificates that do not load and policies that are refused included.
+//! Nothing is made or bound, so it may run beside a gateway, which is then asked for its domains.
 
+mod roles;
+
+use super::policies;
 use super::serve::word;
 use crate::config::{Config, TlsMode};
+use crate::policy::{Policies, State};
 use crate::tls::{self, Loaded};
 use std::fmt::Write as _;
-use std::io::{ErrorKind, Write as _};
+use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -15,25 +19,16 @@ use std::process::ExitCode;
 pub(super) fn run(path: &Path) -> anyhow::Result<ExitCode> {
     let config = Config::load(path)?;
     let (loaded, mut faults) = tls::inspect(&config);
-    faults.extend(folder_fault(&config));
+    let (policies, refused) = policies::inspect(&config)?;
+    faults.extend(refused.iter().map(ToString::to_string));
     if !faults.is_empty() {
         anyhow::bail!(faults.join("\n"));
     }
-    let summary = summary(path, &config, &loaded);
+    let mut summary = summary(path, &config, &loaded);
+    summary.push_str(&plugins(&config, &policies));
+    summary.push_str(&roles::lines(&config)?);
     std::io::stdout().write_all(summary.as_bytes())?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// A policy folder that is there and cannot be read: with it a gateway does not start.
-fn folder_fault(config: &Config) -> Option<String> {
-    let folder = config.policy_folder.as_deref()?;
-    let error = std::fs::read_dir(folder).err()?;
-    (error.kind() != ErrorKind::NotFound).then(|| {
-        let folder = folder.display();
-        format!(
-            "policy.folder: cannot read {folder}: {error}; name a folder that the gateway's user may read"
-        )
-    })
 }
 
 fn summary(path: &Path, config: &Config, certificates: &[Loaded]) -> String {
@@ -68,33 +63,26 @@ fn summary(path: &Path, config: &Config, certificates: &[Loaded]) -> String {
             folder.display()
         );
     }
-    text.push_str(&plugins(config));
     text
 }
 
-/// The components of the policy folder, in the order in which they are asked.
-fn plugins(config: &Config) -> String {
+/// What decides, in the order in which it is asked.
+fn plugins(config: &Config, policies: &Policies) -> String {
     let Some(folder) = &config.policy_folder else {
         return "policies      none: policy.folder is not set\n".to_owned();
     };
-    let entries = match std::fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) => return format!("policies      none: cannot read {}: {error}\n", folder.display()),
-    };
-    let mut names: Vec<String> = entries
-        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-        .filter(|name| name.ends_with(".wasm") && !name.starts_with('.'))
-        .collect();
-    names.sort();
-    match names.as_slice() {
-        [] => format!("policies      none in {}\n", folder.display()),
-        names => format!(
-            "policies      {} in {}: {}\n",
-            names.len(),
-            folder.display(),
-            names.join(", ")
-        ),
+    let mut text = String::new();
+    for listed in policies.list() {
+        let says = match listed.state {
+            State::Loaded => listed.answers.join(", "),
+            State::Disabled | State::Refused(_) => listed.state.to_string(),
+        };
+        let _ = writeln!(text, "policy        {}: {says}", listed.name);
     }
+    if text.is_empty() {
+        let _ = writeln!(text, "policies      none in {}", folder.display());
+    }
+    text
 }
 
 #[cfg(test)]
@@ -102,37 +90,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_summary_says_where_mail_for_postmaster_goes_and_which_policies_are_asked() {
-        let folder = tempfile::tempdir().unwrap();
-        for name in ["20-b.wasm", "10-a.wasm", "10-a.yaml", ".30-c.wasm.new"] {
-            std::fs::write(folder.path().join(name), "").unwrap();
-        }
+    fn the_summary_says_where_mail_for_postmaster_goes() {
         let text = "hostname: a.example\npostmaster: ann@example.org\npolicy: { folder: . }\n\
             listeners: [ { role: lmtp, address: \"127.0.0.1:2424\", tls: none } ]\n";
+        let folder = tempfile::tempdir().unwrap();
         let config = Config::parse(text, folder.path()).unwrap();
         let summary = summary(Path::new("x.yaml"), &config, &[]);
         assert!(summary.starts_with("x.yaml is right.\n"));
         assert!(summary.contains("lmtp-2424: lmtp on 127.0.0.1:2424, in clear"));
         assert!(summary.contains("abuse goes to ann@example.org where"));
         assert!(summary.contains("self-signed, made at the first start"));
-        assert!(summary.contains(": 10-a.wasm, 20-b.wasm\n"), "{summary}");
-    }
-
-    #[test]
-    fn a_policy_folder_that_is_none_is_a_fault_and_one_that_is_not_there_yet_is_none() {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("a-file"), "").unwrap();
-        let fault = |policies: &str| {
-            let text = format!(
-                "hostname: a.example\npostmaster: ann@example.org\npolicy: {{ folder: {policies} }}\n\
-                 listeners: [ {{ role: lmtp, address: \"127.0.0.1:2424\", tls: none }} ]\n"
-            );
-            folder_fault(&Config::parse(&text, folder.path()).unwrap())
-        };
-        let said = fault("a-file").unwrap();
-        assert!(said.starts_with("policy.folder: cannot read "), "{said}");
-        assert_eq!(fault("."), None);
-        assert_eq!(fault("not-yet"), None);
+        let (policies, faults) = policies::inspect(&config).unwrap();
+        assert!(faults.is_empty());
+        let none = format!("policies      none in {}\n", folder.path().display());
+        assert_eq!(plugins(&config, &policies), none);
     }
 
     #[test]

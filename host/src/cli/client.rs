@@ -20,11 +20,19 @@ pub(super) enum Gateway {
 
 impl Gateway {
     pub(super) async fn of(config: &Config) -> anyhow::Result<Self> {
+        match Self::running(config).await? {
+            Some(gateway) => Ok(gateway),
+            None => Ok(Self::Stopped(Box::new(super::store::open(config)?))),
+        }
+    }
+
+    /// The one that runs, if any does.
+    pub(super) async fn running(config: &Config) -> anyhow::Result<Option<Self>> {
         let path = control::socket_path(&config.state);
         match UnixStream::connect(&path).await {
-            Ok(stream) => Ok(Self::Running(BufReader::new(stream))),
+            Ok(stream) => Ok(Some(Self::Running(BufReader::new(stream)))),
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => {
-                Ok(Self::Stopped(Box::new(super::store::open(config)?)))
+                Ok(None)
             }
             Err(error) => Err(error).with_context(|| {
                 format!(

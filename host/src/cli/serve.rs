@@ -5,9 +5,9 @@
 //! they are told 421; the exit code is 0. A second one ends at once, exit code 1: what was acknowledged is
 //! durable already. SIGHUP loads the certificates again.
 
-mod policies;
 mod tasks;
 
+use super::policies;
 use crate::admin::{self, Admin, Check};
 use crate::config::{Config, Listener, Role, TlsMode};
 use crate::control;
@@ -160,7 +160,7 @@ impl Signals {
                 _ = self.interrupt.recv() => return,
                 _ = self.hang_up.recv() => {
                     tracing::info!("SIGHUP: loading certificates again");
-                    gateway.tls.reload_all();
+                    gateway.tls.reload_all().await;
                 }
             }
         }

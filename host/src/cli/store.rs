@@ -37,7 +37,12 @@ pub(super) async fn run(config: &Config, command: Command) -> anyhow::Result<Exi
             output::say(&gateway.tell(&Operation::StoreBackup { folder }).await?)?;
             Ok(ExitCode::SUCCESS)
         }
-        Command::Restore { folder } => restore(config, &folder),
+        Command::Restore { folder } => {
+            if Gateway::running(config).await?.is_some() {
+                anyhow::bail!("a gateway runs on this store: stop it before you restore one");
+            }
+            restore(config, &folder)
+        }
         Command::Check(format) => {
             let mut gateway = Gateway::of(config).await?;
             output::list(&mut gateway, &Operation::StoreCheck, format).await

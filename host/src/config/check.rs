@@ -11,7 +11,7 @@ use super::{
     Pop3Config, QuarantineConfig, StoreConfig, SubmissionConfig, listeners,
 };
 use postern_proto::Address;
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 const KIB: u64 = 1 << 10;
@@ -20,22 +20,23 @@ const GIB: u64 = 1 << 30;
 const SECOND: u64 = 1;
 const MINUTE: u64 = 60;
 const DAY: u64 = 24 * 60 * MINUTE;
+const CENTURY: u64 = 36_500 * DAY;
 
 /// Checks everything, notes each fault, and answers a configuration that is only right if none was noted.
 pub(super) fn check(raw: Raw, base: &Path, faults: &mut Collector) -> Option<Config> {
     let hostname = hostname(raw.hostname, faults);
     let postmaster = postmaster(raw.postmaster, faults);
     let policy = raw.policy.unwrap_or_default();
-    let policy_folder = policy.folder.as_ref().map(|folder| base.join(folder));
+    let policy_folder = policy.folder.as_ref().map(|folder| placed(base, folder));
     Some(Config {
-        state: base.join(raw.state.as_deref().unwrap_or(".postern")),
+        state: placed(base, raw.state.as_deref().unwrap_or(".postern")),
         listeners: listeners::check(raw.listeners, faults),
         certificates: certificates(raw.tls.unwrap_or_default(), base, faults),
         store: store(raw.store.unwrap_or_default()),
         policy_folder,
         policy: policy_limits(&policy, faults),
         limits: limits(&raw.limits.unwrap_or_default(), faults),
-        quarantine: quarantine(&raw.quarantine.unwrap_or_default()),
+        quarantine: quarantine(&raw.quarantine.unwrap_or_default(), faults),
         auth: auth(&raw.auth.unwrap_or_default(), faults),
         submission: submission(&raw.submission.unwrap_or_default()),
         pop3: pop3(&raw.pop3.unwrap_or_default(), faults),
@@ -47,6 +48,31 @@ pub(super) fn check(raw: Raw, base: &Path, faults: &mut Collector) -> Option<Con
         hostname: hostname?,
         postmaster: postmaster?,
     })
+}
+
+/// A path of the file, seen from the process, without the `..` that the file's own folder puts into it. No
+/// link is followed: what is printed is what was written.
+fn placed(base: &Path, path: &str) -> PathBuf {
+    let mut placed = PathBuf::new();
+    for part in base.join(path).components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir if ends_with_name(&placed) => {
+                placed.pop();
+            }
+            // Nothing is above the root.
+            Component::ParentDir if placed.has_root() => {}
+            part => placed.push(part),
+        }
+    }
+    match placed.as_os_str().is_empty() {
+        true => PathBuf::from("."),
+        false => placed,
+    }
+}
+
+fn ends_with_name(path: &Path) -> bool {
+    matches!(path.components().next_back(), Some(Component::Normal(_)))
 }
 
 fn hostname(raw: Option<String>, faults: &mut Collector) -> Option<String> {
@@ -99,8 +125,8 @@ fn certificates(raw: raw::Tls, base: &Path, faults: &mut Collector) -> Vec<Certi
                 chain: Some(chain),
                 key: Some(key),
             }) => certificates.push(Certificate {
-                chain: base.join(chain),
-                key: base.join(key),
+                chain: placed(base, &chain),
+                key: placed(base, &key),
             }),
             _ if faults.has(&path) => {}
             _ => faults.add(path, "needs both files; write { chain: cert.pem, key: key.pem }"),
@@ -237,12 +263,22 @@ fn limits(raw: &raw::Limits, faults: &mut Collector) -> Limits {
     }
 }
 
-fn quarantine(raw: &raw::Quarantine) -> QuarantineConfig {
+fn quarantine(raw: &raw::Quarantine, faults: &mut Collector) -> QuarantineConfig {
+    let mut bounds = Bounds {
+        section: "quarantine",
+        faults,
+    };
     QuarantineConfig {
-        // A person on holiday finds it afterwards.
-        keep: raw.keep.map_or(Duration::from_secs(30 * DAY), |span| span.0),
+        // A person on holiday finds it afterwards. Kept for no time it would be gone after a 250.
+        keep: bounds.time(
+            "keep",
+            raw.keep,
+            30 * DAY * 1000,
+            60 * MINUTE * 1000,
+            CENTURY * 1000,
+        ),
         // A wave of held-back mail must not take the disk from what is delivered.
-        max: raw.max.map_or(GIB, |size| size.0),
+        max: bounds.size("max", raw.max, GIB, MIB, u64::MAX),
     }
 }
 

@@ -225,6 +225,25 @@ fn both_edges_of_the_limits_that_standards_or_the_store_set() {
     }
 }
 
+/// Kept for no time, mail that was answered 250 would be gone before anybody could look.
+#[test]
+fn quarantine_keeps_for_an_hour_at_least_and_has_room() {
+    let with = |more: &str| parse(&format!("{MINIMAL}quarantine: {{ {more} }}\n"));
+    assert!(with("keep: 1h, max: 1MiB").is_ok());
+    assert!(with("keep: 36500d").is_ok());
+    for (key, value, mend) in [
+        ("keep", "3599s", "write 1h or more"),
+        ("keep", "36501d", "write 36500d or less"),
+        ("max", "1048575B", "write 1MiB or more"),
+    ] {
+        let faults = with(&format!("{key}: {value}")).unwrap_err().to_string();
+        assert!(
+            faults.contains(&format!("quarantine.{key}: ")) && faults.contains(mend),
+            "{faults}"
+        );
+    }
+}
+
 #[test]
 fn in_flight_always_holds_one_message_of_the_largest_size() {
     let config = parse(&format!("{MINIMAL}limits: {{ message_size: 2GiB }}")).unwrap();
@@ -443,4 +462,23 @@ fn what_the_default_file_shows_as_a_default_is_the_default() {
         ..full
     };
     assert_eq!(bare, full);
+}
+
+#[test]
+fn paths_are_printed_without_the_way_up_that_the_files_folder_puts_into_them() {
+    for (base, state, placed) in [
+        ("config", "../.postern", ".postern"),
+        ("config", "..", "."),
+        ("", "./a/../../b", "../b"),
+        ("../config", "../../x", "../../x"),
+        ("/etc/postern", "../../../var/./postern", "/var/postern"),
+        ("config", "/srv/mail", "/srv/mail"),
+    ] {
+        let text = format!(
+            "hostname: a.example\npostmaster: a@b.example\nstate: {state}\n\
+            listeners: [ {{ role: mx, address: \"127.0.0.1:0\" }} ]\n"
+        );
+        let config = Config::parse(&text, std::path::Path::new(base)).unwrap();
+        assert_eq!(config.state.to_str(), Some(placed), "{state} beside {base}");
+    }
 }

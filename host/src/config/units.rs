@@ -157,12 +157,18 @@ impl FromStr for Network {
         };
         let address: IpAddr = address.parse().map_err(|_| mend())?;
         let width = if address.is_ipv4() { 32 } else { 128 };
-        let prefix = match prefix {
+        let prefix: u8 = match prefix {
             Some(digits) => digits.parse().map_err(|_| mend())?,
             None => width,
         };
         if prefix > width {
             return Err(mend());
+        }
+        // What connects so is an IPv4 address here, and the network would hold nobody.
+        if let (IpAddr::V6(v6), Some(bits)) = (address, prefix.checked_sub(96))
+            && let Some(v4) = v6.to_ipv4_mapped()
+        {
+            return Err(format!("`{text}` is an IPv4 network; write {v4}/{bits}"));
         }
         let network = Self { address, prefix };
         if network.cleared() != network {
@@ -343,6 +349,18 @@ mod tests {
         ] {
             assert!(text.parse::<Network>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_mapped_network_would_hold_nobody_and_is_refused_with_the_one_that_was_meant() {
+        for (text, meant) in [
+            ("::ffff:10.0.0.0/104", "write 10.0.0.0/8"),
+            ("::ffff:192.0.2.7", "write 192.0.2.7/32"),
+        ] {
+            let mend = text.parse::<Network>().unwrap_err();
+            assert!(mend.contains(meant), "{mend}");
+        }
+        assert!("::/0".parse::<Network>().is_ok());
     }
 
     #[test]

@@ -162,9 +162,20 @@ async fn the_exact_address_comes_before_detail_and_both_before_the_catch_all() {
         it.resolve("whoever@example.net").await,
         leads_to(&["rest@example.org"])
     );
+}
+
+/// A catch-all is no address of that name, and its target may be gone: then mail for postmaster was refused.
+#[tokio::test]
+async fn postmaster_and_abuse_come_before_the_catch_all() {
+    let it = Fixture::new("").await;
+    it.alias("@example.org", &["nobody@example.org"]).await;
+    for text in ["postmaster@example.org", "Abuse+x@example.net"] {
+        assert_eq!(it.resolve(text).await, leads_to(&["ann@example.org"]), "{text}");
+    }
+    it.alias("abuse@example.org", &["bob@example.org"]).await;
     assert_eq!(
-        it.resolve("postmaster@example.org").await,
-        leads_to(&["rest@example.org"])
+        it.resolve("abuse@example.org").await,
+        leads_to(&["bob@example.org"])
     );
 }
 

@@ -3,8 +3,8 @@
 //! Nothing waits: what is not there is refused at once and counted, and a guard gives back what it holds.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Sessions by account.
 #[derive(Debug)]
@@ -62,10 +62,17 @@ impl Drop for AccountSession {
 }
 
 /// Octets that all sessions share.
-#[derive(Debug)]
 pub struct Budget {
     most: u64,
-    used: AtomicU64,
+    used: Mutex<u64>,
+    /// Told of each change, in order.
+    told: Box<dyn Fn(u64) + Send + Sync>,
+}
+
+impl fmt::Debug for Budget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Budget({} of {})", self.used(), self.most)
+    }
 }
 
 /// A part of a [`Budget`], given back when it is dropped.
@@ -77,15 +84,32 @@ pub struct Claim {
 
 impl Budget {
     pub fn new(most: u64) -> Arc<Self> {
+        Self::telling(most, |_| {})
+    }
+
+    /// One that tells how many octets are claimed whenever that changes, less as well as more.
+    pub fn telling(most: u64, told: impl Fn(u64) + Send + Sync + 'static) -> Arc<Self> {
         Arc::new(Self {
             most,
-            used: AtomicU64::new(0),
+            used: Mutex::default(),
+            told: Box::new(told),
         })
     }
 
     /// Octets claimed now.
     pub fn used(&self) -> u64 {
-        self.used.load(Ordering::Relaxed)
+        *self.lock()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, u64> {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Under the lock: of two changes the later is told last.
+    fn set(&self, mut used: MutexGuard<'_, u64>, octets: u64) {
+        *used = octets;
+        metrics::gauge!("postern_in_flight_bytes").set(octets as f64);
+        (self.told)(octets);
     }
 
     /// Takes `octets`; None if there are not as many left.
@@ -98,13 +122,17 @@ impl Budget {
     }
 
     fn take(&self, octets: u64) -> bool {
-        let more = |used: u64| used.checked_add(octets).filter(|sum| *sum <= self.most);
-        let taken = self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
-        if taken.is_err() {
-            metrics::counter!("postern_limit_hits_total", "limit" => "bytes_in_flight").increment(1);
+        let used = self.lock();
+        match used.checked_add(octets).filter(|sum| *sum <= self.most) {
+            Some(sum) => {
+                self.set(used, sum);
+                true
+            }
+            None => {
+                metrics::counter!("postern_limit_hits_total", "limit" => "bytes_in_flight").increment(1);
+                false
+            }
         }
-        metrics::gauge!("postern_in_flight_bytes").set(self.used() as f64);
-        taken.is_ok()
     }
 }
 
@@ -122,8 +150,9 @@ impl Claim {
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        self.budget.used.fetch_sub(self.octets, Ordering::Relaxed);
-        metrics::gauge!("postern_in_flight_bytes").set(self.budget.used() as f64);
+        let used = self.budget.lock();
+        let left = used.saturating_sub(self.octets);
+        self.budget.set(used, left);
     }
 }
 

@@ -77,7 +77,6 @@ impl Draft {
         declared: u64,
     ) -> std::result::Result<Self, DraftError> {
         let claim = in_flight.claim(declared).ok_or(DraftError::InFlight)?;
-        store.in_flight(in_flight.used());
         store.ready()?;
         Ok(Self {
             body: Body {

@@ -94,10 +94,10 @@ impl Desk {
     }
 
     async fn receive(self, tcp: TcpStream, peer: SocketAddr) {
-        let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-        match Box::pin(self.admit(tcp, peer)).await {
+        let mut client = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+        match Box::pin(self.admit(tcp, &mut client)).await {
             Ok(connection) => Box::pin(self.serve(connection)).await,
-            Err(turned) => self.note(&turned, peer),
+            Err(turned) => self.note(&turned, client),
         }
     }
 
@@ -124,18 +124,23 @@ impl Desk {
         }
     }
 
-    /// Counts the client, learns who it is, starts TLS where it is implicit.
-    pub(super) async fn admit(&self, mut tcp: TcpStream, peer: SocketAddr) -> Result<Connection, Turned> {
+    /// Counts the client, learns who it is, starts TLS where it is implicit. `client` is the peer until a proxy has
+    /// named another.
+    pub(super) async fn admit(
+        &self,
+        mut tcp: TcpStream,
+        client: &mut SocketAddr,
+    ) -> Result<Connection, Turned> {
         let mut admitted = match self.gateway.admission.enter() {
             Ok(admitted) => admitted,
             Err(refusal) => return Err(self.refuse(tcp, refusal).await),
         };
         tune(&tcp).map_err(Turned::Network)?;
-        let client = self.client(&mut tcp, peer).await.map_err(Turned::Proxy)?;
+        *client = self.client(&mut tcp, *client).await.map_err(Turned::Proxy)?;
         if let Err(refusal) = admitted.count_for(client.ip()) {
             return Err(self.refuse(tcp, refusal).await);
         }
-        self.connect(tcp, client, admitted)
+        self.connect(tcp, *client, admitted)
             .await
             .map_err(Turned::Handshake)
     }

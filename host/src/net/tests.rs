@@ -43,8 +43,8 @@ impl Door {
             .await
             .unwrap();
         client.write_all(first.as_bytes()).await.unwrap();
-        let (tcp, peer) = self.socket.accept().await.unwrap();
-        let admitted = self.desk.admit(tcp, peer).await;
+        let (tcp, mut peer) = self.socket.accept().await.unwrap();
+        let admitted = self.desk.admit(tcp, &mut peer).await;
         (client, admitted)
     }
 
@@ -142,6 +142,21 @@ async fn pop3_says_it_in_its_own_words_and_tls_in_none() {
     let door = Door::open("role: pop3, tls: implicit", "sessions: 1, tls_handshake: 20ms");
     let _place = door.desk.gateway().admission.enter().unwrap();
     assert_eq!(door.turned("").await, ("sessions", String::new()));
+}
+
+/// The log named the proxy, which says nothing about who was turned away.
+#[tokio::test]
+async fn who_is_refused_behind_a_proxy_is_the_client_it_named() {
+    let door = Door::open("role: mx, proxy: [127.0.0.0/8]", "sessions_per_address: 1");
+    let _first = door.admitted(&proxied("192.0.2.1")).await;
+    let mut client = TcpStream::connect(door.socket.local_addr().unwrap())
+        .await
+        .unwrap();
+    client.write_all(proxied("192.0.2.1").as_bytes()).await.unwrap();
+    let (tcp, mut named) = door.socket.accept().await.unwrap();
+    let turned = door.desk.admit(tcp, &mut named).await.unwrap_err();
+    assert_eq!(turned.word(), "sessions_per_address");
+    assert_eq!(named.to_string(), "192.0.2.1:1000");
 }
 
 #[tokio::test]

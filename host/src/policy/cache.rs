@@ -39,14 +39,15 @@ fn hex(octets: &[u8]) -> String {
 
 impl Cache {
     /// Makes the folder where it is not there. One that cannot be made or is open to others is not used.
-    pub(super) fn open(folder: &Path, engine: &Engine) -> Self {
-        let folder = match private(folder) {
-            Ok(()) => Some(folder.to_owned()),
+    pub(super) fn open(folder: Option<&Path>, engine: &Engine) -> Self {
+        let folder = folder.filter(|folder| match private(folder) {
+            Ok(()) => true,
             Err(error) => {
                 tracing::warn!(error = format!("{error:#}"), "compiled policies are not kept");
-                None
+                false
             }
-        };
+        });
+        let folder = folder.map(Path::to_owned);
         let mut hasher = Stable(Sha256::new());
         engine.precompile_compatibility_hash().hash(&mut hasher);
         let compatibility = hex(&hasher.0.finalize()).chars().take(16).collect();
@@ -163,14 +164,14 @@ mod tests {
         let (engine, folder) = (engine::on_demand().unwrap(), tempfile::tempdir().unwrap());
         let folder = folder.path().join("compiled");
         let digest = digest(EMPTY);
-        Cache::open(&folder, &engine)
+        Cache::open(Some(&folder), &engine)
             .component(&engine, EMPTY, &digest)
             .unwrap();
         let written = files(&folder);
         assert_eq!(written.len(), 1, "nothing is left aside: {written:?}");
         assert!(load(&engine, &written[0]).is_ok());
         let before = std::fs::metadata(&written[0]).unwrap().ino();
-        Cache::open(&folder, &engine)
+        Cache::open(Some(&folder), &engine)
             .component(&engine, EMPTY, &digest)
             .unwrap();
         assert_eq!(
@@ -183,7 +184,7 @@ mod tests {
     #[test]
     fn a_file_that_is_no_compiled_component_is_compiled_anew() {
         let (engine, folder) = (engine::on_demand().unwrap(), tempfile::tempdir().unwrap());
-        let cache = Cache::open(&folder.path().join("compiled"), &engine);
+        let cache = Cache::open(Some(&folder.path().join("compiled")), &engine);
         let digest = digest(EMPTY);
         let path = cache.path(&digest).unwrap();
         std::fs::write(&path, b"rubbish").unwrap();
@@ -195,7 +196,7 @@ mod tests {
     fn a_folder_that_others_may_write_to_is_not_used() {
         let (engine, folder) = (engine::on_demand().unwrap(), tempfile::tempdir().unwrap());
         std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o770)).unwrap();
-        let cache = Cache::open(folder.path(), &engine);
+        let cache = Cache::open(Some(folder.path()), &engine);
         assert!(cache.component(&engine, EMPTY, &digest(EMPTY)).is_ok());
         assert!(files(folder.path()).is_empty());
     }
@@ -204,7 +205,7 @@ mod tests {
     fn what_no_policy_uses_any_more_is_removed() {
         let (engine, folder) = (engine::on_demand().unwrap(), tempfile::tempdir().unwrap());
         let folder = folder.path().join("compiled");
-        let cache = Cache::open(&folder, &engine);
+        let cache = Cache::open(Some(&folder), &engine);
         let digest = digest(EMPTY);
         cache.component(&engine, EMPTY, &digest).unwrap();
         cache.prune(&HashSet::from([digest.as_str()]));

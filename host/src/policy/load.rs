@@ -30,8 +30,8 @@ const COMPILER_STACK: usize = 16 << 20;
 /// What policies are loaded with.
 #[derive(Debug)]
 pub struct LoadOptions {
-    /// Where compiled components are kept: the owner's alone.
-    pub cache_dir: PathBuf,
+    /// Where compiled components are kept: the owner's alone. None: nowhere.
+    pub cache_dir: Option<PathBuf>,
     /// For `kv`.
     pub store: Arc<dyn Store>,
     pub limits: PolicyLimits,
@@ -202,7 +202,7 @@ impl Loader {
         let mut linker = Linker::new(&engine);
         capabilities::link(&mut linker)?;
         Ok(Self {
-            cache: Cache::open(&options.cache_dir, &engine),
+            cache: Cache::open(options.cache_dir.as_deref(), &engine),
             linker,
             guests: Arc::new(Guests::start(engine, limits.instances as usize)?),
             limits,

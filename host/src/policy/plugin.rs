@@ -170,7 +170,10 @@ impl Plugin {
 
     /// Asks within the policy's deadline.
     pub(super) async fn ask(self: &Arc<Self>, ask: Ask, call: Call) -> Result<Heard, Failed> {
-        let more = call.message.as_ref().map_or(Duration::ZERO, |it| for_size(it.size()));
+        let more = call
+            .message
+            .as_ref()
+            .map_or(Duration::ZERO, |it| for_size(it.size()));
         self.ask_within(self.limits().deadline + more, ask, call).await
     }
 

@@ -3,6 +3,10 @@
 //! In SMTP one reply speaks for all recipients, in LMTP each accepted RCPT has its own (RFC 2033 §4.2);
 //! the [table](super::outcome) folds the fates behind a reply. 250 is said only after the store has answered
 //! that all is durable. A full quarantine refuses (452) what would enter it and nothing else.
+//!
+//! A mailbox may fill up between the question about its quota and the commit. Where one reply speaks for it and
+//! for another that has the message by then (LMTP, a group), 452 would bring that one a duplicate: the copy that
+//! had no room is kept in quarantine, and the reply is 250.
 
 use super::answer::{Answers, trouble};
 use super::envelope::{Share, Transaction};
@@ -160,6 +164,32 @@ impl Consignment {
         copies
     }
 
+    /// Whether some that a reply speaks for have the message, and others had no room for it.
+    fn is_shared(&self, group: &Group, full: &HashSet<Mailbox>) -> bool {
+        let Settled::Taken(copies) = &group.settled else {
+            return false;
+        };
+        let written = || self.at(&group.targets).zip(copies);
+        let has = |(target, copy): (&Target, &Copy)| match copy {
+            Copy::Deliver(_) => !full.contains(&target.mailbox),
+            Copy::Quarantine(_) => true,
+            Copy::Nothing => false,
+        };
+        self.at(&group.targets)
+            .any(|target| full.contains(&target.mailbox))
+            && written().any(has)
+    }
+
+    /// The mailboxes that had no room beside others that have the message.
+    fn late(&self, groups: &[Group], full: &HashSet<Mailbox>) -> HashSet<Mailbox> {
+        let shared = groups.iter().filter(|group| self.is_shared(group, full));
+        shared
+            .flat_map(|group| self.at(&group.targets))
+            .filter(|target| full.contains(&target.mailbox))
+            .map(|target| Arc::clone(&target.mailbox))
+            .collect()
+    }
+
     fn delivery(&self, transaction: &Transaction, copies: &[Copy], atomicity: Atomicity) -> Delivery {
         let mut delivered = HashSet::new();
         let mut held = HashSet::new();
@@ -228,7 +258,16 @@ impl Answers {
             Ok(full) => full,
             Err(error) => return Answer::Reply(trouble(&error)),
         };
-        refuse_full(&consignment, (self.client.role, &full), &mut groups);
+        let late = match self.client.role {
+            Role::Lmtp => consignment.late(&groups, &full),
+            Role::Mx | Role::Submission => HashSet::new(),
+        };
+        let kept = !late.is_empty() && self.keep_late(transaction, &consignment, &groups, &late).await;
+        let mut lacking = full.clone();
+        if kept {
+            lacking.retain(|mailbox| !late.contains(mailbox));
+        }
+        refuse_full(&consignment, (self.client.role, &lacking), &mut groups);
         let replies: Vec<Reply> = groups
             .iter()
             .map(|group| match &group.settled {
@@ -236,7 +275,7 @@ impl Answers {
                 Settled::Taken(_) => self.delivered(transaction),
             })
             .collect();
-        self.warn_owners(&consignment, &groups);
+        self.warn_owners(&consignment, &groups, &full);
         match (self.client.role, replies.as_slice()) {
             (Role::Mx | Role::Submission, [one]) => Answer::Reply(one.clone()),
             _ => Answer::Each(replies),
@@ -281,12 +320,48 @@ impl Answers {
         Ok(full)
     }
 
+    /// Keeps in quarantine what had no room; whether that is durable now. The step before is named again whole,
+    /// so that copies keep their ids; what is there already stays as it is.
+    async fn keep_late(
+        &self,
+        transaction: &Transaction,
+        consignment: &Consignment,
+        groups: &[Group],
+        late: &HashSet<Mailbox>,
+    ) -> bool {
+        let copies = consignment.copies(groups);
+        let mut delivery = consignment.delivery(transaction, &copies, Atomicity::Each);
+        delivery.entries.clear();
+        let before = delivery.quarantine.len();
+        let reply = Reply::mailbox_full();
+        let reason = format!("refused: {} {}", reply.code(), reply.text());
+        let mut late = late.clone();
+        let targets = consignment.targets.iter();
+        let targets = targets.filter(|target| late.remove(&target.mailbox));
+        delivery
+            .quarantine
+            .extend(targets.map(|target| target.held(&reason)));
+        let held = delivery.quarantine.split_at(before).1.to_vec();
+        match self.gateway.store.deliver(delivery).await {
+            Ok(_) => record::held(transaction, &held),
+            Err(error) => {
+                let id = transaction.id;
+                tracing::warn!(%id, %error, "a client is told to try again what one of a group has already");
+                return false;
+            }
+        }
+        true
+    }
+
     /// Owners of mailboxes that are filling up are told once the mail is theirs.
-    fn warn_owners(&self, consignment: &Consignment, groups: &[Group]) {
+    fn warn_owners(&self, consignment: &Consignment, groups: &[Group], full: &HashSet<Mailbox>) {
         for (target, copy) in consignment.targets.iter().zip(consignment.copies(groups)) {
             let (Some(text), Copy::Deliver(ceiling)) = (target.warning.clone(), copy) else {
                 continue;
             };
+            if full.contains(&target.mailbox) {
+                continue;
+            }
             let (gateway, mailbox) = (Arc::clone(&self.gateway), Arc::clone(&target.mailbox));
             tokio::spawn(async move { quota::warn(&gateway, &mailbox, &text, ceiling).await });
         }

@@ -14,9 +14,19 @@ pub(super) fn stage(stage: &'static str, begun: Instant) {
     metrics::histogram!("postern_smtp_stage_seconds", "stage" => stage).record(begun.elapsed().as_secs_f64());
 }
 
+/// What a reply is about.
+#[derive(Debug)]
+pub(super) enum About {
+    Nothing,
+    /// Whom MAIL or RCPT named.
+    Address(String),
+    /// A message, whose one line has said all.
+    Message,
+}
+
 /// A reply that is written: counted by command and class; a refusal has its line, with the address it is
 /// about.
-pub(super) fn reply(client: &Client, verb: &'static str, about: Option<&str>, reply: &Reply) {
+pub(super) fn reply(client: &Client, verb: &'static str, about: &About, reply: &Reply) {
     let class = match reply.code() / 100 {
         2 => "2xx",
         3 => "3xx",
@@ -30,6 +40,11 @@ pub(super) fn reply(client: &Client, verb: &'static str, about: Option<&str>, re
     if let Some(limit) = limit(reply) {
         metrics::counter!("postern_limit_hits_total", "limit" => limit).increment(1);
     }
+    let about = match about {
+        About::Message => return,
+        About::Address(address) => Some(address.as_str()),
+        About::Nothing => None,
+    };
     let (code, reason) = (reply.code(), reply.text());
     let listener = client.listener.name.as_str();
     tracing::info!(client = %client.address.ip(), listener, command = verb, address = about, code, reason, "refused");
@@ -156,7 +171,7 @@ mod tests {
         let client = client();
         let recorder = PrometheusBuilder::new().build_recorder();
         let counted = |told: &Reply| {
-            metrics::with_local_recorder(&recorder, || reply(&client, "RCPT", None, told));
+            metrics::with_local_recorder(&recorder, || reply(&client, "RCPT", &About::Nothing, told));
             recorder.handle().render()
         };
         assert!(!counted(&Reply::no_such_user()).contains("postern_limit_hits_total"));

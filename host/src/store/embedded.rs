@@ -182,6 +182,7 @@ impl EmbeddedStore {
             removed: Arc::clone(&removed),
             floor: options.garbage,
             left: 0,
+            put_off: false,
         };
         let (queue, committing) = committer.start()?;
         let (stop, stopped) = mpsc::channel();

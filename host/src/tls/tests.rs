@@ -239,23 +239,56 @@ async fn a_changed_certificate_is_served_and_a_broken_one_leaves_the_one_before(
     let old = issue(folder.path(), "a", &["mx.example.org"]);
     let tls = Tls::open(&config(folder.path(), &["a"])).unwrap();
     std::fs::write(folder.path().join("a.pem"), "garbage").unwrap();
-    tls.reload_changed();
+    tls.reload_changed().await;
     assert_eq!(
         shown(&tls, std::slice::from_ref(&old), "mx.example.org").await,
         Some(old.clone())
     );
     std::fs::remove_file(folder.path().join("a.key")).unwrap();
-    tls.reload_all();
+    tls.reload_all().await;
     assert_eq!(
         shown(&tls, std::slice::from_ref(&old), "mx.example.org").await,
         Some(old.clone())
     );
     let new = issue(folder.path(), "a", &["mx.example.org"]);
-    tls.reload_changed();
+    tls.reload_changed().await;
     assert_eq!(
         shown(&tls, &[old, new.clone()], "mx.example.org").await,
         Some(new)
     );
+}
+
+/// A file system that hangs: the look at the files ran on a thread that serves sessions, and held them up.
+#[tokio::test]
+async fn a_file_that_hangs_holds_up_no_session() {
+    let folder = tempfile::tempdir().unwrap();
+    let old = issue(folder.path(), "a", &["mx.example.org"]);
+    let tls = Arc::new(Tls::open(&config(folder.path(), &["a"])).unwrap());
+    let chain = folder.path().join("a.pem");
+    std::fs::remove_file(&chain).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(&chain).status();
+    assert!(made.unwrap().success());
+    let (reading, read) = tokio::sync::oneshot::channel();
+    let (let_go, held) = std::sync::mpsc::channel::<()>();
+    let hang = tokio::task::spawn_blocking(move || {
+        // Opens when the other end does, and then keeps it waiting.
+        let writer = std::fs::File::options().write(true).open(&chain).unwrap();
+        reading.send(()).unwrap();
+        let was_told = held.recv_timeout(Duration::from_secs(10)).is_ok();
+        drop(writer);
+        was_told
+    });
+    let (watched, end) = (Arc::clone(&tls), CancellationToken::new());
+    let until = end.clone();
+    let watching = tokio::spawn(async move { watched.watch(until).await });
+    read.await.unwrap();
+    let served = shown(&tls, std::slice::from_ref(&old), "mx.example.org").await;
+    assert_eq!(served, Some(old));
+    end.cancel();
+    // Nobody is there to be told if it waited for too long.
+    let _ = let_go.send(());
+    assert!(hang.await.unwrap(), "the handshake waited for the file");
+    watching.await.unwrap();
 }
 
 #[tokio::test]
@@ -269,13 +302,13 @@ async fn a_chain_without_its_new_key_waits_for_it() {
         |end: &str| folder.path().join(format!("b.{end}")),
     );
     std::fs::rename(b("pem"), a("pem")).unwrap();
-    tls.reload_changed();
+    tls.reload_changed().await;
     assert_eq!(
         shown(&tls, std::slice::from_ref(&old), "mx.example.org").await,
         Some(old.clone())
     );
     std::fs::rename(b("key"), a("key")).unwrap();
-    tls.reload_changed();
+    tls.reload_changed().await;
     assert_eq!(
         shown(&tls, &[old, new.clone()], "mx.example.org").await,
         Some(new)

@@ -5,7 +5,7 @@ use postern::config::Config;
 use postern::gateway::Gateway;
 use postern::net::{Connection, Stream};
 use postern::store::memory::MemoryStore;
-use postern::store::{Account, Domain, Store};
+use postern::store::{Account, Domain, Holder, Store};
 use std::sync::Arc;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -92,12 +92,13 @@ impl House {
     /// What each mailbox holds, without the trace of this hop.
     async fn mailbox(&self, name: &str) -> Vec<String> {
         let mut messages = Vec::new();
-        let entries = self.gateway.store.list(&format!("{name}@example.org")).await;
+        let mailbox = format!("{name}@example.org");
+        let entries = self.gateway.store.list(&mailbox).await;
         for entry in entries.expect("a listing") {
             let content = self
                 .gateway
                 .store
-                .read(entry.id, 0, usize::MAX)
+                .read(Holder::Mailbox(&mailbox), entry.id, 0, usize::MAX)
                 .await
                 .expect("a message");
             messages.push(String::from_utf8_lossy(&content).into_owned());

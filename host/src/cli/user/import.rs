@@ -42,6 +42,7 @@ pub(super) async fn run(config: &Config, file: &Path) -> anyhow::Result<ExitCode
         };
         if let Err(error) = gateway.ask(&operation, &mut note).await {
             bar.abandon();
+            show(&mut faults);
             let first = batch.first().map_or(0, |user| user.line);
             return Err(error).with_context(|| format!("broken off in the {BATCH} lines from line {first}"));
         }
@@ -52,16 +53,20 @@ pub(super) async fn run(config: &Config, file: &Path) -> anyhow::Result<ExitCode
 }
 
 fn summary(lines: usize, mut faults: Vec<Fault>) -> anyhow::Result<ExitCode> {
-    faults.sort_by_key(|fault| fault.line);
-    for fault in &faults {
-        output::note(&format!("line {}: {}", fault.line, fault.text));
-    }
+    show(&mut faults);
     let added = lines.saturating_sub(faults.len());
     output::say(&format!("{added} users added, {} lines refused", faults.len()))?;
     Ok(match faults.is_empty() {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,
     })
+}
+
+fn show(faults: &mut [Fault]) {
+    faults.sort_by_key(|fault| fault.line);
+    for fault in faults {
+        output::note(&format!("line {}: {}", fault.line, fault.text));
+    }
 }
 
 /// Drawn on a terminal only.

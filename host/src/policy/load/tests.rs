@@ -87,7 +87,7 @@ impl Folder {
 
     fn load(&self) -> (Policies, Vec<String>) {
         let options = LoadOptions {
-            cache_dir: self.0.path().join("compiled"),
+            cache_dir: Some(self.0.path().join("compiled")),
             store: Arc::new(MemoryStore::default()),
             limits: PolicyLimits {
                 deadline: Duration::from_secs(5),

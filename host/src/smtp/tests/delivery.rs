@@ -198,6 +198,38 @@ async fn fifty_deliveries_at_once_end_exactly_at_the_quota() {
 }
 
 #[tokio::test]
+async fn in_lmtp_a_group_is_never_told_to_try_again_what_one_of_it_has() {
+    let house = Arc::new(House::embedded("role: lmtp, tls: none").await);
+    house
+        .alias("both@example.org", &["bob@example.org", "small@example.org"])
+        .await;
+    let mut clients = Vec::new();
+    for _ in 0..50 {
+        let mut client = house.client().await;
+        client.envelope(&["both"]).await;
+        assert!(client.say("DATA").await.starts_with("354 "));
+        clients.push(client);
+    }
+    let ends = clients
+        .into_iter()
+        .map(|mut client| tokio::spawn(async move { client.say(&format!("{MESSAGE}.")).await }));
+    let mut accepted = 0;
+    for end in ends.collect::<Vec<_>>() {
+        let reply = end.await.unwrap();
+        match reply.get(..4) {
+            Some("250 ") => accepted += 1,
+            _ => assert!(reply.starts_with("452 4.2.2 "), "{reply}"),
+        }
+    }
+    assert_eq!(house.mailbox("bob").await.len(), accepted);
+    let held = house.gateway.store.quarantined(None, 100).await.unwrap();
+    assert!(held.iter().all(|held| held.reason.starts_with("refused: 452 ")));
+    let small = house.mailbox("small").await.len();
+    assert!(small > 0 && small < 50, "{small}");
+    assert_eq!(small + held.len(), accepted, "what had no room is in quarantine");
+}
+
+#[tokio::test]
 async fn a_message_that_passed_a_hundred_hosts_is_looping() {
     let house = House::mx().await;
     for (hops, expected) in [(99, "250 "), (100, "554 5.4.6 ")] {

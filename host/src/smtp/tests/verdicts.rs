@@ -63,7 +63,7 @@ async fn house(place: u32, listener: &str, quarantine_max: u64) -> House {
     let component = wat::parse_str(filter(place)).unwrap();
     std::fs::write(folder.path().join("10-filter.wasm"), component).unwrap();
     let options = LoadOptions {
-        cache_dir: folder.path().join("compiled"),
+        cache_dir: Some(folder.path().join("compiled")),
         store: Arc::new(MemoryStore::new()),
         limits: crate::config::PolicyLimits {
             deadline: Duration::from_secs(5),

@@ -4,7 +4,7 @@ use super::change::Change;
 use super::chunks::{self, Chunk};
 use super::committer::{HEAVIEST_REQUEST, Need};
 use super::rows::{self, Copy, Meta, Part, Space, tag};
-use super::{EmbeddedStore, Spaces, engine};
+use super::{EmbeddedStore, Spaces, damaged, engine};
 use crate::message::MessageId;
 use crate::store::rules;
 use crate::store::{
@@ -17,7 +17,7 @@ use fjall::{Readable, Slice, Snapshot};
 use serde::de::DeserializeOwned;
 use std::ops::{Bound, RangeBounds};
 
-/// Entries removed by one request; more are removed in steps, each durable.
+/// Entries removed by one request, fewer where they are heavy; the rest in further steps, each durable.
 const REMOVED_AT_ONCE: usize = 1000;
 
 /// Longer texts are appended before their commit, so that a group stays small.
@@ -147,14 +147,23 @@ impl View {
     fn content(&self, id: MessageId, offset: u64, len: usize) -> Result<Bytes> {
         let (id, meta) = self.meta(id)?;
         if offset >= meta.committed {
-            return self.part(id, Part::Appended, offset - meta.committed, len);
+            return self.whole_part(id, Part::Appended, offset - meta.committed, len, meta.appended);
         }
-        let head = self.part(id, Part::Committed, offset, len)?;
+        let head = self.whole_part(id, Part::Committed, offset, len, meta.committed)?;
         if head.len() == len || meta.appended == 0 {
             return Ok(head);
         }
-        let text = self.part(id, Part::Appended, 0, len - head.len())?;
+        let text = self.whole_part(id, Part::Appended, 0, len - head.len(), meta.appended)?;
         Ok([head, text].concat().into())
+    }
+
+    /// Of a part that has `size` octets: where a chunk of it is gone, an error rather than less.
+    fn whole_part(&self, id: MessageId, part: Part, offset: u64, len: usize, size: u64) -> Result<Bytes> {
+        let octets = self.part(id, part, offset, len)?;
+        match octets.len() as u64 == size.saturating_sub(offset).min(len as u64) {
+            true => Ok(octets),
+            false => Err(damaged(&format!("a chunk of {id} is missing"))),
+        }
     }
 
     fn record<T: DeserializeOwned>(&self, tag: u8, name: &str) -> Result<Option<T>> {
@@ -247,9 +256,12 @@ impl Maildrops for EmbeddedStore {
     }
 
     async fn remove(&self, mailbox: &str, ids: &[MessageId]) -> Result<()> {
-        for ids in ids.chunks(REMOVED_AT_ONCE) {
-            let (mailbox, ids) = (mailbox.to_owned(), ids.to_owned());
-            self.write(move |change| change.remove(&mailbox, &ids)).await?;
+        let mut left = ids;
+        while !left.is_empty() {
+            let some = left.iter().take(REMOVED_AT_ONCE).copied().collect::<Vec<_>>();
+            let mailbox = mailbox.to_owned();
+            let passed = self.write(move |change| change.remove(&mailbox, &some)).await?;
+            left = left.get(passed..).unwrap_or_default();
         }
         Ok(())
     }

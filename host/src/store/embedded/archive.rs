@@ -39,7 +39,7 @@ pub enum ArchiveError {
     NotOurs(PathBuf),
     #[error("{} is damaged or not whole: {what}", path.display())]
     Damaged { path: PathBuf, what: &'static str },
-    #[error("{} is not empty; a store is restored into an empty folder only", .0.display())]
+    #[error("{} is not empty; a store is restored into an empty folder only: move this one aside first", .0.display())]
     NotEmpty(PathBuf),
     #[error(transparent)]
     Open(#[from] OpenError),

@@ -7,12 +7,16 @@ mod directory;
 mod kv;
 mod mail;
 
+use super::committer::HEAVIEST_REQUEST;
 use super::rows::Space;
 use super::{Spaces, engine};
 use crate::store::{Result, StoreError};
 use fjall::Slice;
 use std::collections::BTreeMap;
 use std::ops::{ControlFlow, Range};
+
+/// What the journal's format adds to each row, key and value apart.
+const ROW: usize = 21;
 
 /// Longest key taken; the engine's own bound is 65,535 octets.
 const LONGEST_KEY: usize = 48 * 1024;
@@ -28,6 +32,10 @@ pub(super) struct Change<'a> {
     /// Rows of the request that runs.
     own: Rows,
     freed: u64,
+    /// Octets of the rows in the journal, of the group and of the request that runs; what replaces a row of the same
+    /// group counts beside it.
+    octets: usize,
+    own_octets: usize,
 }
 
 impl<'a> Change<'a> {
@@ -38,23 +46,35 @@ impl<'a> Change<'a> {
             group: Rows::default(),
             own: Rows::default(),
             freed: 0,
+            octets: 0,
+            own_octets: 0,
         }
     }
 
-    /// Runs one request; all its rows or none join the group.
+    /// Runs one request; all its rows or none join the group. One that is too heavy fails.
     pub(super) fn attempt<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         let freed = self.freed;
-        let outcome = work(self);
+        self.own_octets = 0;
+        let outcome = work(self).and_then(|done| match self.own_octets {
+            0..=HEAVIEST_REQUEST => Ok(done),
+            octets => Err(StoreError::Engine(format!("a commit of {octets} octets at once"))),
+        });
         for (group, own) in self.group.iter_mut().zip(&mut self.own) {
             match &outcome {
                 Ok(_) => group.append(own),
                 Err(_) => own.clear(),
             }
         }
-        if outcome.is_err() {
-            self.freed = freed;
+        match outcome {
+            Ok(_) => self.octets += self.own_octets,
+            Err(_) => self.freed = freed,
         }
         outcome
+    }
+
+    /// Octets of the group in the journal.
+    pub(super) fn octets(&self) -> usize {
+        self.octets
     }
 
     /// The group's rows and the stored octets of bodies that it removes.
@@ -87,6 +107,7 @@ impl<'a> Change<'a> {
     }
 
     fn set(&mut self, space: Space, key: Vec<u8>, value: Option<Slice>) {
+        self.own_octets += ROW + key.len() + value.as_ref().map_or(0, |value| value.len());
         if let Some(rows) = self.own.get_mut(space as usize) {
             rows.insert(key, value);
         }

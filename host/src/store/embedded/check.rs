@@ -1,4 +1,4 @@
-//! Whether what the store says in several places agrees: listings, holders, bodies, usage.
+//! Whether what the store says in several places agrees: listings, holders, bodies, usage, the policies' shares.
 
 use super::access::View;
 use super::rows::{self, Holder, Meta, Part, Space, tag};
@@ -46,6 +46,7 @@ pub fn check(store: &EmbeddedStore) -> Result<Report> {
     quarantine(&view, &mut report)?;
     messages(&view, &mut report)?;
     bodies(&view, &mut report)?;
+    policies(&view, &mut report)?;
     Ok(report)
 }
 
@@ -171,6 +172,37 @@ fn bodies(view: &View, report: &mut Report) -> Result<()> {
             Some(_) => report.uncommitted += 1,
             None => report.fault(|| format!("{id}: chunks that belong to no message")),
         }
+    }
+    Ok(())
+}
+
+/// What a policy is said to hold is the sum of its values, and each value that ends is found by its end.
+fn policies(view: &View, report: &mut Report) -> Result<()> {
+    let mut sums: HashMap<String, u64> = HashMap::new();
+    for row in view.range(Space::State, rows::beginning_with(vec![tag::KV])) {
+        let (row, value) = row?;
+        let (namespace, key) = rows::read_kv_key(&row)?;
+        let (over_at, value) = rows::read_kv(&value)?;
+        *sums.entry(namespace.to_owned()).or_default() += (key.len() + value.len()) as u64;
+        let expiry = rows::kv_expiry_key(namespace, over_at, key);
+        if over_at != 0 && view.get(Space::State, &expiry)?.is_none() {
+            report.fault(|| format!("policy {namespace}: {key} ends and is not found by its end"));
+        }
+    }
+    for row in view.range(Space::State, rows::beginning_with(vec![tag::KV_USAGE])) {
+        let (key, value) = row?;
+        let namespace = key.get(1..).and_then(|name| std::str::from_utf8(name).ok());
+        let namespace = namespace.ok_or_else(|| damaged("a share's key"))?;
+        let (said, sum) = (
+            rows::read_usage(&value)?.bytes,
+            sums.remove(namespace).unwrap_or_default(),
+        );
+        if said != sum {
+            report.fault(|| format!("policy {namespace}: its share says {said} octets, its values {sum}"));
+        }
+    }
+    for (namespace, sum) in sums {
+        report.fault(|| format!("policy {namespace}: no share, its values {sum} octets"));
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! Group commit. One thread drains what waits, up to [`MOST_REQUESTS`] or [`MOST_OCTETS`], lets each request
-//! change the group, commits once with fdatasync, and answers all.
+//! change the group, commits once with fdatasync, and answers all. A request whose rows fill the group is its last:
+//! the others wait for the next.
 //!
 //! Appended chunks of uncommitted text are written without a sync of their own: the engine keeps one journal, a
 //! later sync of it covers them, and it syncs a journal wholly before it opens the next one.
@@ -13,16 +14,17 @@ use super::{Spaces, engine};
 use crate::store::{Result, StoreError};
 use fjall::PersistMode;
 use metrics::{counter, gauge, histogram};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 use tokio::sync::{mpsc, oneshot};
 
 /// Requests that wait for the committer; behind them callers wait.
-const QUEUE: usize = 1024;
+pub(super) const QUEUE: usize = 1024;
 
 const MOST_REQUESTS: usize = 256;
-const MOST_OCTETS: usize = 4 * 1024 * 1024;
+pub(super) const MOST_OCTETS: usize = 4 * 1024 * 1024;
 
 /// Octets that one request may bring.
 pub(super) const HEAVIEST_REQUEST: usize = 16 * 1024 * 1024;
@@ -204,33 +206,49 @@ impl Committer {
         }
     }
 
-    fn serve_group(&mut self, mut group: Vec<Box<dyn Request>>) {
-        if self.failure.reason().is_none() {
-            let started = Instant::now();
-            match self.commit(&mut group) {
-                Ok(()) => histogram!("postern_store_commit_seconds").record(started.elapsed().as_secs_f64()),
-                Err(error) => self.failure.declare(&error.to_string()),
+    /// Commits the requests in order, as many at a time as a group holds.
+    fn serve_group(&mut self, group: Vec<Box<dyn Request>>) {
+        let mut waiting = VecDeque::from(group);
+        while !waiting.is_empty() {
+            let mut served = Vec::with_capacity(waiting.len());
+            if self.failure.reason().is_none() {
+                let started = Instant::now();
+                match self.commit(&mut waiting, &mut served) {
+                    Ok(()) => {
+                        histogram!("postern_store_commit_seconds").record(started.elapsed().as_secs_f64())
+                    }
+                    Err(error) => self.failure.declare(&error.to_string()),
+                }
+            } else {
+                served.extend(waiting.drain(..));
             }
-        }
-        for request in group {
-            request.answer(self.failure.reason());
+            for request in served {
+                request.answer(self.failure.reason());
+            }
         }
     }
 
-    fn commit(&mut self, group: &mut [Box<dyn Request>]) -> Result<()> {
+    fn commit(
+        &mut self,
+        waiting: &mut VecDeque<Box<dyn Request>>,
+        served: &mut Vec<Box<dyn Request>>,
+    ) -> Result<()> {
         let mut change = Change::new(&self.spaces, self.quarantine_max);
         let mut need = Need::Written;
-        for request in group.iter_mut() {
+        while change.octets() < MOST_OCTETS {
+            let Some(mut request) = waiting.pop_front() else {
+                break;
+            };
             request.run(&mut change);
             if request.need() == Need::Synced {
                 need = Need::Synced;
             }
+            served.push(request);
         }
+        let octets = change.octets();
         let (rows, freed) = change.finish();
         let mut batch = self.spaces.db.batch();
-        let mut octets = 0;
         for (space, key, value) in rows {
-            octets += key.len() + value.as_ref().map_or(0, |value| value.len());
             match value {
                 Some(value) => batch.insert(self.spaces.of(space), key, value),
                 None => batch.remove(self.spaces.of(space), key),
@@ -239,7 +257,7 @@ impl Committer {
         let mode = self.mode(need, octets);
         batch.durability(Some(mode)).commit().map_err(engine)?;
         self.removed.fetch_add(freed, Ordering::Relaxed);
-        self.count(group.len(), octets);
+        self.count(served.len(), octets);
         Ok(())
     }
 

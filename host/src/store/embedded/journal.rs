@@ -95,6 +95,18 @@ impl Tail {
     }
 }
 
+/// Octets of each whole batch.
+#[cfg(test)]
+pub(super) fn batches(path: &Path) -> io::Result<Vec<u64>> {
+    let file = File::open(path)?;
+    let mut scan = Scan {
+        left: file.metadata()?.len(),
+        from: BufReader::new(file),
+        buffer: Vec::new(),
+    };
+    std::iter::from_fn(|| scan.batch().transpose()).collect()
+}
+
 fn cut(path: &Path, tail: Tail, torn: &Path) -> io::Result<()> {
     fs::create_dir_all(torn)?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();

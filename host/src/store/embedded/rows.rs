@@ -167,6 +167,15 @@ pub(super) fn kv_key(namespace: &str, key: &str) -> Vec<u8> {
     row
 }
 
+/// Namespace and key of a policy's value.
+pub(super) fn read_kv_key(row: &[u8]) -> Result<(&str, &str)> {
+    let bad = || damaged("a kv key");
+    let mut rest = row.get(1..).ok_or_else(bad)?;
+    let namespace = take_name(&mut rest)?;
+    let key = std::str::from_utf8(rest).map_err(|_| bad())?;
+    Ok((namespace, key))
+}
+
 pub(super) fn kv_expiry_key(namespace: &str, over_at: u64, key: &str) -> Vec<u8> {
     let mut row = kv_prefix(tag::KV_EXPIRY, namespace);
     row.put_u64(over_at);

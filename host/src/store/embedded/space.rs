@@ -87,6 +87,11 @@ impl FreeSpace {
         self.free.load(Ordering::Relaxed) < self.needed()
     }
 
+    /// Whether so many octets more could be written.
+    pub(super) fn has_room_for(&self, octets: u64) -> bool {
+        self.free.load(Ordering::Relaxed) > octets
+    }
+
     pub(super) fn admit(&self) -> Result<()> {
         match self.is_short() {
             true => Err(StoreError::Full),

@@ -4,7 +4,8 @@ use super::*;
 use crate::message::MessageId;
 use crate::store::contract::{A, QUARANTINE_MAX, append_all, contract, delivery, entry, noise, read_all};
 use crate::store::{
-    Account, Bodies, CHUNK, Delivered, Directory, Maildrops, NewQuarantined, Quarantine, Store, Text, Usage,
+    Account, Bodies, CHUNK, Delivered, Directory, Kv, KvWrite, Maildrops, NewQuarantined, Quarantine, Store,
+    StoreError, Text, Usage,
 };
 use bytes::Bytes;
 use std::sync::atomic::Ordering;
@@ -193,6 +194,52 @@ async fn check_finds_what_does_not_agree() {
     assert_eq!(found("which does not list it"), 1);
     assert_eq!(found("b@x.org: usage says"), 1);
     assert_eq!(report.faults, 5);
+}
+
+#[tokio::test]
+async fn check_finds_a_share_that_is_not_the_sum_of_its_values() {
+    let (_folder, store) = opened();
+    for (namespace, ttl) in [("p", 0), ("p", 9), ("pq", 9)] {
+        let write = KvWrite {
+            value: noise(100),
+            ttl,
+            now: 1,
+            quota: 1000,
+        };
+        let key = format!("k{ttl}");
+        store.kv_set(namespace, &key, write).await.unwrap();
+    }
+    assert_eq!(check(&store).unwrap().described, [""; 0]);
+    let state = &store.spaces.state;
+    state.remove(rows::kv_key("p", "k0")).unwrap();
+    state.remove(rows::kv_expiry_key("pq", 9001, "k9")).unwrap();
+    let report = check(&store).unwrap();
+    let share = "policy p: its share says 204 octets, its values 102";
+    let end = "policy pq: k9 ends and is not found by its end";
+    assert_eq!(report.described, [end, share]);
+}
+
+/// A fault of the disk took a chunk: a shorter message would have been sent as if it were whole.
+#[tokio::test]
+async fn a_message_that_lost_a_chunk_is_an_error_and_never_a_shorter_message() {
+    let (_folder, store) = opened();
+    let mut sent = delivery(vec![entry("a@x.org", 5)]);
+    sent.content.text = append_all(&*store, sent.id, &noise(3 * CHUNK)).await;
+    store.deliver(sent.clone()).await.unwrap();
+    let head = sent.content.head.len() as u64;
+    let last = rows::body_key(sent.id, rows::Part::Appended, 2);
+    store.spaces.body.remove(last).unwrap();
+    let whole = store.read(A, sent.id, 0, CHUNK).await.unwrap();
+    assert_eq!(whole.len(), CHUNK, "what is there is read");
+    for offset in [head + 2 * CHUNK as u64, head + CHUNK as u64 + 1] {
+        let cut = store.read(A, sent.id, offset, CHUNK).await;
+        assert!(matches!(cut, Err(StoreError::Engine(_))), "{offset}: {cut:?}");
+    }
+    let end = head + 3 * CHUNK as u64;
+    assert!(store.read(A, sent.id, end, CHUNK).await.unwrap().is_empty());
+    let first = rows::body_key(sent.id, rows::Part::Committed, 0);
+    store.spaces.body.remove(first).unwrap();
+    assert!(store.read(A, sent.id, 0, CHUNK).await.is_err());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

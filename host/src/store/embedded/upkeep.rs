@@ -2,6 +2,7 @@
 //! garbage exceeds max(floor, 30 %).
 //!
 //! The engine's own compaction is driven by writes, so a store that is only read and emptied would never shrink.
+//! A compaction writes what lives in the files anew before it removes them: one that may not fit is put off.
 
 use super::Spaces;
 use super::committer::Failure;
@@ -19,6 +20,9 @@ const EVERY: Duration = Duration::from_secs(1);
 /// Garbage in hundredths of the bodies' octets that is worth a compaction.
 const WORTH_PERCENT: u64 = 30;
 
+/// A file is rewritten when a fifth of it is garbage: beside each octet of that there are four to be written.
+const LIVING_PER_GARBAGE: u64 = 4;
+
 /// Garbage that is worth a compaction when the disk is nearly full; and what must have come since the last one, which
 /// leaves files alone that hold little of it.
 const WORTH_WHEN_SHORT: u64 = 1024 * 1024;
@@ -32,6 +36,8 @@ pub(super) struct Upkeep {
     pub(super) floor: u64,
     /// Garbage that the last compaction left.
     pub(super) left: u64,
+    /// A compaction waits for room, and that was said.
+    pub(super) put_off: bool,
 }
 
 impl Upkeep {
@@ -53,7 +59,7 @@ impl Upkeep {
         gauge!("postern_store_garbage_bytes").set(garbage as f64);
         gauge!("postern_store_body_bytes").set(held as f64);
         gauge!("postern_store_journals").set(self.spaces.db.journal_count() as f64);
-        if self.is_worth_it(garbage, held) {
+        if self.is_worth_it(garbage, held) && self.fits(garbage, held) {
             compact(&self.spaces, &self.removed)?;
             self.left = self.garbage().0;
             self.free.look();
@@ -66,6 +72,25 @@ impl Upkeep {
         let unknown = self.removed.load(Ordering::Relaxed);
         let known = self.spaces.body.fragmented_blob_bytes();
         (known.saturating_add(unknown), self.spaces.body.disk_space())
+    }
+
+    /// Whether there is room for the most that a compaction may write. The engine does not survive a full disk.
+    fn fits(&mut self, garbage: u64, held: u64) -> bool {
+        let living = held
+            .saturating_sub(garbage)
+            .min(garbage.saturating_mul(LIVING_PER_GARBAGE));
+        let written = living.saturating_add(self.spaces.db.write_buffer_size());
+        let fits = self.free.has_room_for(written);
+        if !fits && !self.put_off {
+            counter!("postern_store_compactions_put_off_total").increment(1);
+            tracing::warn!(
+                garbage,
+                needed = written,
+                "no room to compact bodies: remove more mail or give the disk more room"
+            );
+        }
+        self.put_off = !fits;
+        fits
     }
 
     fn is_worth_it(&self, garbage: u64, held: u64) -> bool {

@@ -3,6 +3,7 @@
 use super::Change;
 use crate::message::MessageId;
 use crate::store::embedded::chunks::Chunk;
+use crate::store::embedded::committer::MOST_OCTETS;
 use crate::store::embedded::rows::{self, Copy, Holder, Meta, Part, Space, Uncommitted, tag};
 use crate::store::rules::{self, Fate, Standing};
 use crate::store::{
@@ -186,19 +187,27 @@ impl Change<'_> {
         self.put_usage(vec![tag::QUARANTINE_USAGE], usage)
     }
 
-    pub(in super::super) fn remove(&mut self, mailbox: &str, ids: &[MessageId]) -> Result<()> {
-        for id in ids {
-            let key = rows::entry_key(mailbox, *id);
-            let Some(row) = self.get(Space::Entry, &key)? else {
-                continue;
-            };
-            let size = rows::read_entry(*id, &row)?.size;
-            let usage = rules::shrunk(self.usage(mailbox)?, size);
-            self.delete(Space::Entry, key);
-            self.put_usage(rows::named_key(tag::USAGE, mailbox), usage)?;
-            self.release(*id, Holder::Mailbox(mailbox))?;
+    /// Removes entries in order until the request is heavy, and answers how many it has passed: one at least.
+    pub(in super::super) fn remove(&mut self, mailbox: &str, ids: &[MessageId]) -> Result<usize> {
+        for (nth, id) in ids.iter().enumerate() {
+            if self.own_octets >= MOST_OCTETS {
+                return Ok(nth);
+            }
+            self.remove_entry(mailbox, *id)?;
         }
-        Ok(())
+        Ok(ids.len())
+    }
+
+    fn remove_entry(&mut self, mailbox: &str, id: MessageId) -> Result<()> {
+        let key = rows::entry_key(mailbox, id);
+        let Some(row) = self.get(Space::Entry, &key)? else {
+            return Ok(());
+        };
+        let size = rows::read_entry(id, &row)?.size;
+        let usage = rules::shrunk(self.usage(mailbox)?, size);
+        self.delete(Space::Entry, key);
+        self.put_usage(rows::named_key(tag::USAGE, mailbox), usage)?;
+        self.release(id, Holder::Mailbox(mailbox))
     }
 
     /// Removes all mail of a mailbox.
@@ -209,7 +218,7 @@ impl Change<'_> {
             ids.push(rows::id_at_end(key)?);
             Ok(ControlFlow::Continue(()))
         })?;
-        self.remove(mailbox, &ids)
+        ids.into_iter().try_for_each(|id| self.remove_entry(mailbox, id))
     }
 
     pub(in super::super) fn quarantine_drop(&mut self, id: MessageId) -> Result<()> {

@@ -1,8 +1,8 @@
 //! A disk that fills, and an engine that fails.
 
 use super::*;
+use crate::store::Atomicity;
 use crate::store::embedded::space::probe_of;
-use crate::store::{Atomicity, StoreError};
 use std::sync::atomic::AtomicU64;
 
 /// Options with a probe that answers what the cell says.
@@ -173,6 +173,55 @@ async fn a_filled_file_system_refuses_mail_before_the_engine_fails_and_mail_flow
         .expect("room again by itself");
     store.deliver(delivery(vec![entry("a@x.org", 5)])).await.unwrap();
     assert!(check(&store).unwrap().is_sound());
+}
+
+/// Every file has garbage in it and most of it is mail: a compaction would write that again beside what is there, and
+/// there is no room. It was tried, met the full disk, and ended the process, again at each start.
+#[tokio::test]
+async fn a_compaction_that_does_not_fit_is_not_begun() {
+    let disk = Tmpfs::mount(320);
+    let (looking, mut looks) = tokio::sync::mpsc::unbounded_channel();
+    let (told, reasons) = std_mpsc::channel();
+    let told = Mutex::new(told);
+    let free = probe_of(disk.0.path());
+    let options = Options {
+        reserve: 48 * MIB,
+        fatal: Some(Arc::new(move |reason| {
+            told.lock().unwrap().send(reason.to_owned()).unwrap()
+        })),
+        free_space: Some(Arc::new(move || {
+            let _ = looking.send(());
+            free()
+        })),
+        ..options()
+    };
+    let store = EmbeddedStore::open(disk.0.path().join("store"), options).unwrap();
+    let mut ids = Vec::new();
+    assert!(is_full::<()>(Err(fill(&store, |id| ids.push(id)).await)));
+    let (removed, kept): (Vec<_>, Vec<_>) = ids.iter().enumerate().partition(|(nth, _)| nth % 3 == 0);
+    let ids_of = |of: Vec<(usize, &MessageId)>| of.into_iter().map(|(_, id)| *id).collect::<Vec<_>>();
+    let (removed, kept) = (ids_of(removed), ids_of(kept));
+    store.remove("a@x.org", &removed).await.unwrap();
+    while looks.try_recv().is_ok() {}
+    let rounds = async {
+        for _ in 0..4 {
+            looks.recv().await.expect("upkeep goes on");
+        }
+    };
+    let went_on = tokio::time::timeout(std::time::Duration::from_secs(60), rounds).await;
+    assert_eq!(reasons.try_iter().collect::<Vec<_>>(), [""; 0]);
+    went_on.expect("upkeep goes on");
+    assert_eq!(read_all(&*store, A, kept[0], CHUNK).await.len(), 200_014);
+    store.remove("a@x.org", &kept).await.unwrap();
+    let open = async {
+        while store.ready().is_err() {
+            looks.recv().await.expect("upkeep goes on");
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(60), open)
+        .await
+        .expect("room again by itself");
+    store.deliver(delivery(vec![entry("a@x.org", 5)])).await.unwrap();
 }
 
 #[tokio::test]

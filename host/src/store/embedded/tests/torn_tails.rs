@@ -1,6 +1,8 @@
 //! A power cut tears what was written last: pages of it reach the disk and others stay zero, or half a page does.
 
 use super::*;
+use crate::store::embedded::change::Change;
+use crate::store::embedded::committer::{HEAVIEST_GROUP, MOST_OCTETS, Need, QUEUE};
 
 /// A journal as the process left it: a folder copied while the store is open, so that nothing was closed in order.
 struct Left {
@@ -155,4 +157,94 @@ async fn damage_far_before_the_end_is_refused_and_changes_nothing() {
     let error = EmbeddedStore::open(copy.path(), options()).unwrap_err();
     assert!(matches!(error, OpenError::Damaged { .. }), "{error}");
     assert_eq!(std::fs::read(&path).unwrap(), octets);
+}
+
+/// The octets of the heaviest batch when `calls` wait for the committer at the same time.
+async fn heaviest_batch<F>(store: &Arc<EmbeddedStore>, folder: &Path, calls: Vec<F>) -> u64
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let (open, opened) = std_mpsc::channel::<()>();
+    let (begin, begun) = tokio::sync::oneshot::channel();
+    let gate = Arc::clone(store);
+    let waiting = calls.len();
+    let closed = tokio::spawn(async move {
+        let wait = move |_: &mut Change<'_>| {
+            begin.send(()).unwrap();
+            // An end that is gone opens it as well.
+            let _ = opened.recv();
+            Ok(())
+        };
+        gate.queue().unwrap().submit(Need::Written, 0, wait).await
+    });
+    begun.await.unwrap();
+    let calls: Vec<_> = calls.into_iter().map(tokio::spawn).collect();
+    let free = format!("Queue({} free)", QUEUE - waiting);
+    while format!("{:?}", store.queue().unwrap()) != free {
+        tokio::task::yield_now().await;
+    }
+    open.send(()).unwrap();
+    closed.await.unwrap().unwrap();
+    for call in calls {
+        call.await.unwrap();
+    }
+    let journals = journal::journals(&folder.join("db")).unwrap();
+    let batches = journals
+        .iter()
+        .flat_map(|(_, path)| journal::batches(path).unwrap());
+    batches.max().unwrap()
+}
+
+/// A policy may write 1 MiB at a time, and 256 requests make a group: one of 256 MiB, torn, was taken for a fault of
+/// the disk, and a store that had lost nothing did not open.
+#[tokio::test]
+async fn what_policies_write_at_once_is_no_longer_than_a_torn_tail_may_be() {
+    let (folder, store) = opened();
+    let calls = (0..40).map(|nth| {
+        let store = Arc::clone(&store);
+        async move {
+            let write = KvWrite {
+                value: noise(1 << 20),
+                ttl: 0,
+                now: 1,
+                quota: u64::MAX,
+            };
+            store.kv_set("p", &format!("k{nth}"), write).await.unwrap();
+        }
+    });
+    let heaviest = heaviest_batch(&store, folder.path(), calls.collect()).await;
+    assert!(heaviest <= HEAVIEST_GROUP as u64, "{heaviest}");
+    let last = store.kv_get("p", "k39", 1).await.unwrap();
+    assert_eq!(last.unwrap().len(), 1 << 20);
+}
+
+/// Removals bring no octets of their own, but a row for each chunk, and most of a row is what the format adds.
+#[tokio::test]
+async fn what_is_removed_at_once_is_no_longer_than_a_torn_tail_may_be() {
+    let (folder, store) = opened();
+    let sizes = 150 * CHUNK as u64;
+    let mut calls = Vec::new();
+    for nth in 0..40 {
+        let mailbox = format!("m{nth}@x.org");
+        let mut ids = Vec::new();
+        // Rows alone: what the chunks hold does not matter to their removal.
+        for _ in 0..25 {
+            let sent = delivery(vec![entry(&mailbox, 5)]);
+            store.deliver(sent.clone()).await.unwrap();
+            let meta = rows::Meta {
+                committed: sizes,
+                appended: sizes,
+                stored: sizes,
+                facts: Bytes::new(),
+            };
+            let key = rows::message_key(rows::tag::META, sent.id);
+            store.spaces.message.insert(key, meta.to_row()).unwrap();
+            ids.push(sent.id);
+        }
+        let store = Arc::clone(&store);
+        calls.push(async move { store.remove(&mailbox, &ids).await.unwrap() });
+    }
+    let heaviest = heaviest_batch(&store, folder.path(), calls).await;
+    assert!(heaviest <= (MOST_OCTETS + (1 << 20)) as u64, "{heaviest}");
+    assert_eq!(store.usage("m39@x.org").await.unwrap(), Usage::default());
 }

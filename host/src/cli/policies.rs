@@ -1,36 +1,25 @@
-//! The policies that a gateway starts with.
+//! The policies of a folder: those that a gateway starts with, and what a person is told of them.
 //!
-//! What is wrong with one is logged in one line, and the gateway serves with the others.
+//! What is wrong with one is logged in one line, and the gateway serves with the others; `check` names all
+//! that is wrong, and makes nothing.
 
 use crate::config::Config;
 use crate::directory::Directory;
-use crate::policy::{AddressCheck, Facts, LoadOptions, Policies, State};
+use crate::policy::{AddressCheck, Facts, Fault, LoadOptions, Policies, State};
 use crate::routing::{Routed, Router, Routes};
-use crate::store::Store;
+use crate::store::{MemoryStore, Store};
 use anyhow::Context as _;
 use async_trait::async_trait;
 use postern_proto::Address;
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock, Weak};
 
-/// Loads the folder of policies.
+/// Loads the folder for a gateway.
 pub(super) fn load(config: &Config, store: &Arc<dyn Store>) -> anyhow::Result<Arc<Policies>> {
-    let Some(folder) = &config.policy_folder else {
-        return Ok(Arc::new(Policies::default()));
-    };
-    let reach = Arc::new(Reach {
-        directory: Directory::new(Arc::clone(store), config),
-        policies: OnceLock::new(),
-    });
-    let options = LoadOptions {
-        cache_dir: config.state.join("compiled"),
-        store: Arc::clone(store),
-        limits: config.policy,
-        addresses: Arc::clone(&reach) as Arc<dyn AddressCheck>,
-    };
-    if !folder.exists() {
+    if let Some(folder) = config.policy_folder.as_deref().filter(|folder| !folder.exists()) {
         tracing::warn!(folder = %folder.display(), "policy.folder is not there: no policy decides about mail");
     }
-    let (policies, faults) = Policies::load(folder, options).context("cannot run policies")?;
+    let (policies, faults) = compose(config, store, Some(config.state.join("compiled")))?;
     for fault in &faults {
         tracing::error!(%fault, "a policy was not loaded");
     }
@@ -48,9 +37,38 @@ pub(super) fn load(config: &Config, store: &Arc<dyn Store>) -> anyhow::Result<Ar
         );
     }
     metrics::gauge!("postern_policies_refused").set(u32::try_from(faults.len()).unwrap_or(u32::MAX));
+    Ok(policies)
+}
+
+/// Compiles and tries every policy as a gateway would at its start. Nothing is written: what they store
+/// while they are tried is forgotten.
+pub(super) fn inspect(config: &Config) -> anyhow::Result<(Arc<Policies>, Vec<Fault>)> {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+    compose(config, &store, None)
+}
+
+fn compose(
+    config: &Config,
+    store: &Arc<dyn Store>,
+    cache_dir: Option<PathBuf>,
+) -> anyhow::Result<(Arc<Policies>, Vec<Fault>)> {
+    let Some(folder) = &config.policy_folder else {
+        return Ok((Arc::default(), Vec::new()));
+    };
+    let reach = Arc::new(Reach {
+        directory: Directory::new(Arc::clone(store), config),
+        policies: OnceLock::new(),
+    });
+    let options = LoadOptions {
+        cache_dir,
+        store: Arc::clone(store),
+        limits: config.policy,
+        addresses: Arc::clone(&reach) as Arc<dyn AddressCheck>,
+    };
+    let (policies, faults) = Policies::load(folder, options).context("cannot run policies")?;
     let policies = Arc::new(policies);
     let _ = reach.policies.set(Arc::downgrade(&policies));
-    Ok(policies)
+    Ok((policies, faults))
 }
 
 /// Where addresses lead that policies put in: routers are asked first, as for any other.

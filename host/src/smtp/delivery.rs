@@ -119,7 +119,7 @@ impl Consignment {
             Role::Lmtp => (0..self.recipients)
                 .map(|rcpt| places(&|target| target.answers_for.contains(&rcpt)))
                 .collect(),
-            Role::Mx | Role::Submission => vec![places(&|target| !target.answers_for.is_empty())],
+            Role::Mx | Role::Submission => vec![places(&|target| !target.is_added())],
         };
         let group = |targets: Vec<usize>| {
             let fates: Vec<Fate> = self.at(&targets).map(|target| target.fate.clone()).collect();
@@ -155,7 +155,7 @@ impl Consignment {
             .targets
             .iter()
             .zip(&mut copies)
-            .filter(|(target, _)| target.answers_for.is_empty());
+            .filter(|(target, _)| target.is_added());
         for (target, slot) in added.filter(|_| any) {
             *slot = keep(std::slice::from_ref(&target.fate))
                 .pop()
@@ -405,7 +405,7 @@ fn refuse_quarantine(consignment: &Consignment, groups: &mut [Group]) {
     let added = consignment.targets.iter().zip(&copies);
     let all = added
         .into_iter()
-        .any(|(target, copy)| target.answers_for.is_empty() && matches!(copy, Copy::Quarantine(_)));
+        .any(|(target, copy)| target.is_added() && matches!(copy, Copy::Quarantine(_)));
     for group in groups.iter_mut() {
         let taken = matches!(group.settled, Settled::Taken(_));
         if taken && (all || group.targets.iter().any(enters)) {

@@ -39,6 +39,15 @@ struct Sum {
     next_over: u64,
 }
 
+/// Octets that come in place of others, until when, and how many there may be in all.
+#[derive(Debug, Clone, Copy)]
+struct Change {
+    old: u64,
+    new: u64,
+    over_at: u64,
+    quota: u64,
+}
+
 /// Sums by namespace, and turns for changes to one key on this node: they would only meet in the transaction.
 #[derive(Debug)]
 pub(super) struct Shares {
@@ -71,23 +80,42 @@ impl Shares {
     }
 
     /// Counts `new` octets in place of `old` ones if they fit.
-    fn reserve(&self, namespace: &str, (old, new): (u64, u64), quota: u64) -> bool {
+    fn reserve(&self, namespace: &str, change: Change) -> bool {
         let mut sums = self.sums();
         let Some(sum) = sums.get_mut(namespace) else {
             return false;
         };
-        let after = sum.octets.saturating_sub(old).saturating_add(new);
-        if after <= quota {
-            sum.octets = after;
+        let after = sum.octets.saturating_sub(change.old).saturating_add(change.new);
+        if after > change.quota {
+            return false;
         }
-        after <= quota
+        sum.octets = after;
+        if change.over_at != 0 && (sum.next_over == 0 || change.over_at < sum.next_over) {
+            sum.next_over = change.over_at;
+        }
+        true
     }
 
-    /// Whether the sum has to be read before it is compared, or before it says no.
-    fn due(&self, namespace: &str, now: u64, keeps: Duration) -> bool {
-        self.sums()
-            .get(namespace)
-            .is_none_or(|sum| sum.read.elapsed() >= keeps || (sum.next_over != 0 && sum.next_over <= now))
+    /// What was counted is not there.
+    fn give_back(&self, namespace: &str, counted: u64, instead: u64) {
+        if let Some(sum) = self.sums().get_mut(namespace) {
+            sum.octets = sum.octets.saturating_sub(counted).saturating_add(instead);
+        }
+    }
+
+    /// Whether the sum has to be read before it is compared.
+    fn is_old(&self, namespace: &str) -> bool {
+        let sums = self.sums();
+        sums.get(namespace)
+            .is_none_or(|sum| sum.read.elapsed() >= SUM_KEEPS)
+    }
+
+    /// Whether the sum has to be read before it says no.
+    fn is_doubtful(&self, namespace: &str, now: u64) -> bool {
+        let over = |sum: &Sum| sum.next_over != 0 && sum.next_over <= now;
+        let sums = self.sums();
+        sums.get(namespace)
+            .is_none_or(|sum| over(sum) || sum.read.elapsed() >= SUM_DOUBTED)
     }
 }
 
@@ -134,16 +162,16 @@ impl CassandraStore {
         Ok(())
     }
 
-    async fn reserve(&self, namespace: &str, change: (u64, u64), now: u64, quota: u64) -> Result<()> {
-        if self.shares.due(namespace, now, SUM_KEEPS) {
+    async fn reserve(&self, namespace: &str, change: Change, now: u64) -> Result<()> {
+        if self.shares.is_old(namespace) {
             self.sum(namespace, now).await?;
         }
-        if self.shares.reserve(namespace, change, quota) {
+        if self.shares.reserve(namespace, change) {
             return Ok(());
         }
-        if self.shares.due(namespace, now, SUM_DOUBTED) {
+        if self.shares.is_doubtful(namespace, now) {
             self.sum(namespace, now).await?;
-            if self.shares.reserve(namespace, change, quota) {
+            if self.shares.reserve(namespace, change) {
                 return Ok(());
             }
         }
@@ -171,14 +199,20 @@ impl CassandraStore {
             };
             let old = counts.map_or(0, |(value, _)| weight(key, value));
             let new = weight(key, &value);
-            self.reserve(namespace, (old, new), now, quota).await?;
+            let change = Change {
+                old,
+                new,
+                over_at,
+                quota,
+            };
+            self.reserve(namespace, change, now).await?;
             let version = Uuid::new_v4();
             let write = (namespace, key, &value, version, rows::big(over_at));
             let found = row.as_ref().map(|(_, version, _)| *version);
             if self.replace(write, found, clearing(over_at, now)).await? {
                 return Ok(true);
             }
-            self.shares.reserve(namespace, (new, old), u64::MAX);
+            self.shares.give_back(namespace, new, old);
         }
     }
 
@@ -240,10 +274,16 @@ impl Kv for CassandraStore {
 
     async fn kv_remove(&self, namespace: &str, key: &str) -> Result<()> {
         let _turn = self.shares.turn(namespace, key).await;
+        let row: Option<Row> = self
+            .cluster
+            .row(&self.statements.kv_get, (namespace, key))
+            .await?;
         self.transact(&self.statements.kv_drop, (namespace, key)).await?;
         let size = (namespace, shard(key), key);
         self.cluster.execute(&self.statements.drop_kv_size, size).await?;
-        self.shares.sums().remove(namespace);
+        if let Some((value, ..)) = row {
+            self.shares.give_back(namespace, weight(key, &value), 0);
+        }
         Ok(())
     }
 

@@ -24,8 +24,8 @@ use uuid::Uuid;
 /// Rows deleted by one request.
 const REMOVED_AT_ONCE: usize = 100;
 
-/// The usage of quarantine is counted under a name that no mailbox has.
-pub(super) const QUARANTINE: &str = "";
+/// Quarantine's epochs and usage stand under a name that no mailbox has: it is no address.
+pub(super) const QUARANTINE: &str = "quarantine";
 
 /// What of a delivery is to be written.
 struct Plan<'a> {

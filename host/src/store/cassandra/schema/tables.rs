@@ -91,7 +91,7 @@ pub(super) const TABLES: &[Table] = &[
     },
     Table {
         name: "maildrop",
-        purpose: "The epochs of a mailbox, or of quarantine (the empty name), and the low-water mark of each.",
+        purpose: "The epochs of a mailbox, or of `quarantine`, and the low-water mark of each.",
         columns: "mbox text, epoch int, low uuid, PRIMARY KEY (mbox, epoch)",
         grace: Grace::ThreeDays,
         ..PLAIN

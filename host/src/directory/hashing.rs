@@ -1,11 +1,15 @@
 //! The place where hashes are computed: on threads of their own, a bounded number at the same time.
 //!
+//! The threads are few and stay, because what a hash of 19 MiB was computed in stays with the allocator's
+//! arena of its thread: spread over a pool of hundreds it would be hundreds of megabytes.
+//!
 //! Whoever has to wait for longer than [`WAIT`] is told so, and the login is deferred (454, `[SYS/TEMP]`).
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::thread;
 use std::time::{Duration, Instant};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 
 /// How long a login waits for its turn.
 const WAIT: Duration = Duration::from_secs(10);
@@ -18,10 +22,18 @@ pub(super) type Observer = Arc<dyn Fn(Duration) + Send + Sync>;
 #[error("too many passwords are being checked")]
 pub struct Busy;
 
+type Job = Box<dyn FnOnce() + Send>;
+
+/// Where one thread gets its work; it ends when this is dropped.
+type Desk = mpsc::Sender<Job>;
+
 /// A bound on parallel hashes.
 #[derive(Clone)]
 pub(super) struct Hashing {
     turns: Arc<Semaphore>,
+    /// Threads that wait for work. Whoever has a turn finds one here or starts one, so there are never more
+    /// of them than turns.
+    idle: Arc<Mutex<Vec<Desk>>>,
     observer: Observer,
 }
 
@@ -35,6 +47,7 @@ impl Hashing {
     pub(super) fn new(parallel: usize, observer: Observer) -> Self {
         Self {
             turns: Arc::new(Semaphore::new(parallel.max(1))),
+            idle: Arc::default(),
             observer,
         }
     }
@@ -50,14 +63,37 @@ impl Hashing {
             metrics::counter!("postern_password_hashes_refused_total").increment(1);
             return Err(Busy);
         };
+        let desk = self.desk()?;
         let meter = Meter(Arc::clone(&self.observer));
+        let (idle, again) = (Arc::clone(&self.idle), desk.clone());
+        let (tell, told) = oneshot::channel();
         // The turn ends with the work, even if nobody waits for it any more.
-        let done = tokio::task::spawn_blocking(move || {
+        let job = move || {
             let outcome = work(&meter);
+            idle.lock().unwrap_or_else(PoisonError::into_inner).push(again);
             drop(turn);
-            outcome
-        });
-        done.await.map_err(|_| Busy)
+            let _ = tell.send(outcome);
+        };
+        desk.send(Box::new(job)).map_err(|_| Busy)?;
+        told.await.map_err(|_| Busy)
+    }
+
+    /// A thread that waits, or a new one. One whose work panics ends with it.
+    fn desk(&self) -> Result<Desk, Busy> {
+        let waiting = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        if let Some(desk) = waiting {
+            return Ok(desk);
+        }
+        let (desk, jobs) = mpsc::channel::<Job>();
+        let thread = thread::Builder::new().name("postern-hash".to_owned());
+        let started = thread.spawn(move || jobs.into_iter().for_each(|job| job()));
+        match started {
+            Ok(_) => Ok(desk),
+            Err(error) => {
+                tracing::error!(%error, "no thread can be started for a password's hash");
+                Err(Busy)
+            }
+        }
     }
 }
 
@@ -76,4 +112,41 @@ impl Meter {
 /// The metric.
 pub(super) fn histogram() -> Observer {
     Arc::new(|took| metrics::histogram!("postern_password_hash_seconds").record(took))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    /// Each thread keeps what its largest hash took: on the runtime's pool of 512 threads, a wave of guesses
+    /// left 680 MB behind.
+    #[tokio::test]
+    async fn hashes_are_computed_on_no_more_threads_than_may_run_at_the_same_time() {
+        let hashing = Hashing::new(2, Arc::new(|_| ()));
+        let mut computing = tokio::task::JoinSet::new();
+        for _ in 0..50 {
+            let hashing = hashing.clone();
+            computing.spawn(async move {
+                let thread = hashing.run(|_| thread::current().id()).await.unwrap();
+                // Other work takes a thread of the pool in between, so that the pool would grow.
+                tokio::task::spawn_blocking(|| thread::sleep(Duration::from_millis(20)))
+                    .await
+                    .unwrap();
+                thread
+            });
+        }
+        let threads: HashSet<_> = computing.join_all().await.into_iter().collect();
+        assert!((1..=2).contains(&threads.len()), "{threads:?}");
+    }
+
+    #[tokio::test]
+    async fn a_panic_costs_its_own_hash_alone() {
+        let hashing = Hashing::new(1, Arc::new(|_| ()));
+        let broken = hashing
+            .run(|_| -> u8 { panic!("a fault of the test's own") })
+            .await;
+        assert_eq!(broken, Err(Busy));
+        assert_eq!(hashing.run(|_| 7).await, Ok(7));
+    }
 }

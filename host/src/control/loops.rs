@@ -17,7 +17,11 @@ const PAGE: usize = 1000;
 
 /// Refuses an alias that leads to itself, by whatever way.
 pub(super) async fn refuse_alias(context: &ControlContext, alias: &Alias) -> Outcome<()> {
-    refuse(context, alias, Planned::Alias(alias)).await
+    // One that is an account leads to its mailbox, and is refused as such.
+    match context.store.account(&alias.address).await? {
+        Some(_) => Ok(()),
+        None => refuse(context, alias, Planned::Alias(alias)).await,
+    }
 }
 
 /// Refuses a domain if an alias that has leads to it would then lead to itself.

@@ -1,6 +1,7 @@
 //! Transfer encodings (RFC 2045 §6), decoded as leniently as mail programs do: what a person's program would
 //! show must not be hidden from a policy by a stray octet.
 
+use memchr::memchr;
 use std::sync::LazyLock;
 
 /// How a part is written.
@@ -96,7 +97,16 @@ fn whole_groups<'a>(mut rest: &'a [u8], of: impl Fn(u8) -> u8, out: &mut Vec<u8>
 /// An `=` that begins nothing stands for itself.
 pub(super) fn quoted_printable(text: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
-    for line in text.split_inclusive(|octet| *octet == b'\n') {
+    let mut rest = text;
+    while !rest.is_empty() {
+        // Millions of empty lines must not cost a policy its time.
+        if let Some(behind) = rest.strip_prefix(b"=\r\n") {
+            rest = behind;
+            continue;
+        }
+        let length = memchr(b'\n', rest).map_or(rest.len(), |lf| lf + 1);
+        let (line, behind) = rest.split_at(length);
+        rest = behind;
         let shown = line.trim_ascii_end();
         // RFC 2045 §6.7 (3): white space at the end of a line was added in transport.
         let (shown, end) = match shown.strip_suffix(b"=") {
@@ -117,22 +127,26 @@ fn ending(line: &[u8]) -> &[u8] {
 }
 
 fn escapes(mut line: &[u8], out: &mut Vec<u8>) {
-    while let Some((octet, behind)) = line.split_first() {
-        let decoded = match (octet, behind) {
-            (b'=', [high, low, ..]) => hex(*high).zip(hex(*low)),
+    while let Some(at) = memchr(b'=', line) {
+        let (plain, escape) = line.split_at(at);
+        out.extend_from_slice(plain);
+        let decoded = match escape {
+            [_, high, low, ..] => hex(*high).zip(hex(*low)),
             _ => None,
         };
-        match decoded {
+        let taken = match decoded {
             Some((high, low)) => {
                 out.push(high << 4 | low);
-                line = behind.get(2..).unwrap_or_default();
+                3
             }
             None => {
-                out.push(*octet);
-                line = behind;
+                out.push(b'=');
+                1
             }
-        }
+        };
+        line = escape.get(taken..).unwrap_or_default();
     }
+    out.extend_from_slice(line);
 }
 
 fn hex(digit: u8) -> Option<u8> {

@@ -1,10 +1,11 @@
 //! The place where hashes are computed: on threads of their own, a bounded number at the same time.
 //!
-//! The threads are few and stay, because what a hash of 19 MiB was computed in stays with the allocator's
-//! arena of its thread: spread over a pool of hundreds it would be hundreds of megabytes.
+//! The threads are few and each keeps what it computes in: 19 MiB that are given back after each hash stay
+//! with the allocator, in every arena and more than once, which made hundreds of megabytes.
 //!
 //! Whoever has to wait for longer than [`WAIT`] is told so, and the login is deferred (454, `[SYS/TEMP]`).
 
+use super::password::Memory;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
@@ -22,7 +23,7 @@ pub(super) type Observer = Arc<dyn Fn(Duration) + Send + Sync>;
 #[error("too many passwords are being checked")]
 pub struct Busy;
 
-type Job = Box<dyn FnOnce() + Send>;
+type Job = Box<dyn FnOnce(&mut Memory) + Send>;
 
 /// Where one thread gets its work; it ends when this is dropped.
 type Desk = mpsc::Sender<Job>;
@@ -56,7 +57,7 @@ impl Hashing {
     pub(super) async fn run<T, W>(&self, work: W) -> Result<T, Busy>
     where
         T: Send + 'static,
-        W: FnOnce(&Meter) -> T + Send + 'static,
+        W: FnOnce(&mut Meter<'_>) -> T + Send + 'static,
     {
         let turn = tokio::time::timeout(WAIT, Arc::clone(&self.turns).acquire_owned());
         let Ok(Ok(turn)) = turn.await else {
@@ -64,12 +65,12 @@ impl Hashing {
             return Err(Busy);
         };
         let desk = self.desk()?;
-        let meter = Meter(Arc::clone(&self.observer));
+        let observer = Arc::clone(&self.observer);
         let (idle, again) = (Arc::clone(&self.idle), desk.clone());
         let (tell, told) = oneshot::channel();
         // The turn ends with the work, even if nobody waits for it any more.
-        let job = move || {
-            let outcome = work(&meter);
+        let job = move |memory: &mut Memory| {
+            let outcome = work(&mut Meter { observer, memory });
             idle.lock().unwrap_or_else(PoisonError::into_inner).push(again);
             drop(turn);
             let _ = tell.send(outcome);
@@ -86,7 +87,10 @@ impl Hashing {
         }
         let (desk, jobs) = mpsc::channel::<Job>();
         let thread = thread::Builder::new().name("postern-hash".to_owned());
-        let started = thread.spawn(move || jobs.into_iter().for_each(|job| job()));
+        let started = thread.spawn(move || {
+            let mut memory = Memory::default();
+            jobs.into_iter().for_each(|job| job(&mut memory));
+        });
         match started {
             Ok(_) => Ok(desk),
             Err(error) => {
@@ -97,14 +101,17 @@ impl Hashing {
     }
 }
 
-/// Counts and times hashes.
-pub(super) struct Meter(Observer);
+/// Counts and times hashes, and has what they are computed in.
+pub(super) struct Meter<'a> {
+    observer: Observer,
+    memory: &'a mut Memory,
+}
 
-impl Meter {
-    pub(super) fn time<T>(&self, hash: impl FnOnce() -> T) -> T {
+impl Meter<'_> {
+    pub(super) fn time<T>(&mut self, hash: impl FnOnce(&mut Memory) -> T) -> T {
         let begun = Instant::now();
-        let outcome = hash();
-        (self.0)(begun.elapsed());
+        let outcome = hash(self.memory);
+        (self.observer)(begun.elapsed());
         outcome
     }
 }

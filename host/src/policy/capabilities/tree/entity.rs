@@ -161,7 +161,7 @@ fn ends_empty(bytes: &[u8]) -> bool {
 /// Header section and what is behind its empty line.
 fn divide(bytes: &Bytes) -> (Bytes, Bytes) {
     let mut at = 0;
-    for line in bytes.split_inclusive(|octet| *octet == b'\n') {
+    for line in lines(bytes) {
         at += line.len();
         if line.trim_ascii().is_empty() || at > HEAD {
             break;
@@ -170,11 +170,23 @@ fn divide(bytes: &Bytes) -> (Bytes, Bytes) {
     (bytes.slice(..at), bytes.slice(at..))
 }
 
+/// Each with its LF. There may be millions.
+fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut from = 0;
+    let ends = memchr::memchr_iter(b'\n', bytes).map(|lf| lf + 1);
+    let ends = ends.chain(std::iter::once(bytes.len()));
+    ends.filter_map(move |end| {
+        let line = bytes.get(from..end)?;
+        from = end;
+        (!line.is_empty()).then_some(line)
+    })
+}
+
 /// The first `most` pieces between the delimiter lines of a multipart. The last one may lack its end.
 fn pieces(body: &Bytes, boundary: &str, most: usize) -> Vec<Bytes> {
     let (mut at, mut open) = (0, None);
     let mut found = Vec::new();
-    for line in body.split_inclusive(|octet| *octet == b'\n') {
+    for line in lines(body) {
         let begin = at;
         at += line.len();
         let Some(delimiter) = delimiter(line, boundary) else {

@@ -418,6 +418,9 @@ fn mail_is_taken_while_the_admin_listener_is_full() {
     );
     command.arg("-c").arg(serve);
     let mut gateway = site.serve_by(command);
+    let capped = gateway.logged("limits.sessions is capped");
+    // 256 are for files, 64 for the admin listener.
+    assert!(capped.contains("admitted=80 "), "{capped}");
     let (admin, mx) = (gateway.address("admin"), gateway.address("mx"));
     let mut idle = Vec::new();
     for _ in 0..420 {

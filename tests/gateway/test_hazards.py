@@ -197,7 +197,7 @@ class Idle(GatewayCase):
 
 
 class Stalled(GatewayCase):
-    extra = "limits: { pop3_idle: 3s, transfer: 20s, sessions: 4 }\n"
+    extra = "limits: { pop3_idle: 3s, transfer: 10s, sessions: 4 }\n"
 
     def loses_its_maildrop(self, client):
         """The next login succeeds although this client never closed."""
@@ -219,7 +219,7 @@ class Stalled(GatewayCase):
             self.pop()
         begun = time.monotonic()
         self.loses_its_maildrop(stalled)
-        self.assertLess(time.monotonic() - begun, 15, "limits.pop3_idle ended it, not limits.transfer")
+        self.assertLess(time.monotonic() - begun, 10, "limits.pop3_idle ended it, not limits.transfer")
         others = [self.mx() for _ in range(4)]
         self.assertEqual({other.greeting[0] for other in others}, {220}, "no session is held for it any more")
         stalled.close()

@@ -8,9 +8,9 @@ import unittest
 from gateway.base import GatewayCase
 from support.mail import Smtp
 
-DEADLINE = 3.0
+DEADLINE = 5.0
 ATTACKERS = 8
-ROUNDS = int(os.environ.get("POSTERN_ROUNDS", "40"))
+ROUNDS = int(os.environ.get("POSTERN_ROUNDS", "30"))
 PLAIN = b"From: <sender@example.net>\r\nSubject: plain\r\n\r\nhello\r\n"
 
 

@@ -13,7 +13,7 @@ from support.process import at_once, forget_peak, peak, resident
 
 FULL = "POSTERN_LARGE" in os.environ
 LARGE = int(os.environ.get("POSTERN_LARGE", "5"))
-READERS = 10
+READERS = 10 if FULL else 4
 MB = 1_000_000
 MIB = 1 << 20
 
@@ -105,13 +105,16 @@ class LargeBesidePolicies(LargeCase):
     """The set that `make run` begins with, as far as it looks into messages."""
 
     def prepare(self):
-        self.install("block-attachments", 20)
+        # The full form keeps to what is shipped; here the machine may be busy with much else, and guests stand back.
+        self.install("block-attachments", 20, "" if FULL else "limits: { deadline: 60s }\n")
         self.install("tag-subject", 30)
 
     def test_trees_of_messages_are_bounded_together_and_all_are_accepted(self):
         # A debug build takes seconds to decode an attachment; text needs no decoding, and half of the room.
         content, room = (BIG, TREES) if FULL else (TEXT, TREES // 2)
-        count = 2 * LARGE
+        count = LARGE if FULL else 2 * LARGE
+        # The engine's own buffers are full before anything is compared.
+        self.deliver(2, content)
         _, more = self.deliver(count, content)
         bound = room + GUESTS + count * OF_ONE
         self.assertLess(bound, count * len(content), "the bound says something")

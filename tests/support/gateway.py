@@ -58,13 +58,14 @@ class Gateway:
         return self
 
     def _follow(self, process, ready):
-        for line in process.stdout:
-            self.log.append(line)
-            found = LISTENING.search(line)
-            if found:
-                self.ports[found.group(1)] = int(found.group(2).rsplit(":", 1)[1])
-                if len(self.ports) == len(LISTENERS):
-                    ready.set()
+        with process.stdout as log:
+            for line in log:
+                self.log.append(line)
+                found = LISTENING.search(line)
+                if found:
+                    self.ports[found.group(1)] = int(found.group(2).rsplit(":", 1)[1])
+                    if len(self.ports) == len(LISTENERS):
+                        ready.set()
         ready.set()
 
     def kill(self, signum=signal.SIGKILL):

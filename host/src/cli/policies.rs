@@ -16,6 +16,9 @@ use std::sync::{Arc, OnceLock, Weak};
 
 /// Loads the folder for a gateway.
 pub(super) fn load(config: &Config, store: &Arc<dyn Store>) -> anyhow::Result<Arc<Policies>> {
+    if let Some(folder) = config.policy_folder.as_deref().filter(|folder| !folder.exists()) {
+        tracing::warn!(folder = %folder.display(), "policy.folder is not there: no policy decides about mail");
+    }
     let (policies, faults) = compose(config, store, Some(config.state.join("compiled")))?;
     for fault in &faults {
         tracing::error!(%fault, "a policy was not loaded");

@@ -341,17 +341,20 @@ impl Loader {
 
 /// What is said of a policy that did not stand its trial.
 fn unfit(error: &Failed, limit: Duration) -> String {
-    let output = &error.output;
+    let output = match error.output.as_str() {
+        "" => String::new(),
+        output => format!(": {output}"),
+    };
     match &error.failure {
         Failure::TimeOut | Failure::Busy => {
             Limit::Trial.hit();
             format!(
-                "does not run: it did not start and say what it thinks of its settings within {} {output}; \
+                "does not run: it did not start and say what it thinks of its settings within {}{output}; \
                  mend it, or give it longer by policy.trial",
                 Span(limit)
             )
         }
-        failure => format!("does not run: {failure} {output}; mend it or its limits"),
+        failure => format!("does not run: {failure}{output}; mend it or its limits"),
     }
 }
 

@@ -119,7 +119,7 @@ impl Consignment {
             Role::Lmtp => (0..self.recipients)
                 .map(|rcpt| places(&|target| target.answers_for.contains(&rcpt)))
                 .collect(),
-            Role::Mx | Role::Submission => vec![places(&|target| !target.answers_for.is_empty())],
+            Role::Mx | Role::Submission => vec![places(&|target| !target.is_added())],
         };
         let group = |targets: Vec<usize>| {
             let fates: Vec<Fate> = self.at(&targets).map(|target| target.fate.clone()).collect();
@@ -155,7 +155,7 @@ impl Consignment {
             .targets
             .iter()
             .zip(&mut copies)
-            .filter(|(target, _)| target.answers_for.is_empty());
+            .filter(|(target, _)| target.is_added());
         for (target, slot) in added.filter(|_| any) {
             *slot = keep(std::slice::from_ref(&target.fate))
                 .pop()
@@ -180,14 +180,23 @@ impl Consignment {
             && written().any(has)
     }
 
-    /// The mailboxes that had no room beside others that have the message.
+    /// The mailboxes that had no room, and whose copy no 4yz would bring again: beside others of their group that
+    /// have the message, and those that only a policy named, for whom no reply speaks.
     fn late(&self, groups: &[Group], full: &HashSet<Mailbox>) -> HashSet<Mailbox> {
         let shared = groups.iter().filter(|group| self.is_shared(group, full));
+        let added = self.targets.iter().filter(|target| target.is_added());
         shared
             .flat_map(|group| self.at(&group.targets))
+            .chain(added)
             .filter(|target| full.contains(&target.mailbox))
             .map(|target| Arc::clone(&target.mailbox))
             .collect()
+    }
+
+    /// Whether a reply speaks for each of these mailboxes.
+    fn speaks_for_all(&self, mailboxes: &HashSet<Mailbox>) -> bool {
+        let added = |target: &Target| target.is_added() && mailboxes.contains(&target.mailbox);
+        !self.targets.iter().any(added)
     }
 
     fn delivery(&self, transaction: &Transaction, copies: &[Copy], atomicity: Atomicity) -> Delivery {
@@ -222,6 +231,11 @@ impl Consignment {
 }
 
 impl Target {
+    /// Put in by a policy; no reply speaks for it.
+    fn is_added(&self) -> bool {
+        self.answers_for.is_empty()
+    }
+
     fn entry(&self, ceiling: Ceiling) -> NewEntry {
         NewEntry {
             mailbox: Arc::clone(&self.mailbox),
@@ -262,10 +276,13 @@ impl Answers {
             Role::Lmtp => consignment.late(&groups, &full),
             Role::Mx | Role::Submission => HashSet::new(),
         };
-        let kept = !late.is_empty() && self.keep_late(transaction, &consignment, &groups, &late).await;
         let mut lacking = full.clone();
-        if kept {
-            lacking.retain(|mailbox| !late.contains(mailbox));
+        match self.keep_late(transaction, &consignment, &groups, &late).await {
+            Ok(()) => lacking.retain(|mailbox| !late.contains(mailbox)),
+            Err(error) if consignment.speaks_for_all(&late) => {
+                tracing::warn!(id = %transaction.id, %error, "a client is told to try again what one of a group has already");
+            }
+            Err(error) => return Answer::Reply(trouble(&error)),
         }
         refuse_full(&consignment, (self.client.role, &lacking), &mut groups);
         let replies: Vec<Reply> = groups
@@ -320,15 +337,18 @@ impl Answers {
         Ok(full)
     }
 
-    /// Keeps in quarantine what had no room; whether that is durable now. The step before is named again whole,
-    /// so that copies keep their ids; what is there already stays as it is.
+    /// Keeps in quarantine, durably, what had no room. The step before is named again whole, so that copies keep
+    /// their ids; what is there already stays as it is.
     async fn keep_late(
         &self,
         transaction: &Transaction,
         consignment: &Consignment,
         groups: &[Group],
         late: &HashSet<Mailbox>,
-    ) -> bool {
+    ) -> Result<(), StoreError> {
+        if late.is_empty() {
+            return Ok(());
+        }
         let copies = consignment.copies(groups);
         let mut delivery = consignment.delivery(transaction, &copies, Atomicity::Each);
         delivery.entries.clear();
@@ -342,15 +362,9 @@ impl Answers {
             .quarantine
             .extend(targets.map(|target| target.held(&reason)));
         let held = delivery.quarantine.split_at(before).1.to_vec();
-        match self.gateway.store.deliver(delivery).await {
-            Ok(_) => record::held(transaction, &held),
-            Err(error) => {
-                let id = transaction.id;
-                tracing::warn!(%id, %error, "a client is told to try again what one of a group has already");
-                return false;
-            }
-        }
-        true
+        self.gateway.store.deliver(delivery).await?;
+        record::held(transaction, &held);
+        Ok(())
     }
 
     /// Owners of mailboxes that are filling up are told once the mail is theirs.
@@ -391,7 +405,7 @@ fn refuse_quarantine(consignment: &Consignment, groups: &mut [Group]) {
     let added = consignment.targets.iter().zip(&copies);
     let all = added
         .into_iter()
-        .any(|(target, copy)| target.answers_for.is_empty() && matches!(copy, Copy::Quarantine(_)));
+        .any(|(target, copy)| target.is_added() && matches!(copy, Copy::Quarantine(_)));
     for group in groups.iter_mut() {
         let taken = matches!(group.settled, Settled::Taken(_));
         if taken && (all || group.targets.iter().any(enters)) {

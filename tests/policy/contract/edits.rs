@@ -3,13 +3,13 @@
 use crate::folder::{Folder, load};
 use postern::config::Config;
 use postern::gateway::Gateway;
-use postern::net::{Connection, Stream};
+use postern::net::{self, Stop};
 use postern::store::memory::MemoryStore;
 use postern::store::{Account, Domain, Holder, Store};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::net::{TcpListener, TcpStream};
-use tokio_util::sync::CancellationToken;
+use tokio::net::TcpStream;
 
 const LETTER: &str = "From: <bob@shop.example>\r\nSubject: hello\r\n\r\ntext\r\n";
 /// The header fields of [`LETTER`] that are not edited.
@@ -18,7 +18,7 @@ const FROM: &str = "From: <bob@shop.example>\r\n";
 /// A gateway with one policy; `ann`, `bob` and `carl` live at example.org.
 struct House {
     gateway: Arc<Gateway>,
-    socket: TcpListener,
+    address: SocketAddr,
     _folder: (Folder, tempfile::TempDir),
 }
 
@@ -51,25 +51,20 @@ impl House {
         }
         let policies = Arc::new(load(&folder).await);
         let gateway = Gateway::new(Arc::new(config), store, policies, 10_000).expect("a gateway");
+        let gateway = Arc::new(gateway);
+        let bound = net::bind(&gateway.config.listeners[0]).expect("a socket");
+        let address = bound.listener.address;
+        net::serve(&gateway, vec![bound], &Stop::default());
         Self {
-            gateway: Arc::new(gateway),
-            socket: TcpListener::bind("127.0.0.1:0").await.expect("a socket"),
+            gateway,
+            address,
             _folder: (folder, state),
         }
     }
 
     /// Sends [`LETTER`] to these; the answers, those of recipients first.
     async fn take(&self, hello: &str, to: &[&str]) -> Vec<String> {
-        let address = self.socket.local_addr().expect("an address");
-        let stream = TcpStream::connect(address).await.expect("a connection");
-        let (tcp, peer) = self.socket.accept().await.expect("a client");
-        let listener = Arc::new(self.gateway.config.listeners[0].clone());
-        let connection = Connection::uncounted(Stream::Plain(tcp), peer, listener);
-        tokio::spawn(postern::smtp::serve(
-            connection,
-            Arc::clone(&self.gateway),
-            CancellationToken::new(),
-        ));
+        let stream = TcpStream::connect(self.address).await.expect("a connection");
         let mut stream = BufReader::new(stream);
         assert!(reply(&mut stream).await.starts_with("220 "));
         for line in [hello, "MAIL FROM:<bob@shop.example>"] {

@@ -74,6 +74,17 @@ async fn deed(deed: &str, limits: &str) -> &'static str {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_call_may_take_its_deadline_and_no_longer() {
+    for (deadline, expected) in [(20_000, "accept"), (200, "timeout")] {
+        let manifest = format!(
+            "settings: {{ do: linger, much: 400, at: mail }}\nlimits: {{ deadline: {deadline}ms }}\n"
+        );
+        let policies = load(&Folder::new().with("10-hostile", "hostile", &manifest)).await;
+        assert_eq!(mail(&policies).await, expected, "{deadline} ms");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn so_many_host_calls_are_made_and_no_more() {
     assert_eq!(deed("do: calls, much: 100", "host_calls: 100").await, "accept");
     assert_eq!(deed("do: calls, much: 101", "host_calls: 100").await, "trap");

@@ -86,12 +86,17 @@ impl Folder {
     }
 
     fn load(&self) -> (Policies, Vec<String>) {
+        self.load_within(Duration::from_secs(5))
+    }
+
+    fn load_within(&self, trial: Duration) -> (Policies, Vec<String>) {
         let options = LoadOptions {
             cache_dir: Some(self.0.path().join("compiled")),
             store: Arc::new(MemoryStore::default()),
             limits: PolicyLimits {
                 deadline: Duration::from_secs(5),
                 memory: 16 << 20,
+                trial,
                 ..PolicyLimits::default()
             },
             addresses: Arc::new(Anywhere),
@@ -213,6 +218,8 @@ async fn an_endless_loop_ends_at_its_deadline_and_nobody_waits_for_it() {
         )
         .with("20-strict", &filter(REJECT, ""));
     let (policies, _) = folder.load();
+    let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+    let _counting = metrics::set_default_local_recorder(&recorder);
     let begun = Instant::now();
     let facts = Facts::default();
     let (decision, others) = tokio::join!(policies.connect(&facts), async {
@@ -225,6 +232,8 @@ async fn an_endless_loop_ends_at_its_deadline_and_nobody_waits_for_it() {
     );
     let words: Vec<_> = decision.opinions.iter().map(|opinion| opinion.word).collect();
     assert_eq!(words, ["timeout", "reject"]);
+    let counted = "postern_policy_limit_hits_total{limit=\"deadline\"} 1\n";
+    assert!(recorder.handle().render().contains(counted));
     assert!(decision.opinions[0].took >= Duration::from_millis(300));
     assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
 }
@@ -242,4 +251,46 @@ async fn a_second_start_finds_the_compiled_code() {
     let (policies, _) = folder.load();
     assert_eq!(compiled(), 1);
     assert_eq!(connect(&policies).await.0, Verdict::Accept);
+}
+
+/// A component that answers `lifecycle` alone, and never.
+const HANGS_AT_ITS_TRIAL: &str = r#"(component
+    (core module $m
+        (memory (export "memory") 1)
+        (func (export "f") (result i32) (loop (br 0)) unreachable))
+    (core instance $i (instantiate $m))
+    (func $f (result (result (error string)))
+        (canon lift (core func $i "f") (memory (core memory $i "memory"))))
+    (instance $e (export "validate" (func $f)))
+    (export "postern:policy/lifecycle@0.1.0" (instance $e)))"#;
+
+/// It used to hold up a start for 14 seconds, whatever the limits said.
+#[tokio::test]
+async fn one_that_hangs_at_its_trial_is_refused_when_that_is_over_and_the_others_are_loaded() {
+    let folder = Folder::new()
+        .with("10-hangs", HANGS_AT_ITS_TRIAL)
+        .file("10-hangs.yaml", "limits: { deadline: 10ms }\n")
+        .with("20-strict", &filter(REJECT, ""));
+    let begun = Instant::now();
+    let (policies, faults) = folder.load_within(Duration::from_millis(300));
+    assert!(begun.elapsed() >= Duration::from_millis(300));
+    assert_eq!(
+        faults,
+        [
+            "10-hangs.wasm: does not run: it did not start and say what it thinks of its settings within 300ms; \
+             mend it, or give it longer by policy.trial"
+        ]
+    );
+    assert!(matches!(connect(&policies).await.0, Verdict::Reject(_)));
+}
+
+#[test]
+fn a_trial_that_is_over_is_counted_and_one_that_ended_by_itself_is_not() {
+    let unfit = |failure: Failure| {
+        crate::policy::limits::tests::hits(Limit::Trial, || {
+            unfit(&Failed::from(failure), Duration::from_secs(5));
+        })
+    };
+    assert_eq!(unfit(Failure::TimeOut), 1);
+    assert_eq!(unfit(Failure::Trap("unreachable".to_owned())), 0);
 }

@@ -269,23 +269,8 @@ async fn a_message_that_was_in_this_mailbox_before_is_looping() {
     assert!(held.reason.starts_with("refused: 554 "), "{}", held.reason);
 }
 
-/// The target of a share in a mailbox, with the fate that policies and quota have given it.
-fn target(share: &Share, mailbox: &str, transaction: &Transaction, written: &Written, fate: Fate) -> Target {
-    let mut target = Target::new(share, Mailbox::from(mailbox), (transaction, ""), written);
-    target.fate = fate;
-    target
-}
-
-#[tokio::test]
-async fn nothing_is_lost_where_only_the_mailbox_that_a_policy_added_is_full_in_the_commit() {
-    let house = House::mx().await;
-    let share = |name: &str, answers_for| Share {
-        address: Address::parse(&format!("{name}@example.org")).unwrap(),
-        answers_for,
-        standing: Standing::Deliver,
-        refusal: None,
-        mailboxes: None,
-    };
+/// A message to ann, and to bob because a policy added him, whose mailbox turns out to be full in the commit.
+async fn with_full_bob(house: &House, ann: Fate) -> (Transaction, Consignment) {
     let mail = Mail {
         sender: None,
         size: None,
@@ -299,27 +284,24 @@ async fn nothing_is_lost_where_only_the_mailbox_that_a_policy_added_is_full_in_t
     });
     let (store, budget) = (&house.gateway.store, &house.gateway.in_flight);
     let draft = Draft::begin(transaction.id, store, budget, 0).unwrap();
-    let held = Fate::Quarantine("odd".to_owned());
     let full = Fate::Deliver(Ceiling {
         bytes: Some(1),
         messages: None,
     });
-    let targets = vec![
-        target(
-            &share("ann", vec![0]),
-            "ann@example.org",
-            &transaction,
-            &written,
-            held,
-        ),
-        target(
-            &share("bob", vec![]),
-            "bob@example.org",
-            &transaction,
-            &written,
-            full,
-        ),
-    ];
+    let mut targets = Vec::new();
+    for (name, answers_for, fate) in [("ann", vec![0], ann), ("bob", vec![], full)] {
+        let address = format!("{name}@example.org");
+        let share = Share {
+            address: Address::parse(&address).unwrap(),
+            answers_for,
+            standing: Standing::Deliver,
+            refusal: None,
+            mailboxes: None,
+        };
+        let mut target = Target::new(&share, Mailbox::from(address), (&transaction, ""), &written);
+        target.fate = fate;
+        targets.push(target);
+    }
     let consignment = Consignment {
         message: Arc::new(draft.seal().await.unwrap()),
         written,
@@ -327,8 +309,42 @@ async fn nothing_is_lost_where_only_the_mailbox_that_a_policy_added_is_full_in_t
         targets,
         recipients: 1,
     };
+    (transaction, consignment)
+}
+
+#[tokio::test]
+async fn in_smtp_all_is_deferred_where_only_the_mailbox_that_a_policy_added_is_full_in_the_commit() {
+    let house = House::mx().await;
+    let (transaction, consignment) = with_full_bob(&house, Fate::Quarantine("odd".to_owned())).await;
     let answer = house.answers().consign(&transaction, consignment).await;
     assert_eq!(answer, Answer::Reply(Reply::mailbox_full()));
     assert_eq!(house.gateway.store.quarantined(None, 10).await.unwrap(), []);
     assert_eq!(house.mailbox("bob").await.len(), 0);
+}
+
+#[tokio::test]
+async fn in_lmtp_a_copy_that_a_policy_added_is_quarantined_where_its_mailbox_is_full_in_the_commit() {
+    for ann in [
+        Fate::Deliver(Ceiling::default()),
+        Fate::Quarantine("odd".to_owned()),
+    ] {
+        let house = House::open("role: lmtp, tls: none", "").await;
+        let (delivered, quarantined) = match &ann {
+            Fate::Deliver(_) => (1, vec!["bob@example.org"]),
+            _ => (0, vec!["ann@example.org", "bob@example.org"]),
+        };
+        let (transaction, consignment) = with_full_bob(&house, ann).await;
+        let answer = house.answers().consign(&transaction, consignment).await;
+        let accepted = Reply::delivered(&transaction.id.to_string());
+        assert_eq!(answer, Answer::Each(vec![accepted]));
+        assert_eq!(house.mailbox("ann").await.len(), delivered);
+        assert_eq!(house.mailbox("bob").await.len(), 0);
+        let held = house.gateway.store.quarantined(None, 10).await.unwrap();
+        let mailboxes: Vec<&str> = held.iter().map(|copy| &*copy.mailboxes[0]).collect();
+        assert_eq!(mailboxes, quarantined);
+        assert!(
+            held.last().unwrap().reason.starts_with("refused: 452 "),
+            "{held:?}"
+        );
+    }
 }

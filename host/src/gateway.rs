@@ -69,7 +69,7 @@ impl Gateway {
     }
 }
 
-/// The descriptors that connections of admin listeners cannot take.
+/// The descriptors that connections of admin listeners cannot take from sessions.
 fn for_sessions(config: &Config, descriptors: u64) -> u64 {
     match config
         .listeners

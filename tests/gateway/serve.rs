@@ -232,13 +232,14 @@ fn the_descriptor_limit_caps_the_sessions_with_a_line_in_the_log() {
     command
         .args([
             "-c",
-            "ulimit -n 300 && exec \"$0\" serve --config \"$1\"",
+            "ulimit -n 364 && exec \"$0\" serve --config \"$1\"",
             POSTERN,
         ])
         .arg(site.config());
     let mut gateway = site.serve_by(command);
     let line = gateway.logged("capped by the file-descriptor limit");
-    assert!(line.contains("admitted=44"), "{line}");
+    // 256 are for files, 64 for the admin listener.
+    assert!(line.contains("admitted=44 "), "{line}");
     gateway.signal(Signal::TERM);
     assert_eq!(gateway.code(), Some(0));
 }
@@ -418,9 +419,6 @@ fn mail_is_taken_while_the_admin_listener_is_full() {
     );
     command.arg("-c").arg(serve);
     let mut gateway = site.serve_by(command);
-    let capped = gateway.logged("limits.sessions is capped");
-    // 256 are for files, 64 for the admin listener.
-    assert!(capped.contains("admitted=80 "), "{capped}");
     let (admin, mx) = (gateway.address("admin"), gateway.address("mx"));
     let mut idle = Vec::new();
     for _ in 0..420 {

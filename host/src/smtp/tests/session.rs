@@ -134,12 +134,16 @@ async fn a_line_has_the_time_of_one_command_however_steadily_it_drips() {
             client.send(begin.as_bytes()).await;
             assert!(client.reply().await.starts_with("334 "));
         }
-        let reply = loop {
-            client.send(b"x").await;
-            if let Ok(reply) = timeout(Duration::from_millis(100), client.reply()).await {
-                break reply;
+        let dripping = async {
+            loop {
+                client.send(b"x").await;
+                if let Ok(reply) = timeout(Duration::from_millis(100), client.reply()).await {
+                    return reply;
+                }
             }
         };
+        let reply = timeout(Duration::from_secs(10), dripping).await;
+        let reply = reply.expect("the session is not kept by dripping");
         assert!(reply.starts_with("421 4.4.2 "), "{reply}");
     }
 }

@@ -165,6 +165,8 @@ pub struct MimeLimits {
     pub text: u64,
     /// Octets of all texts that are taken apart at the same time, twice over: as they came and decoded.
     pub room: u64,
+    /// Parameters of one part's content fields.
+    pub parameters: usize,
 }
 
 /// The admin listener.
@@ -172,6 +174,10 @@ pub struct MimeLimits {
 pub struct AdminConfig {
     /// What `/metrics` asks for as `Authorization: Bearer`; None: it asks for nothing.
     pub token: Option<Secret>,
+    /// Connections of all admin listeners.
+    pub connections: usize,
+    /// How long a request is waited for.
+    pub request: Duration,
 }
 
 /// How a log line is written.

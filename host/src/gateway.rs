@@ -4,7 +4,7 @@ mod counts;
 
 pub use counts::{AccountSession, AccountSessions, Budget, Claim};
 
-use crate::config::{Config, StoreConfig};
+use crate::config::{Config, Role, StoreConfig};
 use crate::directory::Directory;
 use crate::net::Admission;
 use crate::policy::Policies;
@@ -51,7 +51,11 @@ impl Gateway {
         Ok(Self {
             directory: Directory::new(Arc::clone(&store), &config),
             tls: Tls::open(&config)?,
-            admission: Admission::new(&config.limits, &config.trusted, descriptors),
+            admission: Admission::new(
+                &config.limits,
+                &config.trusted,
+                for_sessions(&config, descriptors),
+            ),
             accounts: AccountSessions::new(config.limits.sessions_per_account),
             maildrops: Locks::new(config.pop3.login_delay),
             in_flight: Budget::telling(config.limits.bytes_in_flight, move |octets| {
@@ -62,6 +66,18 @@ impl Gateway {
             store,
             policies,
         })
+    }
+}
+
+/// The descriptors that connections of admin listeners cannot take from sessions.
+fn for_sessions(config: &Config, descriptors: u64) -> u64 {
+    match config
+        .listeners
+        .iter()
+        .any(|listener| listener.role == Role::Admin)
+    {
+        true => descriptors.saturating_sub(config.admin.connections as u64),
+        false => descriptors,
     }
 }
 

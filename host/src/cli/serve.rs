@@ -184,14 +184,11 @@ impl Tasks {
         admins: Vec<Bound>,
         stop: &Stop,
     ) -> anyhow::Result<()> {
-        let admin = Arc::new(Admin {
-            checks: checks(gateway, stop),
-            metrics: metrics.clone(),
-            token: gateway.config.admin.token.clone(),
-        });
+        let admin = Admin::new(checks(gateway, stop), metrics.clone(), &gateway.config.admin);
+        let admin = Arc::new(admin);
         for bound in admins {
             let served = admin::serve(bound, Arc::clone(&admin), self.end.clone());
-            self.spawn("admin", served);
+            self.tracker.spawn(served);
         }
         let context = control::ControlContext::new(
             Arc::clone(&gateway.store),

@@ -189,6 +189,8 @@ fn mime(raw: &raw::Mime, faults: &mut Collector) -> MimeLimits {
         text,
         // Two of the largest at once, and some hundred of the usual ones.
         room: bounds.size("room", raw.room, (512 * MIB).max(2 * text), 2 * text, 1024 * GIB),
+        // A name of a thousand characters in sections has some twenty.
+        parameters: bounds.count("parameters", raw.parameters, 100, 10, 10_000),
     }
 }
 
@@ -334,7 +336,17 @@ fn admin(raw: &raw::Admin, base: &Path, faults: &mut Collector) -> AdminConfig {
             None
         }
     };
-    AdminConfig { token }
+    let mut bounds = Bounds {
+        section: "admin",
+        faults,
+    };
+    AdminConfig {
+        token,
+        // A few collectors and probes, and a person or two; each takes a file descriptor from mail.
+        connections: bounds.count("connections", raw.connections, 64, 1, 10_000),
+        // Whoever asks has the request ready when it connects.
+        request: bounds.time("request", raw.request, 10 * SECOND * 1000, 1, 10 * MINUTE * 1000),
+    }
 }
 
 fn log(raw: raw::Log, faults: &mut Collector) -> LogConfig {

@@ -158,6 +158,7 @@ pub(super) struct Mime {
     pub(super) depth: Option<usize>,
     pub(super) text: Option<ByteSize>,
     pub(super) room: Option<ByteSize>,
+    pub(super) parameters: Option<usize>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -222,6 +223,8 @@ pub(super) struct Pop3 {
 #[serde(deny_unknown_fields)]
 pub(super) struct Admin {
     pub(super) token: Option<SecretReference>,
+    pub(super) connections: Option<usize>,
+    pub(super) request: Option<Span>,
 }
 
 #[derive(Debug, Default, Deserialize)]

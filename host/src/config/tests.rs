@@ -195,6 +195,16 @@ fn both_edges_of_the_limits_that_standards_or_the_store_set() {
         ("policy: { trial: 1ms }", "policy: { trial: 0s }"),
         ("policy: { instances: 1 }", "policy: { instances: 0 }"),
         ("policy: { instances: 1000 }", "policy: { instances: 1001 }"),
+        (
+            "policy: { mime: { parameters: 10 } }",
+            "policy: { mime: { parameters: 9 } }",
+        ),
+        (
+            "policy: { mime: { parameters: 10000 } }",
+            "policy: { mime: { parameters: 10001 } }",
+        ),
+        ("admin: { connections: 1 }", "admin: { connections: 0 }"),
+        ("admin: { request: 10m }", "admin: { request: 11m }"),
         ("policy: { mime: { parts: 1 } }", "policy: { mime: { parts: 0 } }"),
         (
             "policy: { mime: { depth: 100 } }",
@@ -480,7 +490,10 @@ fn what_the_default_file_shows_as_a_default_is_the_default() {
     // These three have no default; the file shows an example.
     let full = Config {
         certificates: Vec::new(),
-        admin: AdminConfig { token: None },
+        admin: AdminConfig {
+            token: None,
+            ..full.admin
+        },
         pop3: Pop3Config::default(),
         ..full
     };

@@ -110,7 +110,7 @@ impl Store for CassandraStore {
     }
 
     fn check(&self) -> Result<Report> {
-        Ok(Report::default())
+        Err(StoreError::Engine("a cluster is not checked yet".to_owned()))
     }
 
     fn backup(&self, _folder: &Path) -> Result<u64> {

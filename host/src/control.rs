@@ -15,7 +15,7 @@ mod users;
 use crate::directory::{Directory, LoginError};
 use crate::message::BadMessageId;
 use crate::policy::Policies;
-use crate::store::{Alias, Domain, Store, StoreError};
+use crate::store::{Alias, Domain, Mend, Store, StoreError};
 use serde::{Deserialize, Serialize};
 pub(crate) use socket::Reply;
 pub use socket::{MOST_REQUEST, serve, socket_path};
@@ -116,7 +116,10 @@ pub enum Operation {
     StoreBackup {
         folder: PathBuf,
     },
-    StoreCheck,
+    StoreCheck {
+        mend: Mend,
+    },
+    StoreSweep,
     PluginList,
 }
 
@@ -306,7 +309,8 @@ pub async fn execute(
         Op::QuarantineRelease { id } => quarantine::release(context, id).await,
         Op::QuarantineDrop { id } => quarantine::discard(context, id).await,
         Op::StoreBackup { folder } => store::backup(context, folder).await,
-        Op::StoreCheck => store::check(context, records).await,
+        Op::StoreCheck { mend } => store::check(context, *mend, records).await,
+        Op::StoreSweep => store::sweep(context).await,
         Op::PluginList => store::plugins(context, records).await,
     }
 }

@@ -15,13 +15,16 @@ pub mod cassandra;
 mod cluster;
 #[cfg(test)]
 mod contract;
+pub mod copying;
 pub mod embedded;
 pub mod memory;
+mod report;
 mod rules;
 
 pub use cassandra::CassandraStore;
-pub use embedded::{EmbeddedStore, Report};
+pub use embedded::EmbeddedStore;
 pub use memory::MemoryStore;
+pub use report::{Mend, Report, Swept};
 
 /// Octets of every body chunk but the last.
 pub const CHUNK: usize = 256 * 1024;
@@ -203,6 +206,43 @@ pub enum Holder<'a> {
     Mailbox(&'a str),
     /// Quarantine, under the copy's id.
     Quarantine,
+}
+
+/// A message as one store hands it to another, with all who list it.
+#[derive(Debug, Clone)]
+pub struct Moved {
+    pub id: MessageId,
+    pub content: Content,
+    pub facts: Bytes,
+    pub entries: Vec<(Mailbox, Entry)>,
+    pub copies: Vec<Quarantined>,
+}
+
+impl Moved {
+    /// The same as a delivery that compares no ceiling. Its copies' ids are not those that a delivery would draw.
+    pub(crate) fn as_delivery(&self) -> Delivery {
+        let entries = self.entries.iter().map(|(mailbox, entry)| NewEntry {
+            mailbox: Mailbox::clone(mailbox),
+            trace: entry.trace.clone(),
+            size: entry.size,
+            downgraded_size: entry.downgraded_size,
+            ceiling: Ceiling::default(),
+            uidl: entry.uidl.clone(),
+        });
+        let copies = self.copies.iter().map(|copy| NewQuarantined {
+            mailboxes: copy.mailboxes.clone(),
+            reason: copy.reason.clone(),
+            trace: copy.trace.clone(),
+        });
+        Delivery {
+            id: self.id,
+            content: self.content.clone(),
+            facts: self.facts.clone(),
+            entries: entries.collect(),
+            quarantine: copies.collect(),
+            atomicity: Atomicity::All,
+        }
+    }
 }
 
 /// Message bodies, uncommitted while they arrive, then shared by the entries that list them.
@@ -389,6 +429,7 @@ pub struct KvWrite {
 }
 
 /// Everything at once: what a gateway holds.
+#[async_trait]
 pub trait Store: Bodies + Maildrops + Quarantine + Directory + Kv + std::fmt::Debug {
     /// Whether new mail is taken now; the error is what is told to clients and to `/readyz`.
     fn ready(&self) -> Result<()>;
@@ -396,8 +437,18 @@ pub trait Store: Bodies + Maildrops + Quarantine + Directory + Kv + std::fmt::De
     /// Tells how many octets of messages are under way: the store keeps 4 times as many free.
     fn in_flight(&self, _octets: u64) {}
 
-    /// Compares what the store says in several places; deliveries go on. Blocks, and reads every key.
-    fn check(&self) -> Result<Report>;
+    /// Compares what the store says in several places; deliveries go on. Reads every key.
+    async fn check(&self, mend: Mend) -> Result<Report>;
+
+    /// Removes what nobody can reach any more, if this engine leaves such things behind.
+    async fn sweep(&self) -> Result<Swept> {
+        Ok(Swept::default())
+    }
+
+    /// Whether a sweep is due and this process is to do it. Once answered yes, nobody is asked to for a day.
+    async fn sweep_is_due(&self) -> Result<bool> {
+        Ok(false)
+    }
 
     /// Writes all there is at this moment to an archive in `folder`; answers its octets. Deliveries go on.
     /// Blocks.

@@ -202,6 +202,8 @@ impl Tasks {
         self.tracker.spawn(admin::keep_up(metrics, self.end.clone()));
         self.tracker
             .spawn(tasks::expire_quarantine(Arc::clone(gateway), self.end.clone()));
+        self.tracker
+            .spawn(tasks::sweep(Arc::clone(&gateway.store), self.end.clone()));
         let (watched, end) = (Arc::clone(gateway), self.end.clone());
         self.tracker.spawn(async move { watched.tls.watch(end).await });
         self.tracker.close();

@@ -1,12 +1,14 @@
 //! `postern store`: backup, restore and check of all that is kept.
 
+mod copy;
+
 use super::client::Gateway;
 use super::{ListFormat, output};
-use crate::config::Config;
+use crate::config::{Config, StoreConfig};
 use crate::control::{ControlContext, Operation};
 use crate::directory::Directory;
 use crate::gateway;
-use crate::store::{Store, embedded};
+use crate::store::{Mend, Store, embedded};
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::path::{Path, PathBuf};
@@ -25,8 +27,18 @@ pub(super) enum Command {
         #[arg(value_name = "DIR")]
         folder: PathBuf,
     },
-    /// Compares listings, bodies and usage; exit code 1 if they do not agree.
-    Check(#[command(flatten)] ListFormat),
+    /// Compares what the store says in several places; exit code 1 if it does not agree.
+    Check {
+        /// Also writes what is missing where the rest says what it was (a cluster only).
+        #[arg(long)]
+        mend: bool,
+        #[command(flatten)]
+        format: ListFormat,
+    },
+    /// Copies all there is from this machine's disk into the configured cluster, or back; no gateway may run.
+    Copy(#[command(flatten)] copy::Arguments),
+    /// Removes what nobody can reach and is over two days old; a cluster's gateways do it once a day.
+    Sweep,
 }
 
 pub(super) async fn run(config: &Config, command: Command) -> anyhow::Result<ExitCode> {
@@ -39,14 +51,27 @@ pub(super) async fn run(config: &Config, command: Command) -> anyhow::Result<Exi
             Ok(ExitCode::SUCCESS)
         }
         Command::Restore { folder } => {
+            if matches!(config.store, StoreConfig::Cassandra(_)) {
+                anyhow::bail!(
+                    "the configured store is a cluster, and a backup is of the store on one machine's disk: restore \
+                     it under a configuration with `store: embedded`, then `postern store copy` it"
+                );
+            }
             if Gateway::running(config).await?.is_some() {
                 anyhow::bail!("a gateway runs on this store: stop it before you restore one");
             }
             restore(config, &folder)
         }
-        Command::Check(format) => {
+        Command::Check { mend, format } => {
+            let mend = if mend { Mend::WithoutLoss } else { Mend::Nothing };
             let mut gateway = Gateway::of(config).await?;
-            output::list(&mut gateway, &Operation::StoreCheck, format).await
+            output::list(&mut gateway, &Operation::StoreCheck { mend }, format).await
+        }
+        Command::Copy(arguments) => copy::run(config, arguments).await,
+        Command::Sweep => {
+            let mut gateway = Gateway::of(config).await?;
+            output::say(&gateway.tell(&Operation::StoreSweep).await?)?;
+            Ok(ExitCode::SUCCESS)
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The store as a whole, and the policies in force.
 
 use super::{ControlContext, Outcome, Record, Records, Refusal};
-use crate::store::{Result, Store};
+use crate::store::{Mend, Result, Store, Swept};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -11,19 +11,47 @@ pub(super) async fn backup(context: &ControlContext, folder: &Path) -> Outcome<S
     Ok(format!("{octets} octets backed up to {}", folder.display()))
 }
 
-pub(super) async fn check(context: &ControlContext, records: &Records) -> Outcome<String> {
-    let report = apart(context, |store| store.check()).await?;
-    let sums = format!(
+pub(super) async fn check(context: &ControlContext, mend: Mend, records: &Records) -> Outcome<String> {
+    let report = context.store.check(mend).await?;
+    let mut sums = format!(
         "{} entries of {} mailboxes, {} in quarantine, {} bodies, {} arriving",
         report.entries, report.mailboxes, report.quarantined, report.bodies, report.uncommitted
     );
+    if report.mended > 0 {
+        sums = format!("{} faults mended; {sums}", report.mended);
+    }
     let sound = report.is_sound();
     for line in report.described {
         records.send(Record::Finding(line)).await?;
     }
-    match sound {
-        true => Ok(format!("sound: {sums}")),
-        false => Err(Refusal::new(format!("{} faults; {sums}", report.faults))),
+    match (sound, report.unread) {
+        (true, _) => Ok(format!("sound: {sums}")),
+        (false, 0) => Err(Refusal::new(format!("{} faults; {sums}", report.faults))),
+        (false, unread) => Err(Refusal::new(format!(
+            "{} faults, and {unread} pieces that could not be read from every replica: try again when all nodes \
+             are up; {sums}",
+            report.faults
+        ))),
+    }
+}
+
+pub(super) async fn sweep(context: &ControlContext) -> Outcome<String> {
+    let Swept {
+        bodies,
+        small,
+        references,
+        left_alone,
+    } = context.store.sweep().await?;
+    let sums = format!(
+        "{} bodies and {references} references that nobody listed are removed",
+        bodies + small
+    );
+    match left_alone {
+        0 => Ok(sums),
+        pieces => Err(Refusal::new(format!(
+            "{sums}; {pieces} pieces were left alone, for not every replica could be read: try again when all \
+             nodes are up"
+        ))),
     }
 }
 

@@ -5,25 +5,32 @@
 //! lightweight transactions, counters or logged batches; the directory and policies' values use nothing else.
 //! Refused: a cluster whose schema is not this version's.
 
+mod bloom;
 mod bodies;
 mod breaker;
+mod check;
 mod cluster;
 mod directory;
 mod kv;
 mod mail;
+mod moving;
 mod quarantine;
 mod rows;
 pub mod schema;
 pub mod session;
 mod statements;
+mod survey;
+mod suspect;
+mod sweep;
 mod usage;
 
 #[cfg(test)]
 mod tests;
 
-use super::{Mailbox, Report, Result, Store, StoreError};
+use super::{Mailbox, Mend, Report, Result, Store, StoreError, Swept};
 use crate::config::CassandraConfig;
 use crate::message::MessageId;
+use async_trait::async_trait;
 use bodies::{Arriving, Found};
 use cluster::Cluster;
 use kv::Shares;
@@ -52,6 +59,8 @@ pub enum OpenError {
     Connect(#[from] session::ConnectError),
     #[error(transparent)]
     Schema(#[from] schema::SchemaError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
     #[error("a statement is refused, though the schema is current: {0}")]
     Statement(#[from] Box<PrepareError>),
 }
@@ -71,8 +80,19 @@ pub struct CassandraStore {
 }
 
 impl CassandraStore {
-    /// Connects, makes the schema where there is none yet, and prepares every statement.
+    /// Connects, makes the schema where there is none yet, and prepares every statement. Refused: a keyspace into
+    /// which a copy has begun and not ended.
     pub async fn open(
+        config: &CassandraConfig,
+        quarantine_max: u64,
+    ) -> std::result::Result<Arc<Self>, OpenError> {
+        let store = Self::open_to_copy(config, quarantine_max).await?;
+        store.is_whole().await?;
+        Ok(store)
+    }
+
+    /// The same for those who copy.
+    pub async fn open_to_copy(
         config: &CassandraConfig,
         quarantine_max: u64,
     ) -> std::result::Result<Arc<Self>, OpenError> {
@@ -101,6 +121,7 @@ impl CassandraStore {
     }
 }
 
+#[async_trait]
 impl Store for CassandraStore {
     fn ready(&self) -> Result<()> {
         match self.cluster.breaker.is_open() {
@@ -109,8 +130,16 @@ impl Store for CassandraStore {
         }
     }
 
-    fn check(&self) -> Result<Report> {
-        Err(StoreError::Engine("a cluster is not checked yet".to_owned()))
+    async fn check(&self, mend: Mend) -> Result<Report> {
+        Ok(self.compare(mend).await)
+    }
+
+    async fn sweep(&self) -> Result<Swept> {
+        self.collect().await
+    }
+
+    async fn sweep_is_due(&self) -> Result<bool> {
+        self.claim_sweep().await
     }
 
     fn backup(&self, _folder: &Path) -> Result<u64> {

@@ -12,6 +12,7 @@ mod check;
 mod chunks;
 mod committer;
 mod journal;
+mod moving;
 mod options;
 mod rows;
 mod space;
@@ -21,7 +22,7 @@ mod upkeep;
 mod tests;
 
 pub use archive::{ARCHIVE, ArchiveError, backup, restore};
-pub use check::{Report, check};
+pub use check::check;
 pub use options::{Durability, Fatal, Options};
 pub use space::Probe;
 

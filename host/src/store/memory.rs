@@ -488,12 +488,13 @@ impl Kv for MemoryStore {
     }
 }
 
+#[async_trait]
 impl Store for MemoryStore {
     fn ready(&self) -> Result<()> {
         Ok(())
     }
 
-    fn check(&self) -> Result<Report> {
+    async fn check(&self, _mend: Mend) -> Result<Report> {
         Ok(Report::default())
     }
 

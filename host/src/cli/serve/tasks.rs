@@ -1,13 +1,16 @@
 //! What a gateway does by the clock.
 
 use crate::gateway::Gateway;
-use crate::store::Result;
+use crate::store::{Result, Store};
+use rand::RngExt as _;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio_util::sync::CancellationToken;
 
 /// How often quarantine is looked through: `quarantine.keep` is counted in days.
 const EXPIRY: Duration = Duration::from_secs(3600);
+/// How often, at most, a gateway asks whether the day's sweep is its own to do.
+const SWEEP_ASKED: Duration = Duration::from_secs(3600);
 /// Entries looked at in one question to the store.
 const PAGE: usize = 100;
 
@@ -41,4 +44,35 @@ async fn drop_before(gateway: &Gateway, since: Duration) -> Result<()> {
             return Ok(());
         }
     }
+}
+
+/// Once a day in the whole cluster one gateway sweeps. All ask about once an hour, at moments drawn by lot, until
+/// `end`.
+pub(super) async fn sweep(store: Arc<dyn Store>, end: CancellationToken) {
+    loop {
+        let pause = SWEEP_ASKED.mul_f64(rand::rng().random_range(0.5..1.0));
+        if end.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
+            return;
+        }
+        let Some(done) = end.run_until_cancelled(sweep_if_due(&*store)).await else {
+            return;
+        };
+        if let Err(error) = done {
+            tracing::error!(%error, "the store is not swept; another gateway may, or this one tomorrow");
+        }
+    }
+}
+
+async fn sweep_if_due(store: &dyn Store) -> Result<()> {
+    if !store.sweep_is_due().await? {
+        return Ok(());
+    }
+    let swept = store.sweep().await?;
+    tracing::info!(
+        bodies = swept.bodies + swept.small,
+        references = swept.references,
+        left_alone = swept.left_alone,
+        "what nobody could reach is swept"
+    );
+    Ok(())
 }

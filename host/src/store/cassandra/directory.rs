@@ -76,7 +76,7 @@ fn alias(key: &str, row: Row) -> Option<Alias> {
     })
 }
 
-fn shard(key: &str) -> i8 {
+pub(super) fn shard(key: &str) -> i8 {
     let mut hasher = Xxh3Default::new();
     hasher.write(key.as_bytes());
     (hasher.finish() % SHARDS as u64) as i8

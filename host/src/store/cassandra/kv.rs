@@ -119,16 +119,16 @@ impl Shares {
     }
 }
 
-fn shard(key: &str) -> i8 {
+pub(super) fn shard(key: &str) -> i8 {
     (xxhash_rust::xxh3::xxh3_64(key.as_bytes()) % SHARDS as u64) as i8
 }
 
-fn weight(key: &str, value: &[u8]) -> u64 {
+pub(super) fn weight(key: &str, value: &[u8]) -> u64 {
     (key.len() + value.len()) as u64
 }
 
 /// Seconds after which Cassandra may clear a value away; 0: never.
-fn clearing(over_at: u64, now: u64) -> i32 {
+pub(super) fn clearing(over_at: u64, now: u64) -> i32 {
     match over_at {
         0 => 0,
         over_at => (over_at.saturating_sub(now) / 1000 + CLEARED_AFTER).min(LONGEST_TTL) as i32,

@@ -28,9 +28,9 @@ const REMOVED_AT_ONCE: usize = 100;
 pub(super) const QUARANTINE: &str = "quarantine";
 
 /// What of a delivery is to be written.
-struct Plan<'a> {
-    entries: Vec<&'a NewEntry>,
-    copies: Vec<(MessageId, &'a NewQuarantined)>,
+pub(super) struct Plan<'a> {
+    pub(super) entries: Vec<&'a NewEntry>,
+    pub(super) copies: Vec<(MessageId, &'a NewQuarantined)>,
 }
 
 impl Plan<'_> {
@@ -195,7 +195,7 @@ impl CassandraStore {
     }
 
     /// Payload, then references, then rows; all acknowledged when it returns.
-    async fn write(&self, delivery: &Delivery, plan: &Plan<'_>) -> Result<()> {
+    pub(super) async fn write(&self, delivery: &Delivery, plan: &Plan<'_>) -> Result<()> {
         if let ([entry], [], Text::Inline(text)) = (&*plan.entries, &*plan.copies, &delivery.content.text)
             && delivery.content.head.len() + text.len() <= rows::SMALL
             && delivery.entries.len() == 1

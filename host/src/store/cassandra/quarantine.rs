@@ -8,7 +8,7 @@ use crate::store::{Delivery, NewQuarantined, Quarantine, Quarantined, Result, St
 use async_trait::async_trait;
 use uuid::Uuid;
 
-type Row = (Uuid, Uuid, i64, Option<Vec<String>>, String, Vec<u8>);
+pub(super) type Row = (Uuid, Uuid, i64, Option<Vec<String>>, String, Vec<u8>);
 
 impl CassandraStore {
     pub(super) async fn put_held(
@@ -34,7 +34,7 @@ impl CassandraStore {
         tokio::try_join!(put, self.put_epoch(&quarantine, epoch)).map(|_| ())
     }
 
-    async fn held_row(&self, id: MessageId) -> Result<Row> {
+    pub(super) async fn held_row(&self, id: MessageId) -> Result<Row> {
         let key = (rows::epoch(id), rows::uuid(id));
         let row = self.cluster.row(&self.statements.held_one, key).await?;
         row.ok_or(StoreError::NotFound)
@@ -46,7 +46,7 @@ impl CassandraStore {
     }
 }
 
-fn quarantined((msg, _, size, mailboxes, reason, trace): Row) -> Quarantined {
+pub(super) fn quarantined((msg, _, size, mailboxes, reason, trace): Row) -> Quarantined {
     Quarantined {
         id: rows::id(msg),
         mailboxes: mailboxes

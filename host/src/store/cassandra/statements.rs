@@ -1,4 +1,4 @@
-//! Every statement of mail's path, prepared once at the start.
+//! Every statement, prepared once at the start.
 //!
 //! Inserts carry the time of the message's id and deletions one ahead of now, so that both may be repeated. What
 //! is touched by lightweight transactions (directory, policies' values) is written without a time.
@@ -24,6 +24,8 @@ enum Kind {
     Transaction,
     /// A read that sees what transactions decided.
     Serial,
+    /// A read of every replica, for those who compare and collect.
+    Whole,
 }
 
 macro_rules! statements {
@@ -120,6 +122,47 @@ statements! {{
     put_kv_size: Repeatable, "INSERT INTO {ks}.plugin_size (plugin, shard, k, octets, over_at) VALUES (?, ?, ?, ?, ?) \
         USING TTL ?";
     drop_kv_size: Repeatable, "DELETE FROM {ks}.plugin_size WHERE plugin = ? AND shard = ? AND k = ?";
+    drop_smalls: Repeatable, "DELETE FROM {ks}.small USING TIMESTAMP ? WHERE mbox = ? AND epoch = ? AND msg IN ?";
+    claim_sweep: Transaction, "INSERT INTO {ks}.schema_version (k, applied) VALUES ('sweep', toTimestamp(now())) \
+        IF NOT EXISTS USING TTL ?";
+
+    begin_copy: Transaction, "INSERT INTO {ks}.schema_version (k, applied) VALUES ('copy', toTimestamp(now())) \
+        IF NOT EXISTS";
+    copying: Serial, "SELECT k FROM {ks}.schema_version WHERE k = 'copy'";
+    end_copy: Transaction, "DELETE FROM {ks}.schema_version WHERE k = 'copy' IF EXISTS";
+    listed: Whole, "SELECT mbox, msg, size, size7, trace, uidl, body FROM {ks}.entry \
+        WHERE token(mbox, epoch) > ? AND token(mbox, epoch) <= ?";
+    listed_one: Whole, "SELECT mbox, msg, size, size7, trace, uidl, body FROM {ks}.entry \
+        WHERE mbox = ? AND epoch = ? AND msg = ?";
+    every_value: Whole, "SELECT plugin, k, v, over_at FROM {ks}.plugin_kv \
+        WHERE token(plugin, k) > ? AND token(plugin, k) <= ?";
+
+    every_entry: Whole, "SELECT mbox, epoch, msg, body FROM {ks}.entry \
+        WHERE token(mbox, epoch) > ? AND token(mbox, epoch) <= ?";
+    every_small: Whole, "SELECT mbox, epoch, msg FROM {ks}.small \
+        WHERE token(mbox, epoch) > ? AND token(mbox, epoch) <= ?";
+    every_epoch: Whole, "SELECT mbox, epoch, low FROM {ks}.maildrop WHERE token(mbox) > ? AND token(mbox) <= ?";
+    every_blob: Whole, "SELECT DISTINCT id, head_size, text_size FROM {ks}.blob WHERE token(id) > ? AND token(id) <= ?";
+    every_ref: Whole, "SELECT blob, holder FROM {ks}.blob_ref WHERE token(blob) > ? AND token(blob) <= ?";
+    every_held: Whole, "SELECT epoch, msg, blob FROM {ks}.quarantine WHERE token(epoch) > ? AND token(epoch) <= ?";
+    every_address: Whole, "SELECT key, kind FROM {ks}.address WHERE token(key) > ? AND token(key) <= ?";
+    every_kv: Whole, "SELECT plugin, k FROM {ks}.plugin_kv WHERE token(plugin, k) > ? AND token(plugin, k) <= ?";
+    every_kv_size: Whole, "SELECT plugin, k FROM {ks}.plugin_size \
+        WHERE token(plugin, shard) > ? AND token(plugin, shard) <= ?";
+    whole_entries: Whole, "SELECT msg FROM {ks}.entry WHERE mbox = ? AND epoch = ? AND msg IN ?";
+    whole_any_entry: Whole, "SELECT msg FROM {ks}.entry WHERE mbox = ? AND epoch = ? LIMIT 1";
+    whole_smalls: Whole, "SELECT msg FROM {ks}.small WHERE mbox = ? AND epoch = ? AND msg IN ?";
+    whole_epoch: Whole, "SELECT low FROM {ks}.maildrop WHERE mbox = ? AND epoch = ?";
+    whole_blob: Whole, "SELECT head_size, text_size FROM {ks}.blob WHERE id = ? LIMIT 1";
+    whole_parts: Whole, "SELECT seq FROM {ks}.blob WHERE id = ?";
+    whole_ref: Whole, "SELECT holder FROM {ks}.blob_ref WHERE blob = ? AND holder = ?";
+    whole_any_ref: Whole, "SELECT holder FROM {ks}.blob_ref WHERE blob = ? LIMIT 1";
+    whole_held: Whole, "SELECT blob FROM {ks}.quarantine WHERE epoch = ? AND msg = ?";
+    whole_any_held: Whole, "SELECT msg FROM {ks}.quarantine WHERE epoch = ? LIMIT 1";
+    whole_address: Whole, "SELECT kind FROM {ks}.address WHERE key = ?";
+    whole_name: Whole, "SELECT key FROM {ks}.address_name WHERE kind = ? AND shard = ? AND key = ?";
+    whole_kv: Whole, "SELECT v, over_at FROM {ks}.plugin_kv WHERE plugin = ? AND k = ?";
+    whole_kv_size: Whole, "SELECT octets, over_at FROM {ks}.plugin_size WHERE plugin = ? AND shard = ? AND k = ?";
     kv_sizes: Repeatable, "SELECT k, octets, over_at FROM {ks}.plugin_size WHERE plugin = ? AND shard = ?";
 } parts {
     put_small_body: Repeatable, "INSERT INTO {ks}.small (mbox, epoch, msg, codec, size, body, facts) \
@@ -144,6 +187,10 @@ async fn prepare(session: &Session, kind: Kind, cql: &str) -> Result<PreparedSta
         Kind::Transaction => {}
         Kind::Serial => {
             prepared.set_consistency(Consistency::LocalSerial);
+            prepared.set_is_idempotent(true);
+        }
+        Kind::Whole => {
+            prepared.set_consistency(Consistency::All);
             prepared.set_is_idempotent(true);
         }
     }

@@ -1,5 +1,8 @@
 //! The contract on a real Cassandra, and what is this engine's alone.
 
+mod copying;
+mod upkeep;
+
 use super::*;
 use crate::config::{CassandraLimits, Consistency};
 use crate::store::cluster;

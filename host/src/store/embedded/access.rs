@@ -9,7 +9,7 @@ use crate::message::MessageId;
 use crate::store::rules;
 use crate::store::{
     Account, Alias, Bodies, CHUNK, Created, Delivered, Delivery, Directory, Domain, Entry, Holder, Kv,
-    KvWrite, Maildrops, Quarantine, Quarantined, Result, Store, StoreError, Text, Usage,
+    KvWrite, Maildrops, Mend, Quarantine, Quarantined, Report, Result, Store, StoreError, Text, Usage,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -34,7 +34,7 @@ impl EmbeddedStore {
     }
 
     /// A read that may take long, off the I/O threads, of one moment.
-    async fn read_with<T, F>(&self, read: F) -> Result<T>
+    pub(super) async fn read_with<T, F>(&self, read: F) -> Result<T>
     where
         F: FnOnce(&View) -> Result<T> + Send + 'static,
         T: Send + 'static,
@@ -46,7 +46,7 @@ impl EmbeddedStore {
     }
 
     /// A delivery whose commit is bounded: a long inline text is appended first.
-    async fn without_long_text(&self, mut delivery: Delivery) -> Result<Delivery> {
+    pub(super) async fn without_long_text(&self, mut delivery: Delivery) -> Result<Delivery> {
         let Text::Inline(text) = &delivery.content.text else {
             return Ok(delivery);
         };
@@ -63,13 +63,13 @@ impl EmbeddedStore {
         Ok(delivery)
     }
 
-    fn view(&self) -> View {
+    pub(super) fn view(&self) -> View {
         View::new(&self.spaces)
     }
 }
 
 /// What a delivery brings to its group, the traces of its entries included.
-fn weight(delivery: &Delivery, body: &[Chunk]) -> Result<usize> {
+pub(super) fn weight(delivery: &Delivery, body: &[Chunk]) -> Result<usize> {
     let chunks: usize = body.iter().map(|chunk| chunk.value.len()).sum();
     let entries: usize = delivery.entries.iter().map(|entry| entry.trace.len()).sum();
     let copies: usize = delivery.quarantine.iter().map(|copy| copy.trace.len()).sum();
@@ -124,7 +124,7 @@ impl View {
         Ok((body, Meta::from_row(&row.ok_or(StoreError::NotFound)?)?))
     }
 
-    fn is_committed(&self, id: MessageId) -> Result<bool> {
+    pub(super) fn is_committed(&self, id: MessageId) -> Result<bool> {
         Ok(self
             .get(Space::Message, &rows::message_key(tag::META, id))?
             .is_some())
@@ -419,6 +419,7 @@ impl Kv for EmbeddedStore {
     }
 }
 
+#[async_trait]
 impl Store for EmbeddedStore {
     fn ready(&self) -> Result<()> {
         if let Some(reason) = self.failure.reason() {
@@ -431,8 +432,15 @@ impl Store for EmbeddedStore {
         self.free.set_in_flight(octets);
     }
 
-    fn check(&self) -> Result<super::Report> {
-        super::check(self)
+    async fn check(&self, mend: Mend) -> Result<Report> {
+        if mend == Mend::WithoutLoss {
+            return Err(StoreError::Engine(
+                "what is damaged on this machine's disk is not mended in place: restore a backup".to_owned(),
+            ));
+        }
+        let spaces = self.spaces.clone();
+        let checked = tokio::task::spawn_blocking(move || super::check::compare(&spaces)).await;
+        checked.map_err(|error| StoreError::Engine(error.to_string()))?
     }
 
     fn backup(&self, folder: &std::path::Path) -> Result<u64> {

@@ -2,45 +2,18 @@
 
 use super::access::View;
 use super::rows::{self, Holder, Meta, Part, Space, tag};
-use super::{EmbeddedStore, damaged};
+use super::{EmbeddedStore, Spaces, damaged};
 use crate::message::MessageId;
-use crate::store::{CHUNK, Result, Usage, rules};
+use crate::store::{CHUNK, Report, Result, Usage, rules};
 use std::collections::HashMap;
-
-/// So many faults are described; behind them they are only counted.
-const DESCRIBED: usize = 100;
-
-/// What a check found.
-#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize)]
-pub struct Report {
-    pub mailboxes: u64,
-    pub entries: u64,
-    pub quarantined: u64,
-    pub bodies: u64,
-    /// Texts that are arriving now.
-    pub uncommitted: u64,
-    pub faults: u64,
-    /// The first faults, one line each.
-    pub described: Vec<String>,
-}
-
-impl Report {
-    #[must_use]
-    pub fn is_sound(&self) -> bool {
-        self.faults == 0
-    }
-
-    fn fault(&mut self, what: impl FnOnce() -> String) {
-        self.faults += 1;
-        if self.described.len() < DESCRIBED {
-            self.described.push(what());
-        }
-    }
-}
 
 /// Compares all of it at one moment; deliveries go on. Blocks, and reads every key.
 pub fn check(store: &EmbeddedStore) -> Result<Report> {
-    let view = View::new(&store.spaces);
+    compare(&store.spaces)
+}
+
+pub(super) fn compare(spaces: &Spaces) -> Result<Report> {
+    let view = View::new(spaces);
     let mut report = Report::default();
     listings(&view, &mut report)?;
     quarantine(&view, &mut report)?;

@@ -54,6 +54,18 @@ impl Change<'_> {
         delivery: &Delivery,
         body: Vec<Chunk>,
     ) -> Result<Vec<Delivered>> {
+        let copies = 0..delivery.quarantine.len();
+        let ids: Vec<_> = copies.map(|nth| rules::quarantine_id(delivery.id, nth)).collect();
+        self.deliver_as(delivery, &ids, body)
+    }
+
+    /// The same with the ids that the quarantined copies are to have.
+    pub(in super::super) fn deliver_as(
+        &mut self,
+        delivery: &Delivery,
+        copies: &[MessageId],
+        body: Vec<Chunk>,
+    ) -> Result<Vec<Delivered>> {
         let id = delivery.id;
         // Without a body no mailbox lists it, which spares a new message a look into each.
         let known = self.meta(id)?.is_some();
@@ -67,7 +79,7 @@ impl Change<'_> {
             delivery.atomicity == Atomicity::All && fates.iter().any(|f| matches!(f, Fate::Over(_)));
         let copies = match refused {
             true => Vec::new(),
-            false => self.new_copies(delivery, known)?,
+            false => self.new_copies(delivery, copies, known)?,
         };
         if fates.contains(&Fate::Add) || !copies.is_empty() {
             if !known {
@@ -138,11 +150,11 @@ impl Change<'_> {
     fn new_copies<'d>(
         &self,
         delivery: &'d Delivery,
+        ids: &[MessageId],
         known: bool,
     ) -> Result<Vec<(MessageId, &'d NewQuarantined)>> {
         let mut new = Vec::new();
-        for (nth, copy) in delivery.quarantine.iter().enumerate() {
-            let id = rules::quarantine_id(delivery.id, nth);
+        for (id, copy) in ids.iter().copied().zip(&delivery.quarantine) {
             let there = known
                 && self
                     .get(Space::State, &rows::message_key(tag::QUARANTINED, id))?

@@ -1,0 +1,209 @@
+//! Messages on their way from and to another store.
+//!
+//! A copy into a keyspace leaves a mark there until it has ended: rows with old ids are written, whose bodies come
+//! before them, and nobody may deliver, read or sweep in between. Who opens the store meanwhile is refused.
+
+use super::CassandraStore;
+use super::mail::Plan;
+use super::quarantine;
+use super::rows::{self, Body};
+use super::suspect::Lister;
+use crate::store::copying::{Listed, Movable, Value};
+use crate::store::{Entry, Mailbox, Moved, Result, StoreError};
+use async_trait::async_trait;
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+type Row = (String, Uuid, i64, Option<i64>, Vec<u8>, Option<String>, i8);
+
+fn entry((mailbox, msg, size, size7, trace, uidl, body): Row) -> ((Mailbox, Entry), Body) {
+    let entry = Entry {
+        id: rows::id(msg),
+        size: rows::size(size),
+        downgraded_size: rows::size(size7.unwrap_or(size)),
+        trace: trace.into(),
+        uidl,
+    };
+    ((mailbox.into(), entry), Body::read(body))
+}
+
+impl CassandraStore {
+    /// Fails while a copy into this keyspace has not ended.
+    pub(super) async fn is_whole(&self) -> Result<()> {
+        match self.is_marked().await? {
+            false => Ok(()),
+            true => Err(StoreError::Engine(
+                "a copy into this keyspace has not ended: run `postern store copy` again".to_owned(),
+            )),
+        }
+    }
+
+    async fn is_marked(&self) -> Result<bool> {
+        let mark: Option<(String,)> = self.cluster.row(&self.statements.copying, ()).await?;
+        Ok(mark.is_some())
+    }
+
+    /// Marks the keyspace, unless it has mail of its own or has served.
+    pub async fn begin_copy(&self) -> Result<()> {
+        let s = &self.statements;
+        let goes_on = self.is_marked().await?;
+        for range in self.ranges() {
+            let mut pages = self.pages(&s.every_epoch, range);
+            while let Some(page) = pages.next::<(String, i32, Option<Uuid>)>().await? {
+                let served = |(mailbox, _, low): &(String, i32, Option<Uuid>)| {
+                    (!goes_on || low.is_some()).then(|| mailbox.clone())
+                };
+                if let Some(mailbox) = page.iter().find_map(served) {
+                    return Err(StoreError::Engine(format!(
+                        "the keyspace has mail of its own ({mailbox}): copy into one that has served nobody yet"
+                    )));
+                }
+            }
+        }
+        self.transact(&s.begin_copy, ()).await.map(|_| ())
+    }
+
+    /// Takes the mark away: all is there.
+    pub async fn end_copy(&self) -> Result<()> {
+        self.transact(&self.statements.end_copy, ()).await.map(|_| ())
+    }
+
+    /// Messages that one mailbox lists: beside the row or of its own.
+    async fn walk_entries(&self, show: &mpsc::Sender<Listed>) -> Result<()> {
+        for range in self.ranges() {
+            let mut pages = self.pages(&self.statements.listed, range);
+            while let Some(page) = pages.next::<Row>().await? {
+                let alone = page.into_iter().map(entry);
+                for (listed, _) in alone.filter(|(_, body)| *body != Body::Shared) {
+                    let listed = Listed {
+                        id: listed.1.id,
+                        entries: vec![listed],
+                        copies: Vec::new(),
+                    };
+                    if show.send(listed).await.is_err() {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Messages whose body has references: those of one body follow each other.
+    async fn walk_shared(&self, show: &mpsc::Sender<Listed>) -> Result<()> {
+        for range in self.ranges() {
+            let mut pages = self.pages(&self.statements.every_ref, range);
+            let mut gathered: Option<Listed> = None;
+            while let Some(page) = pages.next::<(Uuid, String)>().await? {
+                for (blob, holder) in page {
+                    let id = rows::id(blob);
+                    if gathered.as_ref().is_none_or(|listed| listed.id != id) {
+                        let new = Listed {
+                            id,
+                            entries: Vec::new(),
+                            copies: Vec::new(),
+                        };
+                        if let Some(whole) = gathered.replace(new)
+                            && show.send(whole).await.is_err()
+                        {
+                            return Ok(());
+                        }
+                    }
+                    if let Some(listed) = &mut gathered {
+                        self.gather(listed, &holder).await?;
+                    }
+                }
+            }
+            if let Some(whole) = gathered
+                && show.send(whole).await.is_err()
+            {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    async fn gather(&self, listed: &mut Listed, holder: &str) -> Result<()> {
+        match Lister::of(holder) {
+            Lister::Mailbox(mailbox) => {
+                let key = (mailbox, rows::epoch(listed.id), rows::uuid(listed.id));
+                let found: Vec<Row> = self.seek(&self.statements.listed_one, key).await?;
+                let found = found.into_iter().map(|row| entry(row).0);
+                listed.entries.extend(found);
+            }
+            Lister::Copy(id) => match self.held_row(id).await {
+                Ok(row) => listed.copies.push(quarantine::quarantined(row)),
+                Err(StoreError::NotFound) => {}
+                Err(error) => return Err(error),
+            },
+        }
+        Ok(())
+    }
+
+    /// Writes a message under its old id, with all who list it.
+    async fn admit(&self, moved: &Moved) -> Result<()> {
+        let delivery = moved.as_delivery();
+        let ids = moved.copies.iter().map(|copy| copy.id);
+        let plan = Plan {
+            entries: delivery.entries.iter().collect(),
+            copies: ids.zip(&delivery.quarantine).collect(),
+        };
+        self.arriving.matches(&delivery)?;
+        self.write(&delivery, &plan).await?;
+        self.arriving.forget(moved.id);
+        Ok(())
+    }
+
+    async fn lists_all(&self, listed: &Listed) -> Result<bool> {
+        let entries = listed
+            .entries
+            .iter()
+            .map(|(mailbox, _)| (Lister::Mailbox(mailbox.to_string()), listed.id));
+        let copies = listed
+            .copies
+            .iter()
+            .map(|copy| (Lister::Copy(copy.id), listed.id));
+        for (lister, id) in entries.chain(copies) {
+            if !self.is_listed(&lister, id).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+#[async_trait]
+impl Movable for CassandraStore {
+    async fn walk(&self, show: mpsc::Sender<Listed>) -> Result<()> {
+        self.walk_entries(&show).await?;
+        self.walk_shared(&show).await
+    }
+
+    async fn walk_values(&self, show: mpsc::Sender<Value>) -> Result<()> {
+        for range in self.ranges() {
+            let mut pages = self.pages(&self.statements.every_value, range);
+            while let Some(page) = pages.next::<(String, String, Vec<u8>, i64)>().await? {
+                for (namespace, key, value, over_at) in page {
+                    let value = Value {
+                        namespace,
+                        key,
+                        value: value.into(),
+                        over_at: rows::size(over_at),
+                    };
+                    if show.send(value).await.is_err() {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn has(&self, listed: &Listed) -> Result<bool> {
+        self.lists_all(listed).await
+    }
+
+    async fn admit(&self, moved: Moved) -> Result<()> {
+        Self::admit(self, &moved).await
+    }
+}

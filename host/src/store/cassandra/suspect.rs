@@ -1,0 +1,301 @@
+//! What may be wrong, each with how it is looked at again, mended and said.
+//!
+//! Mail arrives and is deleted while tables are read, so a difference between two of them is a suspicion first. It
+//! is a fault if it is still there when all that it depends on is read again.
+
+use super::CassandraStore;
+use super::mail::{QUARANTINE, held_by};
+use super::rows::{self, PART};
+use super::{directory, kv};
+use crate::message::MessageId;
+use crate::store::{Result, rules};
+use std::fmt;
+use uuid::Uuid;
+
+/// Who lists a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Lister {
+    Mailbox(String),
+    /// Quarantine, by the copy's id.
+    Copy(MessageId),
+}
+
+impl Lister {
+    /// Who a reference names.
+    pub(super) fn of(holder: &str) -> Self {
+        let copy = holder
+            .strip_prefix(QUARANTINE)
+            .and_then(|rest| rest.trim_start().parse().ok());
+        copy.map_or_else(|| Self::Mailbox(holder.to_owned()), Self::Copy)
+    }
+
+    /// How a reference names it.
+    pub(super) fn holder(&self) -> String {
+        match self {
+            Self::Mailbox(mailbox) => mailbox.clone(),
+            Self::Copy(id) => held_by(*id),
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Suspect {
+    /// A small body that is not beside the row that lists it.
+    NoSmall {
+        mailbox: String,
+        id: MessageId,
+    },
+    NoBody {
+        lister: Lister,
+        body: MessageId,
+    },
+    NoReference {
+        lister: Lister,
+        body: MessageId,
+    },
+    /// Rows of an epoch that is not written down, so that nobody reads them.
+    NoEpoch {
+        mailbox: String,
+        epoch: i32,
+    },
+    /// A row below the low-water mark.
+    Hidden {
+        mailbox: String,
+        id: MessageId,
+    },
+    UnheldSmall {
+        mailbox: String,
+        id: MessageId,
+    },
+    /// A body, or a text that never became one, that no listing was seen to name.
+    Unheld(MessageId),
+    Gaps(MessageId),
+    StrayReference {
+        body: MessageId,
+        holder: String,
+    },
+    NoName {
+        kind: i8,
+        key: String,
+    },
+    /// A value that is counted with other octets than it has, or not at all.
+    Miscounted {
+        plugin: String,
+        key: String,
+    },
+    /// What is counted is not there.
+    Overcounted {
+        plugin: String,
+        key: String,
+    },
+}
+
+impl fmt::Display for Suspect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoSmall { mailbox, id } => write!(f, "{id}: listed by {mailbox} and has no body"),
+            Self::NoBody { lister, body } => {
+                write!(f, "{body}: listed by {} and has no body", lister.holder())
+            }
+            Self::NoReference { lister, body } => {
+                write!(
+                    f,
+                    "{body}: listed by {}, which is not its holder",
+                    lister.holder()
+                )
+            }
+            Self::NoEpoch { mailbox, epoch } => write!(
+                f,
+                "{mailbox}: what it has of epoch {epoch} is listed by nobody, for the epoch is not written down"
+            ),
+            Self::Hidden { mailbox, id } => {
+                write!(
+                    f,
+                    "{id}: below the low-water mark of {mailbox}, so nobody lists it"
+                )
+            }
+            Self::UnheldSmall { mailbox, id } => {
+                write!(
+                    f,
+                    "{id}: a body beside the listing of {mailbox}, which does not list it"
+                )
+            }
+            Self::Unheld(id) => write!(f, "{id}: a body without holder"),
+            Self::Gaps(id) => write!(f, "{id}: its body does not have all its parts"),
+            Self::StrayReference { body, holder } => {
+                write!(f, "{body}: held by {holder}, which does not list it")
+            }
+            Self::NoName { key, .. } => write!(f, "{key}: an address that is not named in listings"),
+            Self::Miscounted { plugin, key } => {
+                write!(f, "policy {plugin}: {key} is not counted with the octets it has")
+            }
+            Self::Overcounted { plugin, key } => {
+                write!(f, "policy {plugin}: {key} is counted and not there")
+            }
+        }
+    }
+}
+
+impl CassandraStore {
+    /// Whether it is so now, by every replica.
+    pub(super) async fn confirms(&self, suspect: &Suspect) -> Result<bool> {
+        let s = &self.statements;
+        Ok(match suspect {
+            Suspect::NoSmall { mailbox, id } => {
+                // Listed before and after the look at its body: bodies go after their rows.
+                !self.lies_beside(mailbox, *id).await? && self.lists(mailbox, *id).await?
+            }
+            Suspect::NoBody { lister, body } => {
+                self.sizes(*body).await?.is_none() && self.is_listed(lister, *body).await?
+            }
+            Suspect::NoReference { lister, body } => {
+                let key = (rows::uuid(*body), lister.holder());
+                !self.is_there(&s.whole_ref, key).await? && self.is_listed(lister, *body).await?
+            }
+            Suspect::NoEpoch { mailbox, epoch } => {
+                self.low(mailbox, *epoch).await?.is_none() && self.has_rows(mailbox, *epoch).await?
+            }
+            Suspect::Hidden { mailbox, id } => {
+                let low = self.low(mailbox, rows::epoch(*id)).await?.flatten();
+                low.is_some_and(|low| rows::uuid(*id) < low) && self.lists(mailbox, *id).await?
+            }
+            Suspect::UnheldSmall { mailbox, id } => {
+                !self.lists(mailbox, *id).await? && self.lies_beside(mailbox, *id).await?
+            }
+            Suspect::Unheld(id) => {
+                let key = (rows::uuid(*id),);
+                !self.is_there(&s.whole_any_ref, key).await? && self.is_there(&s.whole_blob, key).await?
+            }
+            Suspect::Gaps(id) => self.has_gaps(*id).await?,
+            Suspect::StrayReference { body, holder } => {
+                let key = (rows::uuid(*body), holder);
+                !self.is_listed(&Lister::of(holder), *body).await? && self.is_there(&s.whole_ref, key).await?
+            }
+            Suspect::NoName { kind, key } => {
+                let name = (*kind, directory::shard(key), key);
+                let kinds: Vec<(i8,)> = self.seek(&s.whole_address, (key,)).await?;
+                !self.is_there(&s.whole_name, name).await? && kinds == [(*kind,)]
+            }
+            Suspect::Miscounted { plugin, key } => match self.value(plugin, key).await? {
+                Some((octets, _)) => self.counted(plugin, key).await? != Some(octets),
+                None => false,
+            },
+            Suspect::Overcounted { plugin, key } => {
+                self.value(plugin, key).await?.is_none() && self.counted(plugin, key).await?.is_some()
+            }
+        })
+    }
+
+    /// Writes what is missing where the rest says what it was; answers whether it could.
+    pub(super) async fn mend(&self, suspect: &Suspect) -> Result<bool> {
+        let (s, now) = (&self.statements, rows::written_at(MessageId::new()));
+        match suspect {
+            Suspect::NoReference { lister, body } => {
+                // Of now, and not of the id: a deletion may lie over that.
+                let values = (rows::uuid(*body), lister.holder(), now);
+                self.cluster.execute(&s.put_ref, values).await?;
+            }
+            Suspect::NoEpoch { mailbox, epoch } => {
+                self.cluster.execute(&s.put_epoch, (mailbox, *epoch)).await?;
+            }
+            Suspect::NoName { kind, key } => {
+                let values = (*kind, directory::shard(key), key, now);
+                self.cluster.execute(&s.put_name, values).await?;
+            }
+            Suspect::Miscounted { plugin, key } => {
+                let Some((octets, over_at)) = self.value(plugin, key).await? else {
+                    return Ok(true);
+                };
+                let ttl = kv::clearing(over_at, rows::now_millis());
+                let (shard, octets) = (kv::shard(key), octets as i32);
+                let values = (plugin, shard, key, octets, rows::big(over_at), ttl);
+                self.cluster.execute(&s.put_kv_size, values).await?;
+            }
+            Suspect::Overcounted { plugin, key } => {
+                let values = (plugin, kv::shard(key), key);
+                self.cluster.execute(&s.drop_kv_size, values).await?;
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    pub(super) async fn is_listed(&self, lister: &Lister, body: MessageId) -> Result<bool> {
+        match lister {
+            Lister::Mailbox(mailbox) => self.lists(mailbox, body).await,
+            Lister::Copy(id) => {
+                let key = (rows::epoch(*id), rows::uuid(*id));
+                self.is_there(&self.statements.whole_held, key).await
+            }
+        }
+    }
+
+    async fn lists(&self, mailbox: &str, id: MessageId) -> Result<bool> {
+        let place = (mailbox, rows::epoch(id));
+        let ids = [id];
+        let absent = self.absent(&self.statements.whole_entries, place, &ids);
+        Ok(absent.await?.is_empty())
+    }
+
+    async fn lies_beside(&self, mailbox: &str, id: MessageId) -> Result<bool> {
+        let place = (mailbox, rows::epoch(id));
+        let ids = [id];
+        let absent = self.absent(&self.statements.whole_smalls, place, &ids);
+        Ok(absent.await?.is_empty())
+    }
+
+    async fn has_rows(&self, mailbox: &str, epoch: i32) -> Result<bool> {
+        let s = &self.statements;
+        match mailbox {
+            QUARANTINE => self.is_there(&s.whole_any_held, (epoch,)).await,
+            mailbox => self.is_there(&s.whole_any_entry, (mailbox, epoch)).await,
+        }
+    }
+
+    /// An epoch's low-water mark, if the epoch is written down and has one.
+    pub(super) async fn low(&self, mailbox: &str, epoch: i32) -> Result<Option<Option<Uuid>>> {
+        let found: Vec<(Option<Uuid>,)> = self.seek(&self.statements.whole_epoch, (mailbox, epoch)).await?;
+        Ok(found.into_iter().next().map(|(low,)| low))
+    }
+
+    /// Octets of a body's head and text; none before it is one.
+    async fn sizes(&self, id: MessageId) -> Result<Option<(u64, u64)>> {
+        type Row = (Option<i64>, Option<i64>);
+        let found: Vec<Row> = self.seek(&self.statements.whole_blob, (rows::uuid(id),)).await?;
+        Ok(match found.into_iter().next() {
+            Some((Some(head), Some(text))) => Some((rows::size(head), rows::size(text))),
+            _ => None,
+        })
+    }
+
+    async fn has_gaps(&self, id: MessageId) -> Result<bool> {
+        let key = (rows::uuid(id),);
+        let parts: Vec<(Option<i32>,)> = self.seek(&self.statements.whole_parts, key).await?;
+        let Some((head, text)) = self.sizes(id).await? else {
+            return Ok(false);
+        };
+        let count = |octets: u64| octets.div_ceil(PART as u64) as i32;
+        let (first, behind) = (-count(head), count(text));
+        let there = parts.into_iter().filter_map(|(part,)| part);
+        let there = there.filter(|part| (first..behind).contains(part));
+        Ok(there.count() != (behind - first) as usize)
+    }
+
+    /// The octets that a value of now is to be counted with, and when it is over.
+    async fn value(&self, plugin: &str, key: &str) -> Result<Option<(u64, u64)>> {
+        let found: Vec<(Vec<u8>, i64)> = self.seek(&self.statements.whole_kv, (plugin, key)).await?;
+        let alive = found
+            .into_iter()
+            .map(|(value, over_at)| (kv::weight(key, &value), rows::size(over_at)));
+        let mut alive = alive.filter(|(_, over_at)| rules::alive(*over_at, rows::now_millis()));
+        Ok(alive.next())
+    }
+
+    async fn counted(&self, plugin: &str, key: &str) -> Result<Option<u64>> {
+        let at = (plugin, kv::shard(key), key);
+        let found: Vec<(i32, i64)> = self.seek(&self.statements.whole_kv_size, at).await?;
+        let alive = |over_at| rules::alive(rows::size(over_at), rows::now_millis());
+        let mut counted = found.into_iter().filter(|(_, over_at)| alive(*over_at));
+        Ok(counted.next().map(|(octets, _)| rows::size(octets.into())))
+    }
+}

@@ -131,6 +131,42 @@ pub(super) async fn open(config: &Config) -> anyhow::Result<ControlContext> {
 mod tests {
     use super::*;
 
+    fn configured(site: &Path, store: &str) -> Config {
+        let text = format!(
+            "hostname: a.example\npostmaster: a@b.example\nstore: {store}\n\
+             listeners: [ {{ role: mx, address: \"127.0.0.1:0\" }} ]\n"
+        );
+        Config::parse(&text, site).unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_is_for_another_kind_of_store_is_refused_and_touches_nothing() {
+        let site = tempfile::tempdir().unwrap();
+        let cluster = configured(site.path(), "{ cassandra: { nodes: [ \"127.0.0.1:1\" ] } }");
+        let folder = site.path().join("backup");
+        let restored = run(&cluster, Command::Restore { folder }).await.unwrap_err();
+        assert!(
+            restored.to_string().contains("the configured store is a cluster"),
+            "{restored}"
+        );
+        let copy = |from, to| Command::Copy(copy::Arguments::new(from, to));
+        let alone = configured(site.path(), "embedded");
+        let copied = run(&alone, copy("embedded", "cassandra")).await.unwrap_err();
+        assert!(copied.to_string().contains("names no cluster"), "{copied}");
+        let copied = run(&cluster, copy("embedded", "embedded")).await.unwrap_err();
+        assert!(
+            copied.to_string().contains("from embedded to cassandra, or"),
+            "{copied}"
+        );
+        let copied = run(&cluster, copy("embedded", "cassandra")).await.unwrap_err();
+        assert!(copied.to_string().contains("there is no store in"), "{copied}");
+        let kept = site.path().join(".postern/store");
+        std::fs::create_dir_all(kept.join("db")).unwrap();
+        let copied = run(&cluster, copy("cassandra", "embedded")).await.unwrap_err();
+        assert!(copied.to_string().contains("is not empty"), "{copied}");
+        assert_eq!(std::fs::read_dir(kept).unwrap().count(), 1);
+    }
+
     #[test]
     fn a_backup_into_the_gateways_own_folders_is_refused_by_whatever_path() {
         let site = tempfile::tempdir().unwrap();

@@ -6,8 +6,8 @@
 //! into while they serve, or over mail of their own.
 
 use super::{
-    CHUNK, Content, Created, Entry, Holder, KvWrite, Mailbox, Moved, Quarantined, Result, Store, StoreError,
-    Text,
+    Account, Alias, CHUNK, Content, Created, Entry, Holder, KvWrite, Mailbox, Moved, Quarantined, Result,
+    Store, StoreError, Text,
 };
 use crate::message::MessageId;
 use async_trait::async_trait;
@@ -201,32 +201,40 @@ async fn directory(from: &Arc<dyn Movable>, to: &Arc<dyn Movable>) -> Result<Cop
         let page = from.accounts(after.as_deref(), PAGE).await?;
         let Some(last) = page.last() else { break };
         after = Some(last.address.to_lowercase());
-        for account in page {
-            if to.create_account(account.clone()).await? == Created::Exists
-                && !to.update_account(account.clone()).await?
-            {
-                let address = account.address;
-                return Err(StoreError::Engine(format!("{address} is an alias in the target")));
-            }
-            copied.accounts += 1;
-        }
+        copied.accounts += page.len() as u64;
+        let page = stream::iter(page).map(Ok);
+        page.try_for_each_concurrent(AT_ONCE, |account| hand_account(to, account))
+            .await?;
     }
     let mut after = None;
     loop {
         let page = from.aliases(after.as_deref(), PAGE).await?;
         let Some(last) = page.last() else { break };
         after = Some(last.address.clone());
-        for alias in page {
-            if to.put_alias(alias.clone()).await? == Created::Exists {
-                let address = alias.address;
-                return Err(StoreError::Engine(format!(
-                    "{address} is an account in the target"
-                )));
-            }
-            copied.aliases += 1;
-        }
+        copied.aliases += page.len() as u64;
+        let page = stream::iter(page).map(Ok);
+        page.try_for_each_concurrent(AT_ONCE, |alias| hand_alias(to, alias))
+            .await?;
     }
     Ok(copied)
+}
+
+async fn hand_account(to: &Arc<dyn Movable>, account: Account) -> Result<()> {
+    let address = account.address.clone();
+    if to.create_account(account.clone()).await? == Created::Exists && !to.update_account(account).await? {
+        return Err(StoreError::Engine(format!("{address} is an alias in the target")));
+    }
+    Ok(())
+}
+
+async fn hand_alias(to: &Arc<dyn Movable>, alias: Alias) -> Result<()> {
+    let address = alias.address.clone();
+    match to.put_alias(alias).await? {
+        Created::Yes => Ok(()),
+        Created::Exists => Err(StoreError::Engine(format!(
+            "{address} is an account in the target"
+        ))),
+    }
 }
 
 /// Copies the policies' values that are not over, and reads each back.

@@ -34,6 +34,18 @@ pub(in crate::cli) struct Arguments {
     folder: Option<PathBuf>,
 }
 
+#[cfg(test)]
+impl Arguments {
+    pub(super) fn new(from: &str, to: &str) -> Self {
+        let engine = |name| <Engine as clap::ValueEnum>::from_str(name, false).unwrap();
+        Self {
+            from: engine(from),
+            to: engine(to),
+            folder: None,
+        }
+    }
+}
+
 pub(super) async fn run(config: &Config, arguments: Arguments) -> anyhow::Result<ExitCode> {
     let StoreConfig::Cassandra(cluster) = &config.store else {
         bail!(

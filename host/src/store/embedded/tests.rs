@@ -4,8 +4,8 @@ use super::*;
 use crate::message::MessageId;
 use crate::store::contract::{A, QUARANTINE_MAX, append_all, contract, delivery, entry, noise, read_all};
 use crate::store::{
-    Account, Bodies, CHUNK, Delivered, Directory, Kv, KvWrite, Maildrops, NewQuarantined, Quarantine, Report,
-    Store, StoreError, Text, Usage,
+    Account, Bodies, CHUNK, Delivered, Directory, Kv, KvWrite, Maildrops, NewQuarantined, Quarantine, Store,
+    StoreError, Text, Usage,
 };
 use bytes::Bytes;
 use std::sync::atomic::Ordering;

@@ -26,8 +26,8 @@ fn embedded(folder: &Path) -> Arc<EmbeddedStore> {
 }
 
 /// Messages of every kind: small and large, of one and of many, in quarantine, with uidls of their own.
-async fn fill(store: &EmbeddedStore) {
-    for nth in 0..MESSAGES {
+async fn fill(store: &EmbeddedStore, messages: u64, accounts: u64) {
+    for nth in 0..messages {
         let id = aged(nth * DAY);
         let size = match nth % 40 {
             0 => 2 * CHUNK + 77,
@@ -83,7 +83,7 @@ async fn fill(store: &EmbeddedStore) {
     };
     store.create_domain(domain("x.org", None)).await.unwrap();
     store.create_domain(domain("y.org", Some("x.org"))).await.unwrap();
-    for nth in 0..250 {
+    for nth in 0..accounts {
         let mut account = account(&format!("User{nth:03}@x.org"));
         account.password = Some("hash".to_owned());
         account.quota_bytes = Some(nth);
@@ -205,7 +205,7 @@ async fn a_store_goes_to_a_cluster_and_back_byte_for_byte_though_it_is_cut_off()
     let folder = tempfile::tempdir().unwrap();
     let (keyspace, cluster) = empty().await;
     let source = embedded(&folder.path().join("source"));
-    fill(&source).await;
+    fill(&source, MESSAGES, 250).await;
     cluster.begin_copy().await.unwrap();
     cut_off(&dynamic(&source), &dynamic(&cluster), 60).await;
     let begun = walked(&*cluster).await.len() as u64;
@@ -257,7 +257,7 @@ async fn a_difference_is_named_by_its_mailbox() {
     let folder = tempfile::tempdir().unwrap();
     let (keyspace, cluster) = empty().await;
     let source = embedded(folder.path());
-    fill(&source).await;
+    fill(&source, 10, 1).await;
     cluster.begin_copy().await.unwrap();
     let first = source.list("b@x.org").await.unwrap()[0].id;
     copy(&dynamic(&source), &dynamic(&cluster), |_, _, _| {})

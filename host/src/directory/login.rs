@@ -11,7 +11,7 @@
 use super::hashing::{Busy, Hashing, Meter, histogram};
 use super::password::{Cost, HashError, PasswordHash};
 use super::secret::Secret;
-use super::throttle::{Name, Throttle};
+use super::throttle::{Crowded, Name, Throttle};
 use super::{Directory, scram};
 use crate::config::Config;
 use crate::store::{Account, StoreError};
@@ -36,6 +36,8 @@ pub enum LoginError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Busy(#[from] Busy),
+    #[error(transparent)]
+    Crowded(#[from] Crowded),
     #[error(transparent)]
     Hash(#[from] HashError),
     /// The key for made-up salts.
@@ -198,10 +200,8 @@ pub(super) async fn answer(directory: &Directory, question: Question, client: Ip
 async fn judge(directory: &Directory, login: &str, password: &str, client: IpAddr) -> Result<Answer> {
     let logins = &directory.logins;
     let key = directory.login_key(login).await?;
-    let attempt = logins
-        .throttle
-        .begin(client, logins.name(key.as_deref().unwrap_or(login)));
-    attempt.wait().await;
+    let name = logins.name(key.as_deref().unwrap_or(login));
+    let attempt = logins.throttle.enter(client, name).await?;
     let begun = Instant::now();
     let judged = match key {
         Some(key) => known_or_not(directory, key, password).await,
@@ -281,8 +281,8 @@ async fn keys(directory: &Directory, login: &str, client: IpAddr) -> Result<Answ
     };
     let key = directory.login_key(login).await?;
     let name = key.as_deref().unwrap_or(login);
-    let attempt = logins.throttle.begin(client, logins.name(name));
-    attempt.wait().await;
+    // Dropped before the proof: until that is right, it is a failure.
+    logins.throttle.enter(client, logins.name(name)).await?;
     let made_up = scram::made_up(logins.salts().await?, name, iterations);
     let account = match &key {
         Some(key) => directory.store.account(key).await?,

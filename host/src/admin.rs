@@ -3,19 +3,29 @@
 //! `/healthz` answers as long as the process does. `/readyz` says whether new mail is taken, with the reason
 //! if not, and with `?verbose` what each check found. `/metrics` is for Prometheus, behind a token if one is
 //! configured. Nothing here changes anything: administration goes through the control socket.
+//!
+//! Who may connect is not known before a token is read, so connections cost mail nothing: there are at most
+//! `admin.connections`, one more is told 503, and one that asks for nothing within `admin.request` is closed.
 
-use crate::config::Secret;
+use crate::config::{AdminConfig, Secret};
 use crate::net::Bound;
 use axum::Router;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::routing::get;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 use subtle::ConstantTimeEq;
+use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 /// From a tenth of a millisecond (a policy's call) to a minute (a long transfer).
 const SECONDS: [f64; 17] = [
@@ -28,6 +38,18 @@ const BYTES: [f64; 9] = [1e3, 4e3, 16e3, 64e3, 256e3, 1e6, 4e6, 16e6, 64e6];
 
 /// How often histograms are folded, so that they do not grow where nobody scrapes.
 const UPKEEP: Duration = Duration::from_secs(5);
+
+/// How long a connection lives that goes on asking; then it may come again.
+const VISIT: Duration = Duration::from_secs(60);
+
+/// After an error of `accept` that another try at once would only repeat.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// Octets of a request: no page here needs more than a path and a token.
+const REQUEST: usize = 16 * 1024;
+
+/// What one connection too many is told.
+const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
 
 /// A question that `/readyz` asks; the error is told to whoever asked.
 pub struct Check {
@@ -44,9 +66,13 @@ impl fmt::Debug for Check {
 /// What the pages show.
 #[derive(Debug)]
 pub struct Admin {
-    pub checks: Vec<Check>,
-    pub metrics: PrometheusHandle,
-    pub token: Option<Secret>,
+    checks: Vec<Check>,
+    metrics: PrometheusHandle,
+    token: Option<Secret>,
+    /// Connections that are free, of all admin listeners together.
+    places: Arc<Semaphore>,
+    /// How long a request is waited for, from its connection or from the answer before.
+    patience: Duration,
 }
 
 /// Makes every metric of the process go to the handle; once in a process.
@@ -66,12 +92,65 @@ fn recorder() -> anyhow::Result<PrometheusRecorder> {
         .build_recorder())
 }
 
-/// Serves until `shutdown`.
-pub async fn serve(bound: Bound, admin: Arc<Admin>, shutdown: CancellationToken) -> std::io::Result<()> {
-    let pages = pages(admin);
-    axum::serve(bound.into_socket(), pages)
-        .with_graceful_shutdown(shutdown.cancelled_owned())
-        .await
+/// Serves until `shutdown`, and ends when the requests under way then have their answers.
+pub async fn serve(bound: Bound, admin: Arc<Admin>, shutdown: CancellationToken) {
+    let pages = pages(Arc::clone(&admin));
+    let socket = bound.into_socket();
+    let visits = TaskTracker::new();
+    while let Some(accepted) = shutdown.run_until_cancelled(socket.accept()).await {
+        match accepted {
+            Ok((tcp, _)) => admit(tcp, &admin, &pages, &visits, &shutdown),
+            Err(error) => {
+                tracing::error!(%error, "the admin listener cannot accept; trying again");
+                sleep(PAUSE).await;
+            }
+        }
+    }
+    visits.close();
+    visits.wait().await;
+}
+
+/// Serves a connection if there is a place for it; nothing waits here.
+fn admit(
+    tcp: TcpStream,
+    admin: &Arc<Admin>,
+    pages: &Router,
+    visits: &TaskTracker,
+    shutdown: &CancellationToken,
+) {
+    let Ok(place) = Arc::clone(&admin.places).try_acquire_owned() else {
+        metrics::counter!("postern_limit_hits_total", "limit" => "admin_connections").increment(1);
+        // It fits the buffer of a socket that is new.
+        let _ = tcp.try_write(FULL);
+        return;
+    };
+    let (pages, patience, shutdown) = (pages.clone(), admin.patience, shutdown.clone());
+    visits.spawn(async move {
+        visit(tcp, pages, patience, shutdown).await;
+        drop(place);
+    });
+}
+
+/// One connection, to its end. A client that takes its answer an octet at a time is cut when its visit is over.
+async fn visit(tcp: TcpStream, pages: Router, patience: Duration, shutdown: CancellationToken) {
+    let exchange = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(patience)
+        .max_buf_size(REQUEST)
+        .serve_connection(TokioIo::new(tcp), TowerToHyperService::new(pages));
+    tokio::pin!(exchange);
+    let ended = tokio::select! {
+        ended = exchange.as_mut() => ended,
+        _ = shutdown.run_until_cancelled(sleep(VISIT)) => {
+            exchange.as_mut().graceful_shutdown();
+            timeout(patience, exchange).await.unwrap_or(Ok(()))
+        }
+    };
+    let Err(error) = ended else { return };
+    if error.is_timeout() {
+        metrics::counter!("postern_limit_hits_total", "limit" => "admin_request").increment(1);
+    }
+    tracing::debug!(%error, "a connection to the admin listener broke off");
 }
 
 /// Folds histograms until `shutdown`.
@@ -126,6 +205,16 @@ async fn metrics_page(
 }
 
 impl Admin {
+    pub fn new(checks: Vec<Check>, metrics: PrometheusHandle, config: &AdminConfig) -> Self {
+        Self {
+            checks,
+            metrics,
+            token: config.token.clone(),
+            places: Arc::new(Semaphore::new(config.connections)),
+            patience: config.request,
+        }
+    }
+
     fn is_allowed(&self, headers: &HeaderMap) -> bool {
         let Some(token) = &self.token else {
             return true;
@@ -161,7 +250,7 @@ mod tests {
         open: Arc<AtomicBool>,
         shutdown: CancellationToken,
         recorder: PrometheusRecorder,
-        served: tokio::task::JoinHandle<std::io::Result<()>>,
+        served: tokio::task::JoinHandle<()>,
     }
 
     fn start(config: &Config) -> Pages {
@@ -174,14 +263,11 @@ mod tests {
                 .ok_or("the disk is nearly full".to_owned())
         };
         let recorder = recorder().unwrap();
-        let admin = Admin {
-            checks: vec![Check {
-                name: "store",
-                ask: Box::new(ask),
-            }],
-            metrics: recorder.handle(),
-            token: config.admin.token.clone(),
-        };
+        let checks = vec![Check {
+            name: "store",
+            ask: Box::new(ask),
+        }];
+        let admin = Admin::new(checks, recorder.handle(), &config.admin);
         let bound = crate::net::bind(&config.listeners[0]).unwrap();
         let address = bound.listener.address;
         let shutdown = CancellationToken::new();
@@ -224,7 +310,7 @@ mod tests {
         );
         assert!(page("/nowhere").await.starts_with("HTTP/1.1 404"));
         pages.shutdown.cancel();
-        pages.served.await.unwrap().unwrap();
+        pages.served.await.unwrap();
     }
 
     #[tokio::test]
@@ -264,5 +350,71 @@ mod tests {
                 .starts_with("HTTP/1.1 200")
         );
         pages.shutdown.cancel();
+    }
+
+    async fn connect(address: std::net::SocketAddr) -> tokio::net::TcpStream {
+        tokio::net::TcpStream::connect(address).await.unwrap()
+    }
+
+    /// All that is sent until the connection is closed.
+    async fn rest(mut tcp: tokio::net::TcpStream) -> String {
+        let mut rest = Vec::new();
+        let _ = tcp.read_to_end(&mut rest).await;
+        String::from_utf8(rest).unwrap()
+    }
+
+    #[tokio::test]
+    async fn as_many_connections_as_the_limit_says_and_one_more_is_told_503() {
+        let pages = start(&config("admin: { connections: 2 }\n", Path::new("")));
+        let first = connect(pages.address).await;
+        let mut second = connect(pages.address).await;
+        // Answered, so both are admitted: they are accepted in their order.
+        second
+            .write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+            .await
+            .unwrap();
+        second.read_exact(&mut [0; 16]).await.unwrap();
+        let third = rest(connect(pages.address).await).await;
+        assert!(third.starts_with("HTTP/1.1 503 "), "{third}");
+        drop(first);
+        // A place is free as soon as the gateway has seen the end.
+        while !get(pages.address, "/healthz", "")
+            .await
+            .starts_with("HTTP/1.1 200 OK")
+        {}
+    }
+
+    #[tokio::test]
+    async fn a_request_that_does_not_come_whole_in_time_ends_the_connection() {
+        let pages = start(&config("admin: { request: 1s }\n", Path::new("")));
+        for begun in [
+            "",
+            "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n",
+            "GET /healthz HTTP/1.1\r\nHos",
+        ] {
+            let mut tcp = connect(pages.address).await;
+            tcp.write_all(begun.as_bytes()).await.unwrap();
+            let closed = tokio::time::timeout(Duration::from_secs(10), rest(tcp)).await;
+            assert!(closed.is_ok(), "still open behind {begun:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_request_that_drips_does_not_renew_its_time() {
+        let pages = start(&config("admin: { request: 1s }\n", Path::new("")));
+        let (mut reader, mut writer) = connect(pages.address).await.into_split();
+        let dripping = async {
+            while writer.write_all(b"x").await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let mut rest = Vec::new();
+        let closed = tokio::time::timeout(Duration::from_secs(10), async {
+            tokio::select! {
+                () = dripping => {}
+                _ = reader.read_to_end(&mut rest) => {}
+            }
+        });
+        assert!(closed.await.is_ok(), "kept open by dripping");
     }
 }

@@ -13,6 +13,7 @@ mod password;
 mod plugin;
 mod policies;
 mod quarantine;
+mod schema;
 mod serve;
 mod store;
 mod user;
@@ -57,6 +58,9 @@ enum Command {
     /// The store as a whole.
     #[command(subcommand)]
     Store(store::Command),
+    /// The tables of a Cassandra cluster.
+    #[command(subcommand)]
+    Schema(schema::Command),
     /// The policies: those of the running gateway or, where none runs, those it would start with.
     #[command(subcommand)]
     Plugin(plugin::Command),
@@ -100,6 +104,7 @@ fn administer(path: &Path, command: Command) -> anyhow::Result<ExitCode> {
             Command::Alias(command) => alias::run(&config, command).await,
             Command::Quarantine(command) => quarantine::run(&config, command).await,
             Command::Store(command) => store::run(&config, command).await,
+            Command::Schema(command) => schema::run(&config, command).await,
             Command::Plugin(command) => plugin::run(&config, command).await,
             // Handled by those who make a runtime of their own.
             Command::Serve | Command::Check => Ok(ExitCode::SUCCESS),

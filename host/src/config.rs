@@ -3,6 +3,7 @@
 //! A file becomes a [`Config`] in three steps: `decode` turns YAML into the mirror in `raw`, `check` turns
 //! that into this, and `fault` gathers all that is wrong on the way. Nothing half-right leaves this module.
 
+mod cassandra;
 mod check;
 mod decode;
 mod fault;
@@ -12,6 +13,7 @@ mod raw;
 mod tests;
 pub mod units;
 
+pub use cassandra::{CassandraConfig, CassandraLimits, CassandraLogin, Consistency};
 pub(crate) use check::is_level;
 pub use fault::{Fault, Faults};
 pub use units::{Network, Secret};
@@ -70,6 +72,7 @@ pub enum StoreConfig {
         /// Free space that is kept: under it (or under 4 × the bytes in flight) new mail gets 452 4.3.1.
         reserve: u64,
     },
+    Cassandra(CassandraConfig),
 }
 
 /// All bounds, each with its default.
@@ -162,6 +165,8 @@ pub struct MimeLimits {
     pub text: u64,
     /// Octets of all texts that are taken apart at the same time, twice over: as they came and decoded.
     pub room: u64,
+    /// Parameters of one part's content fields.
+    pub parameters: usize,
 }
 
 /// The admin listener.
@@ -169,6 +174,10 @@ pub struct MimeLimits {
 pub struct AdminConfig {
     /// What `/metrics` asks for as `Authorization: Bearer`; None: it asks for nothing.
     pub token: Option<Secret>,
+    /// Connections of all admin listeners.
+    pub connections: usize,
+    /// How long a request is waited for.
+    pub request: Duration,
 }
 
 /// How a log line is written.

@@ -6,6 +6,7 @@
 
 mod aliases;
 mod domains;
+mod loops;
 mod quarantine;
 mod socket;
 mod store;

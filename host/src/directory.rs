@@ -12,7 +12,7 @@ mod secret;
 mod throttle;
 
 use crate::config::Config;
-use crate::store::{Account, Domain, Mailbox, Result, Store};
+use crate::store::{Account, Alias, Domain, Mailbox, Result, Store};
 use login::Logins;
 pub use login::{Credentials, LoginError};
 pub use password::{HashError, PasswordHash, is_hash};
@@ -38,6 +38,14 @@ pub enum Resolution {
     UnknownUser,
     /// Not our domain.
     Elsewhere,
+}
+
+/// A change that somebody is about to make.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Planned<'a> {
+    Nothing,
+    Alias(&'a Alias),
+    Domain(&'a Domain),
 }
 
 /// The directory as sessions see it: cached hashes, throttled logins. Clones share all of it.
@@ -69,32 +77,49 @@ impl Directory {
     /// Looks an address up: account, alias, without its `+detail`, `postmaster` and `abuse`, catch-all. These two
     /// come before the catch-all, whose target may be gone.
     pub async fn resolve(&self, address: &Address) -> Result<Resolution> {
-        let Some(domain) = self.canonical_domain(address.domain()).await? else {
+        self.resolve_with(address, Planned::Nothing).await
+    }
+
+    /// As [`Directory::resolve`] will answer once the change is made.
+    pub(crate) async fn resolve_with(&self, address: &Address, planned: Planned<'_>) -> Result<Resolution> {
+        let name = address.domain().to_lowercase();
+        let canonical = match planned {
+            Planned::Domain(domain) if domain.name == name => Some(first_name(domain.clone())),
+            _ => self.canonical_domain(&name).await?,
+        };
+        let Some(domain) = canonical else {
             return Ok(Resolution::Elsewhere);
         };
-        if let Some(found) = self.named(&key(address.local(), &domain)).await? {
+        if let Some(found) = self.named(&key(address.local(), &domain), planned).await? {
             return Ok(found);
         }
         let (base, detail) = address.detail(self.separator);
         if detail.is_some()
-            && let Some(found) = self.named(&key(base, &domain)).await?
+            && let Some(found) = self.named(&key(base, &domain), planned).await?
         {
             return Ok(found);
         }
         if let Some(person) = self.role(&key(base, &domain)) {
             return Ok(person);
         }
-        let all = self.store.alias(&key("", &domain)).await?;
+        let all = self.alias(&key("", &domain), planned).await?;
         Ok(all.map_or(Resolution::UnknownUser, |all| targets(&all.targets)))
     }
 
     /// An account, or an alias.
-    async fn named(&self, key: &str) -> Result<Option<Resolution>> {
+    async fn named(&self, key: &str, planned: Planned<'_>) -> Result<Option<Resolution>> {
         if self.store.account(key).await?.is_some() {
             return Ok(Some(Resolution::Mailbox(key.into())));
         }
-        let alias = self.store.alias(key).await?;
+        let alias = self.alias(key, planned).await?;
         Ok(alias.map(|alias| targets(&alias.targets)))
+    }
+
+    async fn alias(&self, key: &str, planned: Planned<'_>) -> Result<Option<Alias>> {
+        match planned {
+            Planned::Alias(alias) if alias.address == key => Ok(Some(alias.clone())),
+            _ => self.store.alias(key).await,
+        }
     }
 
     /// RFC 5321 §4.5.1 and RFC 2142: `postmaster` and `abuse` reach a person in every domain.
@@ -106,7 +131,7 @@ impl Directory {
     /// The local domain that `domain` is or is another name of.
     async fn canonical_domain(&self, domain: &str) -> Result<Option<String>> {
         let domain = self.store.domain(&domain.to_lowercase()).await?;
-        Ok(domain.map(|Domain { name, alias_of }| alias_of.unwrap_or(name)))
+        Ok(domain.map(first_name))
     }
 
     /// The address that the configuration names for `postmaster` without a domain.
@@ -214,6 +239,11 @@ impl Directory {
         );
         Ok(())
     }
+}
+
+/// The name under which addresses of a domain are kept.
+fn first_name(Domain { name, alias_of }: Domain) -> String {
+    alias_of.unwrap_or(name)
 }
 
 /// The key of an address; of the catch-all, with an empty local part.

@@ -4,13 +4,13 @@ mod counts;
 
 pub use counts::{AccountSession, AccountSessions, Budget, Claim};
 
-use crate::config::{Config, StoreConfig};
+use crate::config::{Config, Role, StoreConfig};
 use crate::directory::Directory;
 use crate::net::Admission;
 use crate::policy::Policies;
 use crate::pop3::Locks;
-use crate::store::embedded::{OpenError, Options};
-use crate::store::{EmbeddedStore, Store};
+use crate::store::embedded::Options;
+use crate::store::{CassandraStore, EmbeddedStore, Store};
 use crate::tls::{Tls, TlsError};
 use anyhow::Context as _;
 use std::fs::DirBuilder;
@@ -51,7 +51,11 @@ impl Gateway {
         Ok(Self {
             directory: Directory::new(Arc::clone(&store), &config),
             tls: Tls::open(&config)?,
-            admission: Admission::new(&config.limits, &config.trusted, descriptors),
+            admission: Admission::new(
+                &config.limits,
+                &config.trusted,
+                for_sessions(&config, descriptors),
+            ),
             accounts: AccountSessions::new(config.limits.sessions_per_account),
             maildrops: Locks::new(config.pop3.login_delay),
             in_flight: Budget::telling(config.limits.bytes_in_flight, move |octets| {
@@ -62,6 +66,18 @@ impl Gateway {
             store,
             policies,
         })
+    }
+}
+
+/// The descriptors that connections of admin listeners cannot take from sessions.
+fn for_sessions(config: &Config, descriptors: u64) -> u64 {
+    match config
+        .listeners
+        .iter()
+        .any(|listener| listener.role == Role::Admin)
+    {
+        true => descriptors.saturating_sub(config.admin.connections as u64),
+        false => descriptors,
     }
 }
 
@@ -87,15 +103,19 @@ pub fn store_folder(config: &Config) -> PathBuf {
     config.state.join("store")
 }
 
-/// Opens the store that the configuration names. Blocks while it repairs what a power cut left.
-pub fn open_store(config: &Config) -> Result<Arc<EmbeddedStore>, OpenError> {
-    let StoreConfig::Embedded { reserve } = config.store;
-    let options = Options {
-        reserve,
-        quarantine_max: config.quarantine.max,
-        ..Options::default()
-    };
-    EmbeddedStore::open(store_folder(config), options)
+/// Opens the store that the configuration names. The embedded one blocks while it repairs what a power cut left.
+pub async fn open_store(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
+    Ok(match &config.store {
+        StoreConfig::Embedded { reserve } => {
+            let options = Options {
+                reserve: *reserve,
+                quarantine_max: config.quarantine.max,
+                ..Options::default()
+            };
+            EmbeddedStore::open(store_folder(config), options)?
+        }
+        StoreConfig::Cassandra(cluster) => CassandraStore::open(cluster, config.quarantine.max).await?,
+    })
 }
 
 #[cfg(test)]

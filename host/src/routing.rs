@@ -160,6 +160,7 @@ fn rewritten(targets: &[String]) -> Hop {
     }
 }
 
+/// Not 554 5.4.6: the tables are ours, and what their owner mends in time reaches its recipient.
 fn endless(address: &Address) -> Reply {
     tracing::warn!(%address, "aliases or rewrites of this address lead round and round; deferred");
     Reply::our_trouble()

@@ -71,6 +71,7 @@ pub async fn serve(connection: Connection, gateway: Arc<Gateway>, shutdown: Canc
         output: BytesMut::new(),
         about: About::Nothing,
         transfer: None,
+        awaited: None,
     };
     if let Err(error) = driver.run(connection).await {
         tracing::debug!(client = %address, %error, "a session broke off");
@@ -117,6 +118,8 @@ struct Driver {
     about: About,
     /// When the transaction began, or what is thrown away began to come.
     transfer: Option<Instant>,
+    /// Since when a whole line is awaited.
+    awaited: Option<Instant>,
 }
 
 /// What came of waiting for the client.
@@ -130,7 +133,11 @@ enum Heard {
 impl Driver {
     async fn run(mut self, mut connection: Connection) -> io::Result<()> {
         loop {
-            match self.machine.step() {
+            let step = self.machine.step();
+            if step != Step::Read {
+                self.awaited = None;
+            }
+            match step {
                 Step::Read => match self.listen(&mut connection.stream).await? {
                     Heard::Octets => {
                         self.machine.feed(&self.input);
@@ -217,7 +224,12 @@ impl Driver {
         let transferring = waiting == Waiting::Content || !self.answers.is_idle();
         self.transfer = transferring.then(|| self.transfer.unwrap_or_else(Instant::now));
         let over = self.transfer.map(|begun| begun + limits.transfer);
-        let until = Instant::now() + patience;
+        let since = match waiting {
+            Waiting::Content => Instant::now(),
+            // RFC 5321 §4.5.3.2 has a time for each command: octets that end no line do not renew it.
+            Waiting::Command | Waiting::Authentication => *self.awaited.get_or_insert_with(Instant::now),
+        };
+        let until = since + patience;
         let (until, limit, late) = match (over, waiting) {
             (Some(over), _) if over < until => (over, "transfer", Reply::too_slow()),
             (_, Waiting::Content) => (until, "smtp_data", Reply::time_out()),

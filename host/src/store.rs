@@ -1,4 +1,4 @@
-//! The store: what it keeps and what each write promises. Engines: [`memory`], [`embedded`].
+//! The store: what it keeps and what each write promises. Engines: [`memory`], [`embedded`], [`cassandra`].
 //!
 //! One contract suite (`store/contract.rs`) is run by every engine. All writes are idempotent on the
 //! message's id and may be retried; a write is durable when it returns unless its doc says otherwise.
@@ -9,12 +9,17 @@ use bytes::Bytes;
 use std::path::Path;
 use std::sync::Arc;
 
+pub mod cassandra;
+#[cfg(test)]
+#[path = "../../tests/support/cassandra.rs"]
+mod cluster;
 #[cfg(test)]
 mod contract;
 pub mod embedded;
 pub mod memory;
 mod rules;
 
+pub use cassandra::CassandraStore;
 pub use embedded::{EmbeddedStore, Report};
 pub use memory::MemoryStore;
 

@@ -235,6 +235,37 @@ async fn a_message_that_cannot_be_looked_through_is_refused() {
     }
 }
 
+/// A program so many multiparts deep.
+fn hidden(levels: usize) -> Vec<u8> {
+    let mut text = "Content-Disposition: attachment; filename=\"a.exe\"\r\n\r\nMZ\r\n".to_owned();
+    for level in 0..levels {
+        text = format!(
+            "Content-Type: multipart/mixed; boundary=d{level}\r\n\r\n--d{level}\r\n{text}\r\n--d{level}--\r\n"
+        );
+    }
+    text.into_bytes()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_is_refused_however_deep_it_is_and_however_its_name_is_cut() {
+    let folder = Folder::new().with("20-block-attachments", "block-attachments", "settings: {}");
+    let policies = load(&folder).await;
+    for levels in [1, 20] {
+        let said = answer(&message(&policies, &hidden(levels)).await);
+        assert!(said.starts_with("550 5.7.1 the attachment"), "{levels}: {said}");
+    }
+    for levels in [21, 50] {
+        let said = answer(&message(&policies, &hidden(levels)).await);
+        assert!(said.contains("to be looked through"), "{levels}: {said}");
+    }
+    for (sections, expected) in [(100, "250"), (101, "550 5.7.1 the message is too large")] {
+        let name = ";\r\n filename*0=aaaaaaaaaa".repeat(sections);
+        let octets = format!("Content-Disposition: attachment{name}\r\n\r\nx\r\n");
+        let said = answer(&message(&policies, octets.as_bytes()).await);
+        assert!(said.starts_with(expected), "{sections}: {said}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_subject_is_tagged_where_the_condition_holds() {
     let manifest = "settings: { rules: [ { tag: \"[EXTERNAL]\", when: { authenticated: false } } ] }";

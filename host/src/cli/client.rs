@@ -1,6 +1,7 @@
 //! How a command reaches its gateway: by the control socket of the one that runs or, where none does, as
 //! the only user of its store.
 
+use super::output::printable;
 use crate::config::Config;
 use crate::control::{self, ControlContext, Operation, Record, Records, Refusal, Reply, execute};
 use anyhow::{Context as _, bail};
@@ -22,7 +23,7 @@ impl Gateway {
     pub(super) async fn of(config: &Config) -> anyhow::Result<Self> {
         match Self::running(config).await? {
             Some(gateway) => Ok(gateway),
-            None => Ok(Self::Stopped(Box::new(super::store::open(config)?))),
+            None => Ok(Self::Stopped(Box::new(super::store::open(config).await?))),
         }
     }
 
@@ -88,8 +89,8 @@ async fn ask_running(
             .context("the gateway's answer is not understood: is it of another version?")?;
         match reply {
             Reply::Record(record) => each(record)?,
-            Reply::Done(text) => return Ok(text),
-            Reply::Failed(text) => return Err(Refusal(text).into()),
+            Reply::Done(text) => return Ok(printable(&text)),
+            Reply::Failed(text) => return Err(Refusal(printable(&text)).into()),
         }
     }
 }
@@ -115,5 +116,8 @@ async fn ask_here(
     };
     let (outcome, taken) = tokio::join!(work, take);
     taken?;
-    Ok(outcome?)
+    match outcome {
+        Ok(text) => Ok(printable(&text)),
+        Err(Refusal(text)) => Err(Refusal(printable(&text)).into()),
+    }
 }

@@ -12,12 +12,12 @@ pub(super) fn say(text: &str) -> io::Result<()> {
     if text.is_empty() {
         return Ok(());
     }
-    writeln!(io::stdout().lock(), "{text}")
+    writeln!(io::stdout().lock(), "{}", lines(text))
 }
 
 /// A line on standard error. If even that is closed, there is nobody to tell.
 pub(super) fn complain(text: &str) {
-    let _ = writeln!(io::stderr().lock(), "postern: {text}");
+    let _ = writeln!(io::stderr().lock(), "postern: {}", lines(text));
 }
 
 /// A note on standard error beside what goes to standard output; nothing for an empty text.
@@ -25,7 +25,7 @@ pub(super) fn note(text: &str) {
     if text.is_empty() {
         return;
     }
-    let _ = writeln!(io::stderr().lock(), "{text}");
+    let _ = writeln!(io::stderr().lock(), "{}", lines(text));
 }
 
 /// Whether somebody (`| head`) has read enough.
@@ -33,6 +33,32 @@ pub(super) fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error
         .downcast_ref::<io::Error>()
         .is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
+}
+
+/// Without what a terminal would obey, and on one line: addresses and reasons come from strangers.
+pub(super) fn printable(text: &str) -> String {
+    escaped(text, |_| false)
+}
+
+/// Likewise, of our own lines: only what is in them was escaped where it came in.
+fn lines(text: &str) -> String {
+    escaped(text, |c| c == '\n')
+}
+
+fn escaped(text: &str, is_kept: impl Fn(char) -> bool) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        match commands(c) && !is_kept(c) {
+            true => shown.extend(c.escape_debug()),
+            false => shown.push(c),
+        }
+    }
+    shown
+}
+
+/// Control characters, line separators, and what turns the order of letters around.
+fn commands(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// A listing, written as it comes: lines, or one JSON array.
@@ -60,7 +86,7 @@ impl<W: Write> Listing<W> {
     pub(super) fn add(&mut self, record: &Record) -> io::Result<()> {
         self.count += 1;
         if !self.format.json {
-            return writeln!(self.out, "{}", line(record));
+            return writeln!(self.out, "{}", printable(&line(record)));
         }
         let before = if self.count == 1 { "[\n" } else { ",\n" };
         write!(self.out, "{before}{}", json(record)?)
@@ -92,7 +118,15 @@ pub(super) async fn list(
 /// The record itself, without the name of its kind.
 pub(super) fn json(record: &Record) -> io::Result<String> {
     fn text(value: &impl Serialize) -> io::Result<String> {
-        Ok(serde_json::to_string(value)?)
+        // JSON escapes controls of ASCII by itself; terminals obey others as well.
+        let mut shown = String::new();
+        for c in serde_json::to_string(value)?.chars() {
+            match commands(c) {
+                true => shown.push_str(&format!("\\u{:04x}", u32::from(c))),
+                false => shown.push(c),
+            }
+        }
+        Ok(shown)
     }
     match record {
         Record::Domain(domain) => text(domain),
@@ -146,6 +180,24 @@ mod tests {
             let found: Vec<&str> = array.iter().map(|domain| domain.name.as_str()).collect();
             assert_eq!(found, names);
         }
+    }
+
+    #[test]
+    fn what_a_terminal_would_obey_is_shown_and_not_sent() {
+        let name = "a\u{1b}[2J\r\nb\u{9b}31m\u{202e}\u{7f}.ex\u{e4}mple";
+        let line = listed(&[name], false);
+        assert_eq!(
+            line,
+            "a\\u{1b}[2J\\r\\nb\\u{9b}31m\\u{202e}\\u{7f}.ex\u{e4}mple\n"
+        );
+        let json = listed(&[name], true);
+        assert!(
+            !json.contains(['\u{1b}', '\u{9b}', '\u{202e}', '\u{7f}']),
+            "{json}"
+        );
+        let read: Vec<Domain> = serde_json::from_str(&json).unwrap();
+        assert_eq!(read[0].name, name, "a program reads what was there");
+        assert_eq!(lines("two\nlines\u{1b}"), "two\nlines\\u{1b}");
     }
 
     #[test]

@@ -54,8 +54,8 @@ fn write(out: &mut impl io::Write, record: Record) -> io::Result<()> {
             writeln!(out, "id: {}", held.id)?;
             writeln!(out, "time: {}", time(&held))?;
             writeln!(out, "size: {} octets", held.bytes)?;
-            writeln!(out, "for: {}", held.mailboxes.join(", "))?;
-            writeln!(out, "reason: {}\n", held.reason)
+            writeln!(out, "for: {}", output::printable(&held.mailboxes.join(", ")))?;
+            writeln!(out, "reason: {}\n", output::printable(&held.reason))
         }
         _ => Ok(()),
     }

@@ -46,7 +46,7 @@ pub(super) fn run(path: &Path) -> anyhow::Result<ExitCode> {
 
 async fn serve(config: Arc<Config>, metrics: PrometheusHandle, descriptors: u64) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::new()?;
-    let gateway = compose(&config, descriptors)?;
+    let gateway = compose(&config, descriptors).await?;
     let (admins, sockets) = listen(&config)?;
     let stop = Stop::default();
     let tasks = Tasks::default();
@@ -68,8 +68,10 @@ async fn serve(config: Arc<Config>, metrics: PrometheusHandle, descriptors: u64)
 }
 
 /// The store, the policies and all else that sessions hold.
-fn compose(config: &Arc<Config>, descriptors: u64) -> anyhow::Result<Arc<Gateway>> {
-    let store: Arc<dyn Store> = gateway::open_store(config).context("cannot open the store")?;
+async fn compose(config: &Arc<Config>, descriptors: u64) -> anyhow::Result<Arc<Gateway>> {
+    let store: Arc<dyn Store> = gateway::open_store(config)
+        .await
+        .context("cannot open the store")?;
     let policies = policies::load(config, &store)?;
     let gateway = Gateway::new(Arc::clone(config), store, policies, descriptors)?;
     Ok(Arc::new(gateway))
@@ -182,14 +184,11 @@ impl Tasks {
         admins: Vec<Bound>,
         stop: &Stop,
     ) -> anyhow::Result<()> {
-        let admin = Arc::new(Admin {
-            checks: checks(gateway, stop),
-            metrics: metrics.clone(),
-            token: gateway.config.admin.token.clone(),
-        });
+        let admin = Admin::new(checks(gateway, stop), metrics.clone(), &gateway.config.admin);
+        let admin = Arc::new(admin);
         for bound in admins {
             let served = admin::serve(bound, Arc::clone(&admin), self.end.clone());
-            self.spawn("admin", served);
+            self.tracker.spawn(served);
         }
         let context = control::ControlContext::new(
             Arc::clone(&gateway.store),

@@ -33,6 +33,7 @@ pub(super) async fn run(config: &Config, command: Command) -> anyhow::Result<Exi
     match command {
         Command::Backup { folder } => {
             let folder = std::path::absolute(folder)?;
+            refuse_own_folders(config, &folder)?;
             let mut gateway = Gateway::of(config).await?;
             output::say(&gateway.tell(&Operation::StoreBackup { folder }).await?)?;
             Ok(ExitCode::SUCCESS)
@@ -48,6 +49,30 @@ pub(super) async fn run(config: &Config, command: Command) -> anyhow::Result<Exi
             output::list(&mut gateway, &Operation::StoreCheck, format).await
         }
     }
+}
+
+/// A backup among what it is a backup of is lost with it.
+fn refuse_own_folders(config: &Config, target: &Path) -> anyhow::Result<()> {
+    let own = [Some(&config.state), config.policy_folder.as_ref()];
+    for folder in own.into_iter().flatten() {
+        if real(target).starts_with(real(&std::path::absolute(folder)?)) {
+            anyhow::bail!(
+                "{} is in {}, which belongs to the gateway: name a folder elsewhere, best on another disk",
+                target.display(),
+                folder.display()
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Without links and `..`, as far as there is such a path.
+fn real(path: &Path) -> PathBuf {
+    let existing = path.ancestors().find_map(|there| {
+        let rest = path.strip_prefix(there).ok()?;
+        Some(there.canonicalize().ok()?.join(rest))
+    });
+    existing.unwrap_or_else(|| path.to_owned())
 }
 
 fn restore(config: &Config, folder: &Path) -> anyhow::Result<ExitCode> {
@@ -68,9 +93,43 @@ fn style() -> ProgressStyle {
 }
 
 /// The store of a gateway that does not run, opened as its only user.
-pub(super) fn open(config: &Config) -> anyhow::Result<ControlContext> {
+pub(super) async fn open(config: &Config) -> anyhow::Result<ControlContext> {
     gateway::make_state(config)?;
-    let store: Arc<dyn Store> = gateway::open_store(config).context("cannot open the store")?;
+    let store: Arc<dyn Store> = gateway::open_store(config)
+        .await
+        .context("cannot open the store")?;
     let directory = Directory::new(Arc::clone(&store), config);
     Ok(ControlContext::new(store, directory, None))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_backup_into_the_gateways_own_folders_is_refused_by_whatever_path() {
+        let site = tempfile::tempdir().unwrap();
+        let at = |path: &str| site.path().join(path);
+        let text = "hostname: a.example\npostmaster: a@b.example\npolicy: { folder: plugins.d }\n\
+            listeners: [ { role: mx, address: \"127.0.0.1:0\" } ]\n";
+        let config = Config::parse(text, site.path()).unwrap();
+        for folder in [".postern/store", "plugins.d", "elsewhere"] {
+            std::fs::create_dir_all(at(folder)).unwrap();
+        }
+        std::os::unix::fs::symlink(at(".postern"), at("link")).unwrap();
+        for inside in [
+            ".postern",
+            ".postern/store/new/deep",
+            "plugins.d/backup",
+            "elsewhere/../.postern/x",
+            "link/x",
+        ] {
+            let refused = refuse_own_folders(&config, &at(inside)).unwrap_err().to_string();
+            assert!(refused.contains("belongs to the gateway"), "{refused}");
+            assert_eq!(refused.lines().count(), 1);
+        }
+        for outside in ["elsewhere", "new/deep", ".postern2"] {
+            refuse_own_folders(&config, &at(outside)).unwrap();
+        }
+    }
 }

@@ -32,7 +32,7 @@ pub(super) fn check(raw: Raw, base: &Path, faults: &mut Collector) -> Option<Con
         state: placed(base, raw.state.as_deref().unwrap_or(".postern")),
         listeners: listeners::check(raw.listeners, faults),
         certificates: certificates(raw.tls.unwrap_or_default(), base, faults),
-        store: store(raw.store.unwrap_or_default()),
+        store: store(raw.store.unwrap_or_default(), base, faults),
         policy_folder,
         policy: policy_limits(&policy, faults),
         limits: limits(&raw.limits.unwrap_or_default(), faults),
@@ -135,7 +135,13 @@ fn certificates(raw: raw::Tls, base: &Path, faults: &mut Collector) -> Vec<Certi
     certificates
 }
 
-fn store(raw: raw::Store) -> StoreConfig {
+fn store(raw: raw::Store, base: &Path, faults: &mut Collector) -> StoreConfig {
+    if let Some(cassandra) = raw.cassandra {
+        if raw.embedded.is_some() {
+            faults.add("store", "names two stores; keep one of embedded and cassandra");
+        }
+        return StoreConfig::Cassandra(super::cassandra::check(cassandra, base, faults));
+    }
     let embedded = raw.embedded.unwrap_or_default();
     StoreConfig::Embedded {
         // Room for the engine's journal and a compaction, and far from ENOSPC, which ends the process.
@@ -183,6 +189,8 @@ fn mime(raw: &raw::Mime, faults: &mut Collector) -> MimeLimits {
         text,
         // Two of the largest at once, and some hundred of the usual ones.
         room: bounds.size("room", raw.room, (512 * MIB).max(2 * text), 2 * text, 1024 * GIB),
+        // A name of a thousand characters in sections has some twenty.
+        parameters: bounds.count("parameters", raw.parameters, 100, 10, 10_000),
     }
 }
 
@@ -328,7 +336,17 @@ fn admin(raw: &raw::Admin, base: &Path, faults: &mut Collector) -> AdminConfig {
             None
         }
     };
-    AdminConfig { token }
+    let mut bounds = Bounds {
+        section: "admin",
+        faults,
+    };
+    AdminConfig {
+        token,
+        // A few collectors and probes, and a person or two; each takes a file descriptor from mail.
+        connections: bounds.count("connections", raw.connections, 64, 1, 10_000),
+        // Whoever asks has the request ready when it connects.
+        request: bounds.time("request", raw.request, 10 * SECOND * 1000, 1, 10 * MINUTE * 1000),
+    }
 }
 
 fn log(raw: raw::Log, faults: &mut Collector) -> LogConfig {
@@ -388,9 +406,9 @@ pub(super) fn networks(
 }
 
 /// Values of one section, each between its least and its most.
-struct Bounds<'a> {
-    section: &'static str,
-    faults: &'a mut Collector,
+pub(super) struct Bounds<'a> {
+    pub(super) section: &'static str,
+    pub(super) faults: &'a mut Collector,
 }
 
 impl Bounds<'_> {
@@ -403,12 +421,26 @@ impl Bounds<'_> {
         usize::try_from(self.size(key, raw, default, least, most)).unwrap_or(usize::MAX)
     }
 
-    fn count(&mut self, key: &str, raw: Option<usize>, default: usize, least: usize, most: usize) -> usize {
+    pub(super) fn count(
+        &mut self,
+        key: &str,
+        raw: Option<usize>,
+        default: usize,
+        least: usize,
+        most: usize,
+    ) -> usize {
         self.within(key, raw.unwrap_or(default), least, most)
     }
 
     /// All in milliseconds.
-    fn time(&mut self, key: &str, raw: Option<Span>, default: u64, least: u64, most: u64) -> Duration {
+    pub(super) fn time(
+        &mut self,
+        key: &str,
+        raw: Option<Span>,
+        default: u64,
+        least: u64,
+        most: u64,
+    ) -> Duration {
         let span = |millis| Span(Duration::from_millis(millis));
         let value = raw.unwrap_or(span(default));
         self.within(key, value, span(least), span(most)).0

@@ -83,11 +83,52 @@ pub(super) struct Certificate {
     pub(super) key: Option<String>,
 }
 
-/// `embedded`, or `{ embedded: { reserve: 512MiB } }`.
+/// `embedded`, or `{ embedded: { reserve: 512MiB } }`, or `{ cassandra: { nodes: [10.0.0.1] } }`.
 #[derive(Debug, Default)]
 #[cfg_attr(test, derive(serde::Serialize))]
 pub(super) struct Store {
     pub(super) embedded: Option<Embedded>,
+    pub(super) cassandra: Option<Cassandra>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(deny_unknown_fields)]
+pub(super) struct Cassandra {
+    #[serde(default)]
+    pub(super) nodes: Vec<Option<String>>,
+    pub(super) keyspace: Option<String>,
+    pub(super) datacenter: Option<String>,
+    pub(super) replication: Option<usize>,
+    pub(super) consistency: Option<Consistency>,
+    pub(super) tls: Option<CassandraTls>,
+    pub(super) user: Option<String>,
+    pub(super) password: Option<SecretReference>,
+    pub(super) limits: Option<CassandraLimits>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Consistency {
+    One,
+    LocalQuorum,
+    All,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(deny_unknown_fields)]
+pub(super) struct CassandraTls {
+    pub(super) ca: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(deny_unknown_fields)]
+pub(super) struct CassandraLimits {
+    pub(super) in_flight: Option<usize>,
+    pub(super) deadline: Option<Span>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -117,6 +158,7 @@ pub(super) struct Mime {
     pub(super) depth: Option<usize>,
     pub(super) text: Option<ByteSize>,
     pub(super) room: Option<ByteSize>,
+    pub(super) parameters: Option<usize>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -181,6 +223,8 @@ pub(super) struct Pop3 {
 #[serde(deny_unknown_fields)]
 pub(super) struct Admin {
     pub(super) token: Option<SecretReference>,
+    pub(super) connections: Option<usize>,
+    pub(super) request: Option<Span>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -210,6 +254,7 @@ impl<'de> Deserialize<'de> for Store {
 #[serde(deny_unknown_fields)]
 struct StoreMap {
     embedded: Option<Embedded>,
+    cassandra: Option<Cassandra>,
 }
 
 struct StoreSpelling;
@@ -218,18 +263,25 @@ impl<'de> Visitor<'de> for StoreSpelling {
     type Value = Store;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("`embedded` or `{ embedded: { reserve: 512MiB } }`")
+        f.write_str(
+            "`embedded`, `{ embedded: { reserve: 512MiB } }` or `{ cassandra: { nodes: [10.0.0.1] } }`",
+        )
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<Store, E> {
         match text {
             "embedded" => Ok(Store::default()),
-            _ => Err(E::custom(format!("there is no store `{text}`; write embedded"))),
+            "cassandra" => Err(E::custom(
+                "cassandra needs its nodes; write { cassandra: { nodes: [10.0.0.1, 10.0.0.2] } }",
+            )),
+            _ => Err(E::custom(format!(
+                "there is no store `{text}`; write embedded or {{ cassandra: … }}"
+            ))),
         }
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Store, A::Error> {
-        let StoreMap { embedded } = StoreMap::deserialize(MapAccessDeserializer::new(map))?;
-        Ok(Store { embedded })
+        let StoreMap { embedded, cassandra } = StoreMap::deserialize(MapAccessDeserializer::new(map))?;
+        Ok(Store { embedded, cassandra })
     }
 }

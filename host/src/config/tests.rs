@@ -82,12 +82,12 @@ fn the_store_has_a_short_and_a_long_spelling() {
     let reserve = |more: &str| parse(&format!("{MINIMAL}{more}")).unwrap().store;
     assert_eq!(reserve(""), reserve("store: embedded"));
     assert_eq!(reserve("store: embedded"), reserve("store: { embedded: {} }"));
-    let StoreConfig::Embedded { reserve } = reserve("store: { embedded: { reserve: 1GiB } }");
-    assert_eq!(reserve, 1 << 30);
-    assert!(
-        faults_with("store: cassandra")
-            .contains("store: there is no store `cassandra`; write embedded (line 5)")
+    assert_eq!(
+        reserve("store: { embedded: { reserve: 1GiB } }"),
+        StoreConfig::Embedded { reserve: 1 << 30 }
     );
+    assert!(faults_with("store: memory").contains("store: there is no store `memory`; write embedded or"));
+    assert!(faults_with("store: cassandra").contains("store: cassandra needs its nodes; write {"));
     assert!(
         faults_with("store: { embedded: { reserv: 1GiB } }").contains("store.embedded.reserv: unknown field")
     );
@@ -195,6 +195,16 @@ fn both_edges_of_the_limits_that_standards_or_the_store_set() {
         ("policy: { trial: 1ms }", "policy: { trial: 0s }"),
         ("policy: { instances: 1 }", "policy: { instances: 0 }"),
         ("policy: { instances: 1000 }", "policy: { instances: 1001 }"),
+        (
+            "policy: { mime: { parameters: 10 } }",
+            "policy: { mime: { parameters: 9 } }",
+        ),
+        (
+            "policy: { mime: { parameters: 10000 } }",
+            "policy: { mime: { parameters: 10001 } }",
+        ),
+        ("admin: { connections: 1 }", "admin: { connections: 0 }"),
+        ("admin: { request: 10m }", "admin: { request: 11m }"),
         ("policy: { mime: { parts: 1 } }", "policy: { mime: { parts: 0 } }"),
         (
             "policy: { mime: { depth: 100 } }",
@@ -417,6 +427,14 @@ fn uncommented() -> String {
     text
 }
 
+/// The same with one store of those that it shows.
+fn with_store(kept: &str) -> String {
+    let mut whole: Value = serde_yaml::from_str(&uncommented()).unwrap();
+    let stores = whole.get_mut("store").and_then(Value::as_mapping_mut).unwrap();
+    stores.retain(|name, _| name.as_str() == Some(kept));
+    serde_yaml::to_string(&whole).unwrap()
+}
+
 /// Paths below `value` at which nothing is said.
 fn silent(value: &Value, path: &str, found: &mut Vec<String>) {
     match value {
@@ -453,11 +471,29 @@ fn what_the_default_file_shows_as_a_default_is_the_default() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("admin-token"), "x").unwrap();
     let bare = Config::parse(DEFAULT_FILE, folder.path()).unwrap();
-    let full = Config::parse(&uncommented(), folder.path()).unwrap();
+    std::fs::write(folder.path().join("cassandra-password"), "x").unwrap();
+    let full = Config::parse(&with_store("embedded"), folder.path()).unwrap();
+    let StoreConfig::Cassandra(shown) = Config::parse(&with_store("cassandra"), folder.path())
+        .unwrap()
+        .store
+    else {
+        panic!("another store");
+    };
+    let nodes = format!("{MINIMAL}store: {{ cassandra: {{ nodes: {:?} }} }}", shown.nodes);
+    // Trust and login have no default; the file shows examples.
+    let shown = CassandraConfig {
+        ca: None,
+        login: None,
+        ..shown
+    };
+    assert_eq!(parse(&nodes).unwrap().store, StoreConfig::Cassandra(shown));
     // These three have no default; the file shows an example.
     let full = Config {
         certificates: Vec::new(),
-        admin: AdminConfig { token: None },
+        admin: AdminConfig {
+            token: None,
+            ..full.admin
+        },
         pop3: Pop3Config::default(),
         ..full
     };

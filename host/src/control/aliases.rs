@@ -1,10 +1,10 @@
 //! Aliases, groups and catch-alls.
 //!
 //! Adding to one that exists adds targets to those it has. Refused: domains that are not ours or are other
-//! names of ours, an address that is an account, targets that are no addresses, an alias that is its own
-//! target. A target that leads nowhere yet is taken, and the answer says so.
+//! names of ours, an address that is an account, targets that are no addresses, an alias that leads to itself
+//! by whatever way. A target that leads nowhere yet is taken, and the answer says so.
 
-use super::{ControlContext, Outcome, Record, Records, Refusal};
+use super::{ControlContext, Outcome, Record, Records, Refusal, loops};
 use crate::directory::Resolution;
 use crate::store::{Alias, Created, Domain};
 use postern_proto::Address;
@@ -39,6 +39,7 @@ pub(super) async fn add(context: &ControlContext, address: &str, new: &[String])
         address: key.clone(),
         targets,
     };
+    loops::refuse_alias(context, &alias).await?;
     match context.store.put_alias(alias).await? {
         Created::Yes => Ok(text),
         Created::Exists => Err(Refusal(format!(

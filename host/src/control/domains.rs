@@ -1,9 +1,9 @@
 //! Local domains.
 //!
-//! Refused: names that are no domain, a second name for what is itself a second name, and the removal of
-//! a domain that accounts, aliases or other names still need.
+//! Refused: names that are no domain, a second name for what is itself a second name, a domain that makes
+//! aliases lead to themselves, and the removal of a domain that accounts, aliases or other names still need.
 
-use super::{ControlContext, Outcome, Record, Records, Refusal};
+use super::{ControlContext, Outcome, Record, Records, Refusal, loops};
 use crate::store::{Created, Domain};
 use postern_proto::Address;
 
@@ -25,6 +25,7 @@ pub(super) async fn add(context: &ControlContext, name: &str, alias_of: Option<&
         name: name.clone(),
         alias_of,
     };
+    loops::refuse_domain(context, &domain).await?;
     match context.store.create_domain(domain).await? {
         Created::Yes => Ok(text),
         Created::Exists => Err(Refusal(format!("domain {name} is there already"))),

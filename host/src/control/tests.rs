@@ -318,6 +318,55 @@ async fn targets_are_added_to_those_an_alias_has() {
     assert_eq!(keys, [("@example.org", 1), ("info@example.org", 2)]);
 }
 
+/// Such mail was answered 451 until its senders gave up.
+#[tokio::test]
+async fn an_alias_that_leads_to_itself_by_any_way_is_refused_with_the_way() {
+    let it = Fixture::new().await;
+    it.done(domain("example.net", Some("example.org"))).await;
+    it.done(alias("a@example.org", &["b@example.org"])).await;
+    for (operation, way) in [
+        (
+            alias("b@example.org", &["a@example.org"]),
+            "b@example.org -> a@example.org -> b@example.org;",
+        ),
+        (
+            alias("b@example.org", &["a+x@example.net"]),
+            "b@example.org -> a+x@example.net -> b@example.org;",
+        ),
+        (
+            alias("c@example.org", &["c@example.net"]),
+            "c@example.net -> c@example.net;",
+        ),
+        (
+            alias("@example.org", &["any@example.org"]),
+            "any@example.org -> any@example.org;",
+        ),
+        (
+            alias("@example.org", &["a@example.org"]),
+            "a@example.org -> b@example.org -> a@example.org;",
+        ),
+    ] {
+        let refused = it.refused(operation).await;
+        assert!(
+            refused.contains("round for ever: ") && refused.contains(way),
+            "{refused}"
+        );
+    }
+    it.done(user("ann@example.org", "secret")).await;
+    it.done(alias("b@example.org", &["ann@example.org", "ann+b@example.net"]))
+        .await;
+    it.done(alias("@example.org", &["a@example.org"])).await;
+}
+
+#[tokio::test]
+async fn a_domain_that_makes_an_alias_lead_to_itself_is_refused_with_the_way() {
+    let it = Fixture::new().await;
+    it.done(alias("a@example.org", &["a@example.net"])).await;
+    let refused = it.refused(domain("example.net", Some("example.org"))).await;
+    assert!(refused.contains("a@example.net -> a@example.net;"), "{refused}");
+    it.done(domain("example.net", None)).await;
+}
+
 #[tokio::test]
 async fn two_thousand_users_are_imported_and_bad_lines_named() {
     let it = Fixture::new().await;

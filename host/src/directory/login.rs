@@ -128,8 +128,8 @@ impl Logins {
         // RFC 4013: what is kept is the prepared form, as RFC 5802 §2.2 has it for SCRAM.
         let password = sasl::prepare(password).unwrap_or_else(|| password.to_owned());
         let (cost, scram) = (self.cost.clone(), self.scram);
-        let create = move |meter: &Meter| -> std::result::Result<Credentials, HashError> {
-            let hash = meter.time(|| PasswordHash::create(&password, &cost))?;
+        let create = move |meter: &mut Meter<'_>| -> std::result::Result<Credentials, HashError> {
+            let hash = meter.time(|memory| PasswordHash::create(&password, &cost, memory))?;
             let scram = match scram {
                 Scram::Off => None,
                 Scram::On { iterations } => Some(scram::write(&scram::create(&password, iterations))),
@@ -145,7 +145,10 @@ impl Logins {
     /// Whether `password` has this hash, by computing it.
     async fn compute(&self, hash: PasswordHash, password: &str) -> Result<Judged> {
         let forms = forms(password);
-        let verify = move |meter: &Meter| forms.iter().any(|form| meter.time(|| hash.verify(form)));
+        let verify = move |meter: &mut Meter<'_>| {
+            let mut is_form = |form| meter.time(|memory| hash.verify(form, memory));
+            forms.iter().any(|form| is_form(form))
+        };
         match self.hashing.run(verify).await? {
             true => Ok(Judged::Right),
             false => Ok(Judged::Wrong),
@@ -154,7 +157,7 @@ impl Logins {
 
     /// Takes a place among the hashes.
     #[cfg(test)]
-    pub(super) async fn hold(&self, work: impl FnOnce(&Meter) + Send + 'static) {
+    pub(super) async fn hold(&self, work: impl FnOnce(&mut Meter<'_>) + Send + 'static) {
         self.hashing.run(work).await.unwrap();
     }
 

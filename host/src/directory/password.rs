@@ -5,8 +5,8 @@
 //! Refused are other schemes, fields that do not parse, and parameters so costly that one login would
 //! take seconds or gigabytes; a hash that was read can always be computed.
 
-use argon2::password_hash::{PasswordHasher, PasswordVerifier, phc};
-use argon2::{Algorithm, Argon2, Params, Version};
+use argon2::password_hash::{PasswordVerifier, phc};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD_NO_PAD as BASE64;
 use sha_crypt::ShaCrypt;
@@ -43,7 +43,7 @@ enum Scheme {
 
 /// What a new argon2id hash costs.
 #[derive(Debug, Clone)]
-pub struct Cost(Params);
+pub(super) struct Cost(Params);
 
 impl Default for Cost {
     /// 19 MiB, two passes, one lane.
@@ -57,6 +57,31 @@ impl Cost {
     /// As little as argon2 allows.
     pub(crate) fn least() -> Self {
         Self(Params::new(8, 1, 1, Some(32)).unwrap())
+    }
+}
+
+/// What argon2 computes in, kept from one hash to the next.
+#[derive(Debug, Default)]
+pub(super) struct Memory(Vec<Block>);
+
+/// Blocks that are kept: what new hashes take, with room for those of other sites.
+const KEPT: usize = (32 << 20) / Block::SIZE;
+
+impl Memory {
+    /// Fills `output` with the hash of `password`.
+    fn fill(&mut self, argon2: &Argon2<'_>, password: &[u8], salt: &[u8], output: &mut [u8]) -> Option<()> {
+        let count = argon2.params().block_count();
+        if self.0.len() < count {
+            // First the old, then the new: never both.
+            self.0 = Vec::new();
+            self.0 = vec![Block::new(); count];
+        }
+        let blocks = self.0.get_mut(..count)?;
+        let filled = argon2.hash_password_into_with_memory(password, salt, output, blocks);
+        if self.0.len() > KEPT {
+            self.0 = Vec::new();
+        }
+        filled.ok()
     }
 }
 
@@ -107,21 +132,15 @@ impl PasswordHash {
     }
 
     /// Hashes a password by argon2id.
-    pub fn create(password: &str, cost: &Cost) -> Result<Self, HashError> {
-        let salt: [u8; 16] = rand::random();
-        let hash: phc::PasswordHash = argon2id(cost)
-            .hash_password_with_salt(password.as_bytes(), &salt)
-            .map_err(|_| HashError::Malformed("argon2id"))?;
-        Ok(Self {
-            scheme: Scheme::Argon2id,
-            text: hash.to_string(),
-        })
+    pub(super) fn create(password: &str, cost: &Cost, memory: &mut Memory) -> Result<Self, HashError> {
+        let (salt, mut output): ([u8; 16], [u8; 32]) = (rand::random(), [0; 32]);
+        memory
+            .fill(&argon2id(cost), password.as_bytes(), &salt, &mut output)
+            .ok_or(HashError::Malformed("argon2id"))?;
+        Ok(Self::argon2id(cost, &salt, &output))
     }
 
-    /// A hash that no password has, which costs what [`PasswordHash::create`] costs.
-    pub(super) fn decoy(cost: &Cost) -> Self {
-        let (salt, output): ([u8; 16], [u8; 32]) = (rand::random(), rand::random());
-        let Cost(params) = cost;
+    fn argon2id(Cost(params): &Cost, salt: &[u8; 16], output: &[u8; 32]) -> Self {
         Self {
             scheme: Scheme::Argon2id,
             text: format!(
@@ -135,6 +154,11 @@ impl PasswordHash {
         }
     }
 
+    /// A hash that no password has, which costs what [`PasswordHash::create`] costs.
+    pub(super) fn decoy(cost: &Cost) -> Self {
+        Self::argon2id(cost, &rand::random(), &rand::random())
+    }
+
     /// The PHC or crypt spelling, without a `{SCHEME}` in front where the text says it alone.
     pub fn text(&self) -> String {
         match self.scheme {
@@ -145,11 +169,10 @@ impl PasswordHash {
     }
 
     /// Whether this is the hash of `password`. Computed in full whatever the outcome.
-    pub fn verify(&self, password: &str) -> bool {
+    pub(super) fn verify(&self, password: &str, memory: &mut Memory) -> bool {
         let password = password.as_bytes();
         match self.scheme {
-            Scheme::Argon2id => phc::PasswordHash::new(&self.text)
-                .is_ok_and(|hash| Argon2::default().verify_password(password, &hash).is_ok()),
+            Scheme::Argon2id => verify_argon2(&self.text, password, memory).unwrap_or(false),
             Scheme::Bcrypt => bcrypt::verify(password, &self.text).unwrap_or(false),
             Scheme::Sha512Crypt => ShaCrypt::SHA512
                 .verify_password(password, self.text.as_str())
@@ -170,6 +193,17 @@ impl PasswordHash {
 
 fn argon2id(cost: &Cost) -> Argon2<'static> {
     Argon2::new(Algorithm::Argon2id, Version::V0x13, cost.0.clone())
+}
+
+/// None: the text is no such hash.
+fn verify_argon2(text: &str, password: &[u8], memory: &mut Memory) -> Option<bool> {
+    let hash = phc::PasswordHash::new(text).ok()?;
+    let (salt, known) = (hash.salt?, hash.hash?);
+    let version = hash.version.map_or(Ok(Version::default()), Version::try_from);
+    let argon2 = Argon2::new(Algorithm::Argon2id, version.ok()?, Params::try_from(&hash).ok()?);
+    let mut output = vec![0; known.as_bytes().len()];
+    memory.fill(&argon2, password, salt.as_ref(), &mut output)?;
+    Some(output.ct_eq(known.as_bytes()).into())
 }
 
 /// The scheme, and the hash without Dovecot's `{SCHEME}`.

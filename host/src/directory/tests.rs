@@ -1,5 +1,5 @@
 use super::hashing::Hashing;
-use super::password::Cost;
+use super::password::{Cost, Memory};
 use super::*;
 use crate::store::{Alias, Directory as _, MemoryStore};
 use postern_proto::sasl::{Answer, Question};
@@ -67,7 +67,11 @@ impl Fixture {
     }
 
     async fn account(&self, address: &str, password: Option<&str>) {
-        let password = password.map(|it| PasswordHash::create(it, &Cost::least()).unwrap().text());
+        let password = password.map(|it| {
+            PasswordHash::create(it, &Cost::least(), &mut Memory::default())
+                .unwrap()
+                .text()
+        });
         self.account_with_hash(address, password).await;
     }
 
@@ -387,7 +391,7 @@ async fn a_login_that_cannot_be_judged_in_time_is_unavailable_and_counts_nothing
     let logins = Arc::clone(&it.directory.logins);
     let (started, running) = tokio::sync::oneshot::channel();
     let holder = tokio::spawn(async move {
-        let hold = move |_: &hashing::Meter| {
+        let hold = move |_: &mut hashing::Meter<'_>| {
             started.send(()).unwrap();
             let _ = held.recv();
         };

@@ -53,7 +53,8 @@ pub struct Admitted {
 }
 
 impl Admission {
-    /// `descriptors` is how many files the process may open; it caps the sessions, with a line in the log.
+    /// `descriptors` is how many files the process may open, admin connections apart; it caps the sessions, with a
+    /// line in the log.
     pub fn new(limits: &Limits, trusted: &[Network], descriptors: u64) -> Arc<Self> {
         let room = usize::try_from(descriptors.saturating_sub(RESERVED))
             .unwrap_or(usize::MAX)
@@ -63,7 +64,7 @@ impl Admission {
                 configured = limits.sessions,
                 admitted = room,
                 descriptors,
-                "limits.sessions is capped by the file-descriptor limit; raise LimitNOFILE or ulimit -n"
+                "limits.sessions is capped by the file-descriptor limit (admin.connections apart); raise LimitNOFILE or ulimit -n"
             );
         }
         Arc::new(Self {

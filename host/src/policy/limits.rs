@@ -74,6 +74,7 @@ pub(super) enum Limit {
     MimeDepth,
     MimeText,
     MimeRoom,
+    MimeParameters,
     /// Fixed: a header section or a field that is too long to be read as one of a part.
     MimeHeader,
     KvBytes,
@@ -102,6 +103,7 @@ impl Limit {
             Self::MimeDepth => "mime_depth",
             Self::MimeText => "mime_text",
             Self::MimeRoom => "mime_room",
+            Self::MimeParameters => "mime_parameters",
             Self::MimeHeader => "mime_header",
             Self::KvBytes => "kv_bytes",
             Self::KvKey => "kv_key",

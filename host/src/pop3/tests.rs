@@ -5,6 +5,7 @@ mod house;
 use crate::store::{Maildrops as _, MemoryStore};
 use house::{House, embedded};
 use std::sync::Arc;
+use std::time::Duration;
 
 const PLAIN: &str = "Subject: one\r\n\r\n.dot\r\n..two\r\nlast\r\n";
 
@@ -245,4 +246,32 @@ async fn a_message_that_went_another_way_is_gone_and_the_session_lives() {
     store.remove("ann@example.org", &[id]).await.unwrap();
     assert!(client.say("RETR 1").await.starts_with("-ERR [SYS/PERM]"));
     assert!(client.say("NOOP").await.starts_with("+OK"));
+}
+
+/// An attacker kept sessions for as long as it liked by an octet now and then.
+#[tokio::test]
+async fn an_octet_now_and_then_is_no_command_and_does_not_renew_the_idle_time() {
+    for begin in ["", "AUTH LOGIN\r\n"] {
+        let house = House::memory("limits: { pop3_idle: 1s }\n");
+        let mut client = house.connect().await;
+        client.send(begin).await;
+        let dripping = async {
+            while client.send("x").await {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let dripped = tokio::time::timeout(Duration::from_secs(10), dripping).await;
+        assert!(dripped.is_ok(), "the session was kept by dripping {begin:?}");
+        client.ended().await;
+    }
+}
+
+#[tokio::test]
+async fn each_command_renews_the_idle_time() {
+    let house = House::memory("limits: { pop3_idle: 1s }\n");
+    let mut client = house.login().await;
+    let begun = std::time::Instant::now();
+    while begun.elapsed() < Duration::from_millis(1500) {
+        assert!(client.say("NOOP").await.starts_with("+OK"));
+    }
 }

@@ -7,7 +7,7 @@ use postern_proto::smtp::TlsFacts;
 use std::io;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
@@ -22,7 +22,7 @@ const GATHER: usize = 16 * 1024;
 pub(super) enum Broken {
     #[error("the client is gone")]
     Gone,
-    #[error("the client was silent for limits.pop3_idle")]
+    #[error("the client sent no command for limits.pop3_idle")]
     Silent,
     #[error("the client took longer than limits.transfer for one message")]
     Slow,
@@ -51,6 +51,8 @@ pub(super) struct Wire {
     /// Longest waiting for the client, to speak or to take something.
     patience: Duration,
     out: Vec<u8>,
+    /// Since when a whole command is awaited.
+    awaited: Option<Instant>,
 }
 
 impl Wire {
@@ -59,6 +61,7 @@ impl Wire {
             connection,
             patience,
             out: Vec::new(),
+            awaited: None,
         }
     }
 
@@ -71,14 +74,15 @@ impl Wire {
         self.connection.tls()
     }
 
-    /// Input of the client; what it sends while the gateway stops is not waited for.
+    /// Input of the client. Octets that end no command do not renew its time (RFC 1939 §3); what it sends while the gateway stops is not waited for.
     pub(super) async fn read(&mut self, shutdown: &CancellationToken) -> Result<Read, Broken> {
         let mut input = BytesMut::with_capacity(READ);
+        let awaited = *self.awaited.get_or_insert_with(Instant::now);
         let reading = self.connection.stream.read_buf(&mut input);
         let read = tokio::select! {
             biased;
             () = shutdown.cancelled() => return Ok(Read::Stopping),
-            read = timeout(self.patience, reading) => read,
+            read = timeout_at(awaited + self.patience, reading) => read,
         };
         match read.map_err(|_| silent())?? {
             0 => Err(Broken::Gone),
@@ -87,6 +91,7 @@ impl Wire {
     }
 
     pub(super) async fn reply(&mut self, reply: &Reply) -> Result<(), Broken> {
+        self.awaited = None;
         reply.encode(&mut self.out);
         match self.out.len() < GATHER {
             true => Ok(()),

@@ -3,15 +3,21 @@
 
 use std::collections::BTreeMap;
 
+/// Characters of a name that count, from its end. No file system keeps as many, and patterns against
+/// megabytes would use up the time of the call.
+const MOST: usize = 1000;
+
 /// The name that a desktop would act on: without folder, stream (`x.exe:y`), the dots and blanks at the end
 /// that Windows drops, and the invisible characters that turn the order of letters around.
 pub(crate) fn plain(name: &str) -> String {
     let name: String = name.chars().filter(|c| !invisible(*c)).collect();
     let file = name.rsplit(['/', '\\']).next().unwrap_or_default();
     let file = file.split(':').next().unwrap_or_default();
-    file.trim()
-        .trim_end_matches(|c: char| c == '.' || c.is_whitespace())
-        .to_owned()
+    let file = file
+        .trim()
+        .trim_end_matches(|c: char| c == '.' || c.is_whitespace());
+    let from = file.char_indices().rev().nth(MOST - 1);
+    from.and_then(|(at, _)| file.get(at..)).unwrap_or(file).to_owned()
 }
 
 fn invisible(c: char) -> bool {

@@ -205,3 +205,10 @@ fn what_was_not_seen_is_refused_as_attachments_are_unless_something_else_is_said
     assert!(matches!(deferred, Verdict::Defer(reply) if reply.code == 451));
     assert_eq!(unseen(r#"{"incomplete": "accept"}"#), Verdict::Accept);
 }
+
+#[test]
+fn of_a_name_longer_than_any_file_has_the_end_counts() {
+    assert_eq!(name::plain(&"\u{e4}".repeat(1000)).chars().count(), 1000);
+    let long = name::plain(&format!("{}.exe", "\u{e4}".repeat(600_000)));
+    assert!(long.ends_with("\u{e4}.exe") && long.chars().count() == 1000);
+}

@@ -127,6 +127,8 @@ replies! {
 // Content.
 replies! {
     too_big: 552 (5, 3, 4) "Message too big";
+    /// What follows is not read.
+    too_big_to_skip: 552 (5, 3, 4) "Message too big, closing";
     /// RFC 5321 §2.3.8. 554 because the transaction fails; 5.6.0 because the media is at fault.
     bare_cr: 554 (5, 6, 0) "Content has a bare CR; lines end with CRLF";
     bare_lf: 554 (5, 6, 0) "Content has a bare LF; lines end with CRLF";

@@ -65,7 +65,11 @@ fn summary(lines: usize, mut faults: Vec<Fault>) -> anyhow::Result<ExitCode> {
 fn show(faults: &mut [Fault]) {
     faults.sort_by_key(|fault| fault.line);
     for fault in faults {
-        output::note(&format!("line {}: {}", fault.line, fault.text));
+        output::note(&format!(
+            "line {}: {}",
+            fault.line,
+            output::printable(&fault.text)
+        ));
     }
 }
 

@@ -58,8 +58,8 @@ fn every_kind_and_spelling_is_read_computed_and_kept_readable() {
     for (text, password) in KNOWN {
         assert!(is_hash(text), "{text}");
         let hash = PasswordHash::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"));
-        assert!(hash.verify(password), "{text}");
-        assert!(!hash.verify("another"), "{text}");
+        assert!(hash.verify(password, &mut Memory::default()), "{text}");
+        assert!(!hash.verify("another", &mut Memory::default()), "{text}");
         assert_eq!(PasswordHash::parse(&hash.text()), Ok(hash), "{text}");
     }
 }
@@ -68,18 +68,18 @@ fn every_kind_and_spelling_is_read_computed_and_kept_readable() {
 fn a_new_hash_is_of_its_password_and_salted() {
     let cost = Cost::least();
     let (one, two) = (
-        PasswordHash::create("secret", &cost).unwrap(),
-        PasswordHash::create("secret", &cost).unwrap(),
+        PasswordHash::create("secret", &cost, &mut Memory::default()).unwrap(),
+        PasswordHash::create("secret", &cost, &mut Memory::default()).unwrap(),
     );
     assert_ne!(one, two);
-    assert!(one.verify("secret") && two.verify("secret"));
-    assert!(!one.verify("Secret"));
+    assert!(one.verify("secret", &mut Memory::default()) && two.verify("secret", &mut Memory::default()));
+    assert!(!one.verify("Secret", &mut Memory::default()));
     assert_eq!(PasswordHash::parse(&one.text()), Ok(one));
 }
 
 #[test]
 fn only_argon2id_of_todays_cost_is_current() {
-    let weak = PasswordHash::create("secret", &Cost::least()).unwrap();
+    let weak = PasswordHash::create("secret", &Cost::least(), &mut Memory::default()).unwrap();
     assert!(weak.is_current(&Cost::least()));
     assert!(!weak.is_current(&Cost::default()));
     let stronger = PasswordHash::parse(KNOWN[0].0).unwrap();
@@ -96,7 +96,7 @@ fn the_decoy_costs_what_new_hashes_cost_and_is_of_no_password() {
     let decoy = PasswordHash::decoy(&Cost::default());
     assert_eq!(PasswordHash::parse(&decoy.text()), Ok(decoy.clone()));
     assert!(decoy.is_current(&Cost::default()));
-    assert!(!decoy.verify(""));
+    assert!(!decoy.verify("", &mut Memory::default()));
 }
 
 #[test]
@@ -167,4 +167,24 @@ fn passwords_are_not_taken_for_hashes() {
     for unknown in ["{SSHA}abc", "$1$salt$hash"] {
         assert!(is_hash(unknown), "{unknown}");
     }
+}
+
+#[test]
+fn the_memory_of_a_usual_hash_is_kept_and_that_of_a_costly_one_is_not() {
+    let mut memory = Memory::default();
+    let usual = PasswordHash::create("secret", &Cost::default(), &mut memory).unwrap();
+    let (first, kept) = (memory.0.as_ptr(), memory.0.len());
+    assert_eq!(kept * Block::SIZE, 19 << 20);
+    assert!(usual.verify("secret", &mut memory));
+    let least = PasswordHash::create("secret", &Cost::least(), &mut memory).unwrap();
+    assert!(least.verify("secret", &mut memory) && !least.verify("Secret", &mut memory));
+    assert_eq!(
+        (memory.0.as_ptr(), memory.0.len()),
+        (first, kept),
+        "computed in place"
+    );
+    // 64 MiB.
+    let (text, password) = KNOWN[0];
+    assert!(PasswordHash::parse(text).unwrap().verify(password, &mut memory));
+    assert_eq!(memory.0.capacity(), 0);
 }

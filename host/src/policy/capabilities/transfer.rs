@@ -1,6 +1,9 @@
 //! Transfer encodings (RFC 2045 §6), decoded as leniently as mail programs do: what a person's program would
 //! show must not be hidden from a policy by a stray octet.
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD_NO_PAD as STANDARD_NO_PAD;
+use memchr::memchr;
 use std::sync::LazyLock;
 
 /// How a part is written.
@@ -54,7 +57,7 @@ pub(super) fn base64(text: &[u8]) -> Vec<u8> {
     let of = |octet: u8| digits.get(usize::from(octet)).copied().unwrap_or(NOTHING);
     let mut out = Vec::with_capacity(text.len() / 4 * 3 + 3);
     let (mut bits, mut held) = (0_u32, 0_u32);
-    let mut rest = text;
+    let mut rest = whole_lines(text, &mut out);
     loop {
         if held == 0 {
             rest = whole_groups(rest, of, &mut out);
@@ -64,7 +67,12 @@ pub(super) fn base64(text: &[u8]) -> Vec<u8> {
         };
         rest = behind;
         match of(*octet) {
-            NOTHING => continue,
+            NOTHING => {
+                if *octet == b'\n' && held == 0 {
+                    rest = whole_lines(rest, &mut out);
+                }
+                continue;
+            }
             PADDING => held = 0,
             digit => {
                 bits = (bits << 6) | u32::from(digit);
@@ -76,6 +84,26 @@ pub(super) fn base64(text: &[u8]) -> Vec<u8> {
             out.push((bits >> held) as u8);
         }
     }
+}
+
+/// Octets of a line that is decoded at once; RFC 2045 §6.8 has 76.
+const LINE: usize = 1024;
+
+/// Decodes lines of whole groups, as every program writes them, and answers what is behind the last of them.
+fn whole_lines<'a>(mut rest: &'a [u8], out: &mut Vec<u8>) -> &'a [u8] {
+    let mut decoded = [0; LINE];
+    while let Some(end) = memchr(b'\n', rest.get(..LINE).unwrap_or(rest)) {
+        let (line, behind) = rest.split_at(end + 1);
+        let Ok(octets) = STANDARD_NO_PAD.decode_slice(line.trim_ascii_end(), &mut decoded) else {
+            break;
+        };
+        if octets % 3 != 0 {
+            break;
+        }
+        out.extend_from_slice(decoded.get(..octets).unwrap_or_default());
+        rest = behind;
+    }
+    rest
 }
 
 /// Decodes groups of four digits, and answers what is behind the last of them.
@@ -96,7 +124,16 @@ fn whole_groups<'a>(mut rest: &'a [u8], of: impl Fn(u8) -> u8, out: &mut Vec<u8>
 /// An `=` that begins nothing stands for itself.
 pub(super) fn quoted_printable(text: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
-    for line in text.split_inclusive(|octet| *octet == b'\n') {
+    let mut rest = text;
+    while !rest.is_empty() {
+        // Millions of empty lines must not cost a policy its time.
+        if let Some(behind) = rest.strip_prefix(b"=\r\n") {
+            rest = behind;
+            continue;
+        }
+        let length = memchr(b'\n', rest).map_or(rest.len(), |lf| lf + 1);
+        let (line, behind) = rest.split_at(length);
+        rest = behind;
         let shown = line.trim_ascii_end();
         // RFC 2045 §6.7 (3): white space at the end of a line was added in transport.
         let (shown, end) = match shown.strip_suffix(b"=") {
@@ -117,22 +154,26 @@ fn ending(line: &[u8]) -> &[u8] {
 }
 
 fn escapes(mut line: &[u8], out: &mut Vec<u8>) {
-    while let Some((octet, behind)) = line.split_first() {
-        let decoded = match (octet, behind) {
-            (b'=', [high, low, ..]) => hex(*high).zip(hex(*low)),
+    while let Some(at) = memchr(b'=', line) {
+        let (plain, escape) = line.split_at(at);
+        out.extend_from_slice(plain);
+        let decoded = match escape {
+            [_, high, low, ..] => hex(*high).zip(hex(*low)),
             _ => None,
         };
-        match decoded {
+        let taken = match decoded {
             Some((high, low)) => {
                 out.push(high << 4 | low);
-                line = behind.get(2..).unwrap_or_default();
+                3
             }
             None => {
-                out.push(*octet);
-                line = behind;
+                out.push(b'=');
+                1
             }
-        }
+        };
+        line = escape.get(taken..).unwrap_or_default();
     }
+    out.extend_from_slice(line);
 }
 
 fn hex(digit: u8) -> Option<u8> {
@@ -153,6 +194,29 @@ mod tests {
         assert_eq!(base64(b"!"), b"");
         assert_eq!(base64(b"a\r\nGVs.bG8gd29ybGQh"), b"hello world!");
         assert_eq!(base64(b"AP+/\r\nAP+/A"), b"\x00\xff\xbf\x00\xff\xbf");
+    }
+
+    #[test]
+    fn a_run_of_base64_may_be_cut_into_lines_anywhere() {
+        let octets: Vec<u8> = (0..=255).cycle().take(3000).collect();
+        let text = STANDARD_NO_PAD.encode(&octets);
+        for length in [1, 3, 4, 75, 76, 77, 1020, 1022, 1023, 1024, 1025, 4000] {
+            for end in ["\n", "\r\n", " \r\n", "\r\n\r\n", "!\n"] {
+                let lines = text.as_bytes().chunks(length);
+                let cut: Vec<u8> = lines.flat_map(|line| [line, end.as_bytes()].concat()).collect();
+                assert!(base64(&cut) == octets, "{length} {end:?}");
+            }
+        }
+    }
+
+    /// Lines that were nothing but a soft break used up a policy's time.
+    #[test]
+    fn soft_breaks_in_a_row_are_nothing() {
+        let breaks = "=\r\n".repeat(1000);
+        let text = format!("a{breaks}b= \r\n{breaks}=3D=\n");
+        assert_eq!(quoted_printable(text.as_bytes()), b"ab=");
+        assert_eq!(quoted_printable(b"=\r\n=\r\n"), b"");
+        assert_eq!(quoted_printable(b"=\r"), b"");
     }
 
     #[test]

@@ -24,6 +24,8 @@ pub(in crate::policy) struct Bounds {
     pub(super) parts: usize,
     /// Octets that decoding may give, all parts together.
     pub(super) decoded: usize,
+    /// Parameters of one part's content fields.
+    pub(super) parameters: usize,
 }
 
 impl Bounds {
@@ -33,6 +35,7 @@ impl Bounds {
             depth: limits.depth,
             parts: limits.parts,
             decoded: text.saturating_add(64 << 10),
+            parameters: limits.parameters,
         }
     }
 }
@@ -122,7 +125,8 @@ impl Tree {
     /// A message that is too large to be read.
     pub(in crate::policy) fn unread(head: &Bytes) -> Self {
         let mut tree = Self::empty();
-        tree.push(None, &Entity::new(head.clone(), Bytes::new()), Bytes::new());
+        let root = Entity::new(head.clone(), Bytes::new(), usize::MAX);
+        tree.push(None, &root, Bytes::new());
         tree.completeness = Completeness::Cut;
         tree
     }
@@ -130,7 +134,7 @@ impl Tree {
     pub(super) fn within(bounds: Bounds, head: Bytes, text: Bytes) -> Self {
         let mut tree = Self::empty();
         let mut left = bounds;
-        tree.grow(&mut left, None, Entity::new(head, text));
+        tree.grow(&mut left, None, Entity::new(head, text, bounds.parameters));
         tree
     }
 
@@ -170,8 +174,10 @@ impl Tree {
             return self.cut(Limit::MimeParts);
         }
         left.parts -= 1;
-        if entity.legibility == Legibility::TooLong {
-            self.cut(Limit::MimeHeader);
+        match entity.legibility {
+            Legibility::Read => {}
+            Legibility::TooLong => self.cut(Limit::MimeHeader),
+            Legibility::TooMany => self.cut(Limit::MimeParameters),
         }
         let body = self.decoded(left, &entity);
         let index = self.push(parent, &entity, body.clone());
@@ -183,7 +189,7 @@ impl Tree {
         }
         left.depth -= 1;
         // One more than there is room for, so that it is found missing.
-        for child in entity.children(&body, left.parts + 1) {
+        for child in entity.children(&body, left.parts + 1, left.parameters) {
             self.grow(left, Some(index), child);
         }
         left.depth += 1;

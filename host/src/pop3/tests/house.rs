@@ -180,6 +180,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         self.line().await
     }
 
+    /// Sends octets as they are; whether they could be sent.
+    pub(super) async fn send(&mut self, octets: &str) -> bool {
+        self.stream.write_all(octets.as_bytes()).await.is_ok()
+    }
+
     pub(super) async fn log_in(&mut self, password: &str) -> String {
         assert!(self.say("USER ann@example.org").await.starts_with("+OK"));
         self.say(&format!("PASS {password}")).await

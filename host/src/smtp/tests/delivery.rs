@@ -339,7 +339,8 @@ async fn in_lmtp_a_copy_that_a_policy_added_is_quarantined_where_its_mailbox_is_
         assert_eq!(answer, Answer::Each(vec![accepted]));
         assert_eq!(house.mailbox("ann").await.len(), delivered);
         assert_eq!(house.mailbox("bob").await.len(), 0);
-        let held = house.gateway.store.quarantined(None, 10).await.unwrap();
+        let mut held = house.gateway.store.quarantined(None, 10).await.unwrap();
+        held.sort_by(|one, other| one.mailboxes.cmp(&other.mailboxes));
         let mailboxes: Vec<&str> = held.iter().map(|copy| &*copy.mailboxes[0]).collect();
         assert_eq!(mailboxes, quarantined);
         assert!(

@@ -123,6 +123,41 @@ async fn a_silent_client_is_told_so_and_dropped() {
     assert_eq!(client.reply().await, "");
 }
 
+/// An attacker kept sessions for as long as it liked by an octet now and then.
+#[tokio::test]
+async fn a_line_has_the_time_of_one_command_however_steadily_it_drips() {
+    for begin in ["", "AUTH LOGIN\r\n"] {
+        let listener = "role: mx, auth: true, plaintext_auth: true";
+        let house = House::open(listener, "limits: { smtp_command: 1s }\n").await;
+        let mut client = house.client().await;
+        if !begin.is_empty() {
+            client.send(begin.as_bytes()).await;
+            assert!(client.reply().await.starts_with("334 "));
+        }
+        let dripping = async {
+            loop {
+                client.send(b"x").await;
+                if let Ok(reply) = timeout(Duration::from_millis(100), client.reply()).await {
+                    return reply;
+                }
+            }
+        };
+        let reply = timeout(Duration::from_secs(10), dripping).await;
+        let reply = reply.expect("the session is not kept by dripping");
+        assert!(reply.starts_with("421 4.4.2 "), "{reply}");
+    }
+}
+
+#[tokio::test]
+async fn each_command_has_its_own_time() {
+    let house = House::open("role: mx", "limits: { smtp_command: 1s }\n").await;
+    let mut client = house.client().await;
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_millis(1500) {
+        assert!(client.say("NOOP").await.starts_with("250 "));
+    }
+}
+
 #[tokio::test]
 async fn a_client_that_is_silent_within_content_has_a_time_of_its_own() {
     let house = House::open("role: mx", "limits: { smtp_data: 1s }\n").await;

@@ -1,6 +1,7 @@
 //! Content on its way in: DATA (RFC 5321 §4.1.1.4), BDAT (RFC 3030 §2), and what becomes of it.
 //!
-//! Whatever is refused is read to its real end first, so that content is never taken for commands.
+//! Whatever is refused is read to its real end first, so that content is never taken for commands; a chunk
+//! that is far too big ends the session instead.
 
 use super::{Envelope, Transaction};
 use super::{Pace, Role, Session, State, Step};
@@ -82,6 +83,11 @@ impl Session {
         let Some((size, place)) = command::chunk(argument) else {
             return self.end(Reply::lost_in_chunks());
         };
+        // RFC 3030 §2 has refused octets read all the same, to stay in sync. The largest message twice over is
+        // no near miss: to read it would only cost both sides.
+        if size > self.settings.limits.message_size.saturating_mul(2) {
+            return self.end(Reply::too_big_to_skip());
+        }
         let chunk = Chunk::new(size, place);
         if let Some(reply) = self.extension_awaited() {
             return self.skip(chunk, Verdict::Fault(transaction, reply));

@@ -20,11 +20,13 @@ pub(super) enum Kind {
     Leaf,
 }
 
-/// Whether all that the head says of the entity was read. What is too long here may be read by a recipient's program.
+/// Whether all that the head says of the entity was read. What is too much here may be read by a recipient's program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Legibility {
     Read,
     TooLong,
+    /// Parameters, in all content fields together.
+    TooMany,
 }
 
 /// See the module.
@@ -43,13 +45,14 @@ pub(super) struct Entity {
 }
 
 impl Entity {
-    pub(super) fn new(head: Bytes, body: Bytes) -> Self {
-        Self::with_default("text/plain", head, body)
+    /// Reads the head; it may have so many parameters.
+    pub(super) fn new(head: Bytes, body: Bytes, parameters: usize) -> Self {
+        Self::with_default("text/plain", head, body, parameters)
     }
 
     /// `default` is the media type that holds where the head says nothing.
-    fn with_default(default: &str, head: Bytes, body: Bytes) -> Self {
-        let (fields, mut legibility) = content_fields(&head);
+    fn with_default(default: &str, head: Bytes, body: Bytes, parameters: usize) -> Self {
+        let (fields, mut legibility) = content_fields(&head, parameters);
         let parsed = MessageParser::new().with_mime_headers().parse_headers(&fields);
         let content_type = parsed.as_ref().and_then(|parsed| parsed.content_type());
         let media_type = content_type.map_or_else(
@@ -87,13 +90,13 @@ impl Entity {
         }
     }
 
-    /// The first `most` entities in it, from its decoded body.
-    pub(super) fn children(&self, body: &Bytes, most: usize) -> Vec<Self> {
+    /// The first `most` entities in it, from its decoded body; each may have so many parameters.
+    pub(super) fn children(&self, body: &Bytes, most: usize, parameters: usize) -> Vec<Self> {
         match &self.kind {
             Kind::Leaf => Vec::new(),
             Kind::Message => {
                 let (head, body) = divide(body);
-                vec![Self::new(head, body)]
+                vec![Self::new(head, body, parameters)]
             }
             Kind::Multipart { boundary } => {
                 // RFC 2046 §5.1.5.
@@ -106,7 +109,7 @@ impl Entity {
                     .iter()
                     .map(|part| {
                         let (head, body) = divide(part);
-                        Self::with_default(default, head, body)
+                        Self::with_default(default, head, body, parameters)
                     })
                     .collect()
             }
@@ -119,7 +122,7 @@ fn fits(boundary: &str) -> bool {
 }
 
 /// The first of each content field that says how to read the entity, for the parser of such fields.
-fn content_fields(bytes: &Bytes) -> (Vec<u8>, Legibility) {
+fn content_fields(bytes: &Bytes, parameters: usize) -> (Vec<u8>, Legibility) {
     let mut wanted = vec!["content-type", "content-transfer-encoding", "content-disposition"];
     let mut found = Vec::new();
     // The head of a part that was divided at its bound has no empty line at its end.
@@ -127,6 +130,7 @@ fn content_fields(bytes: &Bytes) -> (Vec<u8>, Legibility) {
         true => Legibility::TooLong,
         false => Legibility::Read,
     };
+    let mut begun = 0;
     for field in head::fields(bytes) {
         let Some(at) = wanted.iter().position(|name| field.is(name)) else {
             continue;
@@ -134,6 +138,11 @@ fn content_fields(bytes: &Bytes) -> (Vec<u8>, Legibility) {
         wanted.swap_remove(at);
         if field.raw.len() > FIELD {
             legibility = Legibility::TooLong;
+        }
+        // One in a quoted string begins none; that many in a name are too many as well.
+        begun += memchr::memchr_iter(b';', field.raw).count();
+        if begun > parameters && legibility == Legibility::Read {
+            legibility = Legibility::TooMany;
         }
         found.extend_from_slice(field.raw.get(..FIELD).unwrap_or(field.raw).trim_ascii_end());
         found.extend_from_slice(b"\r\n");
@@ -152,7 +161,7 @@ fn ends_empty(bytes: &[u8]) -> bool {
 /// Header section and what is behind its empty line.
 fn divide(bytes: &Bytes) -> (Bytes, Bytes) {
     let mut at = 0;
-    for line in bytes.split_inclusive(|octet| *octet == b'\n') {
+    for line in lines(bytes) {
         at += line.len();
         if line.trim_ascii().is_empty() || at > HEAD {
             break;
@@ -161,11 +170,23 @@ fn divide(bytes: &Bytes) -> (Bytes, Bytes) {
     (bytes.slice(..at), bytes.slice(at..))
 }
 
+/// Each with its LF. There may be millions.
+fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut from = 0;
+    let ends = memchr::memchr_iter(b'\n', bytes).map(|lf| lf + 1);
+    let ends = ends.chain(std::iter::once(bytes.len()));
+    ends.filter_map(move |end| {
+        let line = bytes.get(from..end)?;
+        from = end;
+        (!line.is_empty()).then_some(line)
+    })
+}
+
 /// The first `most` pieces between the delimiter lines of a multipart. The last one may lack its end.
 fn pieces(body: &Bytes, boundary: &str, most: usize) -> Vec<Bytes> {
     let (mut at, mut open) = (0, None);
     let mut found = Vec::new();
-    for line in body.split_inclusive(|octet| *octet == b'\n') {
+    for line in lines(body) {
         let begin = at;
         at += line.len();
         let Some(delimiter) = delimiter(line, boundary) else {

@@ -7,6 +7,7 @@ const GENEROUS: Bounds = Bounds {
     depth: 20,
     parts: 1000,
     decoded: 1 << 20,
+    parameters: 10,
 };
 
 fn tree(bounds: Bounds, head: &str, text: &str) -> Tree {
@@ -189,6 +190,37 @@ fn a_part_whose_header_is_too_long_to_be_read_cuts_the_tree() {
         Completeness::Whole,
         "the message's own was received whole"
     );
+}
+
+/// A name in 60,000 sections used up the time of every policy that asked for it.
+#[test]
+fn so_many_parameters_may_a_part_have_and_one_more_cuts_the_tree() {
+    let with = |section: &str, sections: usize| {
+        let head = format!("Content-Disposition: attachment{}", section.repeat(sections));
+        tree(GENEROUS, MIXED, &format!("--b\r\n{head}\r\n\r\nx\r\n--b--\r\n"))
+    };
+    for section in ["; filename*0=aaaa", ";\r\n filename*1*=%41", "; x=y"] {
+        let (most, more) = (with(section, 10), with(section, 11));
+        assert_eq!(most.completeness, Completeness::Whole, "{section}");
+        assert_eq!(
+            (more.nodes.len(), more.completeness),
+            (2, Completeness::Cut),
+            "{section}"
+        );
+    }
+    let two_fields =
+        "--b\r\nContent-Type: x/y; a=b\r\nContent-Disposition: inline; c=d\r\n\r\nx\r\n--b--\r\n";
+    let with = |parameters| {
+        let bounds = Bounds {
+            parameters,
+            ..GENEROUS
+        };
+        tree(bounds, MIXED, two_fields)
+    };
+    assert_eq!(with(2).completeness, Completeness::Whole);
+    assert_eq!(with(1).completeness, Completeness::Cut);
+    assert_eq!(hits(Limit::MimeParameters, || drop(with(1))), 1);
+    assert_eq!(hits(Limit::MimeParameters, || drop(with(2))), 0);
 }
 
 fn room(text: u64, room: u64) -> Room {

@@ -153,3 +153,14 @@ fn undeclared_8_bit_is_refused_where_the_listener_insists() {
         "220 250 250 250 354 [commit] 250"
     );
 }
+
+#[test]
+fn a_chunk_of_twice_the_largest_message_is_skipped_and_a_larger_one_ends_the_session() {
+    // 8 octets and 1992.
+    let content = format!("A: b\r\n\r\n{}", "x\r\n".repeat(664));
+    let skipped = format!("BDAT 2000 LAST\r\n{content}NOOP\r\n");
+    assert_eq!(sent(&skipped).0, "[reset] 552 250");
+    assert_eq!(sent("BDAT 2001 LAST\r\nNOOP\r\n").0, "552 [close]");
+    assert_eq!(sent("BDAT 18446744073709551615\r\nNOOP\r\n").0, "552 [close]");
+    assert_eq!(sent("BDAT 2\r\nA:BDAT 2001\r\nNOOP\r\n").0, "250 552 [close]");
+}

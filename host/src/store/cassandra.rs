@@ -1,0 +1,121 @@
+//! The store over Apache Cassandra: any number of gateways on one cluster, and nothing else shared.
+//!
+//! A write is acknowledged at the configured consistency (LOCAL_QUORUM), a request is retried until
+//! `limits.deadline`, and what cannot be done by then is the store's trouble: 451. Nothing on mail's path uses
+//! lightweight transactions, counters or logged batches; the directory and policies' values use nothing else.
+//! Refused: a cluster whose schema is not this version's.
+
+mod bodies;
+mod breaker;
+mod cluster;
+mod directory;
+mod kv;
+mod mail;
+mod quarantine;
+mod rows;
+pub mod schema;
+pub mod session;
+mod statements;
+mod usage;
+
+#[cfg(test)]
+mod tests;
+
+use super::{Mailbox, Report, Result, Store, StoreError};
+use crate::config::CassandraConfig;
+use crate::message::MessageId;
+use bodies::{Arriving, Found};
+use cluster::Cluster;
+use kv::Shares;
+use moka::sync::Cache;
+use schema::Layout;
+use scylla::errors::PrepareError;
+use statements::Statements;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use usage::Usages;
+
+/// Octets of small bodies, and of large ones' sizes, that are kept for the next read.
+const FOUND_OCTETS: u64 = 16 * 1024 * 1024;
+/// How long a found body is taken to be there: a client reads it in one go.
+const FOUND_KEEPS: Duration = Duration::from_secs(30);
+/// Deliveries whose bodies are no longer this process's to discard.
+const SETTLED: u64 = 200_000;
+/// Mailboxes and epochs that are known to be written down.
+const EPOCHS_SAID: u64 = 200_000;
+
+/// Why a store does not open.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error(transparent)]
+    Connect(#[from] session::ConnectError),
+    #[error(transparent)]
+    Schema(#[from] schema::SchemaError),
+    #[error("a statement is refused, though the schema is current: {0}")]
+    Statement(#[from] Box<PrepareError>),
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct CassandraStore {
+    cluster: Cluster,
+    statements: Statements,
+    quarantine_max: u64,
+    usages: Usages,
+    arriving: Arriving,
+    settled: Cache<MessageId, ()>,
+    found: Cache<MessageId, Found>,
+    epochs_said: Cache<(Mailbox, i32), ()>,
+    shares: Shares,
+}
+
+impl CassandraStore {
+    /// Connects, makes the schema where there is none yet, and prepares every statement.
+    pub async fn open(
+        config: &CassandraConfig,
+        quarantine_max: u64,
+    ) -> std::result::Result<Arc<Self>, OpenError> {
+        let session = session::connect(config).await?;
+        schema::apply(&session, &Layout::of(config)).await?;
+        let statements = Statements::prepare(&session, &config.keyspace).await;
+        let statements = statements.map_err(Box::new)?;
+        let found = Cache::builder()
+            .max_capacity(FOUND_OCTETS)
+            .weigher(|_, found: &Found| found.weight())
+            .time_to_live(FOUND_KEEPS);
+        Ok(Arc::new(Self {
+            cluster: Cluster::new(session, &config.limits),
+            statements,
+            quarantine_max,
+            usages: Usages::default(),
+            arriving: Arriving::default(),
+            settled: Cache::builder()
+                .max_capacity(SETTLED)
+                .time_to_live(rows::OLDEST_ENTRY)
+                .build(),
+            found: found.build(),
+            epochs_said: Cache::new(EPOCHS_SAID),
+            shares: Shares::default(),
+        }))
+    }
+}
+
+impl Store for CassandraStore {
+    fn ready(&self) -> Result<()> {
+        match self.cluster.breaker.is_open() {
+            true => Err(StoreError::Engine("Cassandra is out of reach".to_owned())),
+            false => Ok(()),
+        }
+    }
+
+    fn check(&self) -> Result<Report> {
+        Err(StoreError::Engine("a cluster is not checked yet".to_owned()))
+    }
+
+    fn backup(&self, _folder: &Path) -> Result<u64> {
+        Err(StoreError::Engine(
+            "a cluster is backed up by its snapshots".to_owned(),
+        ))
+    }
+}

@@ -1,0 +1,287 @@
+//! Large bodies, and small ones on their way out.
+//!
+//! A large body is a partition of parts of 128 KiB: the head's at negative places, the text's from 0, each packed
+//! for itself. Text is written while it arrives; the head and then the row of sizes follow with the delivery, and
+//! a body without sizes does not exist yet. Reads ask one replica and, before anything is said to be gone, a
+//! quorum.
+
+use super::CassandraStore;
+use super::cluster::{Statement, all};
+use super::rows::{self, PART};
+use crate::message::MessageId;
+use crate::store::{Bodies, CHUNK, Content, Holder, Result, StoreError, Text, rules};
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Parts read by one request: 2 MiB.
+const READ_AT_ONCE: i32 = 16;
+const PARTS_OF_A_CHUNK: u32 = (CHUNK / PART) as u32;
+
+/// What a body says of itself.
+#[derive(Debug, Clone)]
+pub(super) struct Sizes {
+    head: u64,
+    text: u64,
+    facts: Bytes,
+}
+
+/// A body that can be read from.
+#[derive(Debug, Clone)]
+pub(super) enum Found {
+    Small { content: Bytes, facts: Bytes },
+    Large(Arc<Sizes>),
+}
+
+impl Found {
+    /// Octets it takes in memory, about.
+    pub(super) fn weight(&self) -> u32 {
+        let octets = match self {
+            Self::Small { content, facts } => content.len() + facts.len(),
+            Self::Large(sizes) => sizes.facts.len(),
+        };
+        u32::try_from(octets + 128).unwrap_or(u32::MAX)
+    }
+}
+
+/// Texts that this node is taking in: chunk sizes by place. Nobody else writes or reads them.
+#[derive(Debug, Default)]
+pub(super) struct Arriving(Mutex<HashMap<MessageId, HashMap<u32, usize>>>);
+
+impl Arriving {
+    fn lock(&self) -> MutexGuard<'_, HashMap<MessageId, HashMap<u32, usize>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn forget(&self, id: MessageId) -> bool {
+        self.lock().remove(&id).is_some()
+    }
+
+    fn size(&self, id: MessageId) -> u64 {
+        let all = self.lock();
+        let sizes = all.get(&id).into_iter().flat_map(HashMap::values);
+        sizes.map(|size| *size as u64).sum()
+    }
+
+    /// Whether the text that a delivery names is what arrived.
+    pub(super) fn matches(&self, delivery: &crate::store::Delivery) -> Result<()> {
+        let chunks = self.lock().get(&delivery.id).map_or(0, HashMap::len);
+        rules::appended_matches(delivery, chunks as u32)?;
+        match delivery.content.text {
+            Text::Appended { size, .. } if size != self.size(delivery.id) => {
+                Err(StoreError::Engine(format!(
+                    "text of {} is {size} octets by its delivery, but other octets arrived",
+                    delivery.id
+                )))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl CassandraStore {
+    /// Writes what of a large body is not written yet, and last the sizes that make it one.
+    pub(super) async fn put_body(&self, id: MessageId, content: &Content, facts: &Bytes) -> Result<()> {
+        let heads = parts(&content.head);
+        let first = -(heads.len() as i32);
+        self.put_parts(id, first, heads).await?;
+        if let Text::Inline(text) = &content.text {
+            self.put_parts(id, 0, parts(text)).await?;
+        }
+        let (head, text) = (
+            content.head.len() as u64,
+            content.size() - content.head.len() as u64,
+        );
+        let values = (
+            rows::uuid(id),
+            rows::big(head),
+            rows::big(text),
+            facts,
+            rows::written_at(id),
+        );
+        self.cluster.execute(&self.statements.commit_blob, values).await?;
+        Ok(())
+    }
+
+    async fn put_parts(&self, id: MessageId, first: i32, parts: Vec<Bytes>) -> Result<()> {
+        let places = (first..).zip(parts);
+        let puts = places.map(|(place, part)| async move {
+            let (codec, kept) = rows::pack(&part);
+            let values = (rows::uuid(id), place, codec, kept, rows::written_at(id));
+            self.cluster.execute(&self.statements.put_part, values).await
+        });
+        all(puts).await.map(|_: Vec<_>| ())
+    }
+
+    /// Deletes a body that nobody holds.
+    pub(super) async fn drop_body(&self, id: MessageId) -> Result<()> {
+        self.found.invalidate(&id);
+        let values = (rows::deleted_at(), rows::uuid(id));
+        self.cluster.execute(&self.statements.drop_blob, values).await?;
+        Ok(())
+    }
+
+    /// The body of a listed message: beside the listing or of its own.
+    async fn find(&self, holder: Holder<'_>, id: MessageId) -> Result<(MessageId, Found)> {
+        let id = match holder {
+            Holder::Mailbox(_) => id,
+            Holder::Quarantine => self.held_body(id).await?,
+        };
+        if let Some(found) = self.found.get(&id) {
+            return Ok((id, found));
+        }
+        let found = match holder {
+            Holder::Mailbox(mailbox) => {
+                let s = &self.statements;
+                match self.find_in((&s.small_near, &s.blob_near), mailbox, id).await? {
+                    Some(found) => Some(found),
+                    None => self.find_in((&s.small, &s.blob), mailbox, id).await?,
+                }
+            }
+            Holder::Quarantine => self.find_large(&self.statements.blob, id).await?,
+        };
+        let found = found.ok_or(StoreError::NotFound)?;
+        self.found.insert(id, found.clone());
+        Ok((id, found))
+    }
+
+    async fn find_in(
+        &self,
+        (small, large): (&Statement, &Statement),
+        mailbox: &str,
+        id: MessageId,
+    ) -> Result<Option<Found>> {
+        type Row = (i8, i32, Vec<u8>, Vec<u8>);
+        let key = (mailbox, rows::epoch(id), rows::uuid(id));
+        if let Some((codec, size, body, facts)) = self.cluster.row::<Row>(small, key).await? {
+            let content = rows::unpack(codec, body, usize::try_from(size).unwrap_or(0))?;
+            let facts = facts.into();
+            return Ok(Some(Found::Small { content, facts }));
+        }
+        self.find_large(large, id).await
+    }
+
+    async fn find_large(&self, statement: &Statement, id: MessageId) -> Result<Option<Found>> {
+        type Row = (Option<i64>, Option<i64>, Option<Vec<u8>>);
+        let row = self.cluster.row::<Row>(statement, (rows::uuid(id),)).await?;
+        Ok(match row {
+            Some((Some(head), Some(text), facts)) => Some(Found::Large(Arc::new(Sizes {
+                head: rows::size(head),
+                text: rows::size(text),
+                facts: facts.unwrap_or_default().into(),
+            }))),
+            _ => None,
+        })
+    }
+
+    /// Up to `len` octets of a large body from `offset`, across its head and text.
+    async fn read_large(&self, id: MessageId, sizes: &Sizes, offset: u64, len: usize) -> Result<Bytes> {
+        let whole = sizes.head + sizes.text;
+        let end = offset.saturating_add(len as u64).min(whole);
+        let mut read = BytesMut::new();
+        let mut at = offset;
+        while at < end {
+            let (section, start, size) = if at < sizes.head {
+                let heads = sizes.head.div_ceil(PART as u64) as i32;
+                (-heads, 0, sizes.head)
+            } else {
+                (0, sizes.head, sizes.text)
+            };
+            let stop = end.min(start + size);
+            let piece = self.read_section(id, section, (at - start, stop - start)).await?;
+            at += piece.len() as u64;
+            read.extend_from_slice(&piece);
+        }
+        Ok(read.freeze())
+    }
+
+    /// Octets of a run of parts that begins at place `section`; at most as many as one request reads.
+    async fn read_section(&self, id: MessageId, section: i32, (from, to): (u64, u64)) -> Result<Bytes> {
+        let first = (from / PART as u64) as i32;
+        let behind = (to.div_ceil(PART as u64) as i32).min(first + READ_AT_ONCE);
+        let parts = self.read_parts(id, section + first, section + behind).await?;
+        let skip = (from - u64::from(first.unsigned_abs()) * PART as u64) as usize;
+        let wanted = ((to - from) as usize).min(parts.len().saturating_sub(skip));
+        if wanted == 0 {
+            return Err(StoreError::Engine(format!(
+                "the body of {id} ends before its size"
+            )));
+        }
+        Ok(parts.slice(skip..skip + wanted))
+    }
+
+    async fn read_parts(&self, id: MessageId, first: i32, behind: i32) -> Result<Bytes> {
+        type Row = (i32, i8, Vec<u8>);
+        let key = (rows::uuid(id), first, behind);
+        let expected = (behind - first) as usize;
+        let mut found: Vec<Row> = self.cluster.rows(&self.statements.parts_near, key).await?;
+        if found.len() < expected {
+            found = self.cluster.rows(&self.statements.parts, key).await?;
+        }
+        if found.len() < expected {
+            return Err(StoreError::NotFound);
+        }
+        let mut octets = BytesMut::with_capacity(found.len() * PART);
+        for (_, codec, kept) in found {
+            octets.extend_from_slice(&rows::unpack(codec, kept, PART)?);
+        }
+        Ok(octets.freeze())
+    }
+}
+
+fn parts(octets: &Bytes) -> Vec<Bytes> {
+    let starts = (0..octets.len()).step_by(PART);
+    starts
+        .map(|at| octets.slice(at..(at + PART).min(octets.len())))
+        .collect()
+}
+
+/// Up to `len` octets from `offset`; none behind the end.
+fn slice(octets: &Bytes, offset: u64, len: usize) -> Bytes {
+    let from = usize::try_from(offset).map_or(octets.len(), |offset| offset.min(octets.len()));
+    octets.slice(from..from.saturating_add(len).min(octets.len()))
+}
+
+#[async_trait]
+impl Bodies for CassandraStore {
+    async fn append(&self, id: MessageId, seq: u32, chunk: Bytes) -> Result<()> {
+        rules::chunk_fits(&chunk)?;
+        if self.settled.contains_key(&id) {
+            return Ok(());
+        }
+        let place = seq.saturating_mul(PARTS_OF_A_CHUNK) as i32;
+        let size = chunk.len();
+        self.arriving.lock().entry(id).or_default().insert(seq, size);
+        self.put_parts(id, place, parts(&chunk)).await
+    }
+
+    async fn read_text(&self, id: MessageId, offset: u64, len: usize) -> Result<Bytes> {
+        let text = self.arriving.size(id);
+        let facts = Bytes::new();
+        let sizes = Sizes { head: 0, text, facts };
+        self.read_large(id, &sizes, offset, len).await
+    }
+
+    async fn discard(&self, id: MessageId) -> Result<()> {
+        if self.settled.contains_key(&id) || !self.arriving.forget(id) {
+            return Ok(());
+        }
+        self.drop_body(id).await
+    }
+
+    async fn read(&self, holder: Holder<'_>, id: MessageId, offset: u64, len: usize) -> Result<Bytes> {
+        match self.find(holder, id).await? {
+            (_, Found::Small { content, .. }) => Ok(slice(&content, offset, len)),
+            (body, Found::Large(sizes)) => self.read_large(body, &sizes, offset, len).await,
+        }
+    }
+
+    async fn facts(&self, holder: Holder<'_>, id: MessageId) -> Result<Bytes> {
+        Ok(match self.find(holder, id).await? {
+            (_, Found::Small { facts, .. }) => facts,
+            (_, Found::Large(sizes)) => sizes.facts.clone(),
+        })
+    }
+}

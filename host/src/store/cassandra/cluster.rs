@@ -1,0 +1,255 @@
+//! The way to the cluster: how a request is sent, bounded, retried and given up.
+//!
+//! Every request that changes something is idempotent (lightweight transactions apart), so the driver may send
+//! it to a second node when the first is slow, and this module sends it again until `deadline`. Not retried:
+//! what no retry can mend (syntax, unknown tables, missing rights). At most `in_flight` requests are under way;
+//! others wait inside their deadline.
+
+use super::breaker::{Admission, Breaker};
+use crate::config::CassandraLimits;
+use crate::store::{Result, StoreError};
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+use rand::RngExt as _;
+use scylla::client::session::Session;
+use scylla::deserialize::row::DeserializeRow;
+use scylla::errors::{DbError, ExecutionError, RequestAttemptError};
+use scylla::response::query_result::QueryResult;
+use scylla::response::{PagingState, PagingStateResponse};
+use scylla::serialize::batch::BatchValues;
+use scylla::serialize::row::SerializeRow;
+use scylla::statement::batch::Batch;
+use scylla::statement::prepared::PreparedStatement;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout_at};
+
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_millis(800);
+
+/// A prepared statement and the name its figures have.
+#[derive(Debug, Clone)]
+pub(super) struct Statement {
+    pub(super) name: &'static str,
+    pub(super) prepared: PreparedStatement,
+}
+
+/// Prepared statements that are one mutation together.
+pub(super) struct Together {
+    pub(super) name: &'static str,
+    pub(super) batch: Batch,
+}
+
+impl std::fmt::Debug for Together {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+/// Calls that one operation has under way at once.
+const AT_ONCE: usize = 16;
+
+/// Answers of all calls, in order, or the first error.
+pub(super) async fn all<T, F>(calls: impl IntoIterator<Item = F>) -> Result<Vec<T>>
+where
+    F: Future<Output = Result<T>>,
+{
+    stream::iter(calls).buffered(AT_ONCE).try_collect().await
+}
+
+pub(super) struct Cluster {
+    pub(super) session: Session,
+    pub(super) breaker: Breaker,
+    in_flight: Semaphore,
+    deadline: Duration,
+}
+
+impl std::fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Cluster")
+            .field("breaker", &self.breaker)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Cluster {
+    pub(super) fn new(session: Session, limits: &CassandraLimits) -> Self {
+        Self {
+            session,
+            breaker: Breaker::default(),
+            in_flight: Semaphore::new(limits.in_flight),
+            deadline: limits.deadline,
+        }
+    }
+
+    /// One request whose answer has no rows, or few.
+    pub(super) async fn execute(
+        &self,
+        statement: &Statement,
+        values: impl SerializeRow + Sync,
+    ) -> Result<QueryResult> {
+        self.persist(statement.name, || {
+            self.session.execute_unpaged(&statement.prepared, &values)
+        })
+        .await
+    }
+
+    /// All rows, page by page.
+    pub(super) async fn rows<R>(
+        &self,
+        statement: &Statement,
+        values: impl SerializeRow + Sync,
+    ) -> Result<Vec<R>>
+    where
+        R: for<'frame> DeserializeRow<'frame, 'frame>,
+    {
+        let mut rows = Vec::new();
+        let mut state = PagingState::start();
+        loop {
+            let page = || {
+                self.session
+                    .execute_single_page(&statement.prepared, &values, state.clone())
+            };
+            let (page, next) = self.persist(statement.name, page).await?;
+            let page = page.into_rows_result().map_err(unreadable)?;
+            for row in page.rows::<R>().map_err(unreadable)? {
+                rows.push(row.map_err(unreadable)?);
+            }
+            match next {
+                PagingStateResponse::HasMorePages { state: next } => state = next,
+                PagingStateResponse::NoMorePages => return Ok(rows),
+            }
+        }
+    }
+
+    /// The first row, if there is one.
+    pub(super) async fn row<R>(
+        &self,
+        statement: &Statement,
+        values: impl SerializeRow + Sync,
+    ) -> Result<Option<R>>
+    where
+        R: for<'frame> DeserializeRow<'frame, 'frame>,
+    {
+        let answer = self.execute(statement, values).await?;
+        let rows = answer.into_rows_result().map_err(unreadable)?;
+        rows.maybe_first_row().map_err(unreadable)
+    }
+
+    pub(super) async fn batch(&self, together: &Together, values: impl BatchValues) -> Result<()> {
+        self.persist(together.name, || self.session.batch(&together.batch, &values))
+            .await
+            .map(|_| ())
+    }
+
+    /// Sends a request until it succeeds, its deadline is over, or no retry can help.
+    async fn persist<T, F>(&self, name: &'static str, attempt: impl Fn() -> F) -> Result<T>
+    where
+        F: Future<Output = std::result::Result<T, ExecutionError>>,
+    {
+        if self.breaker.admit() == Admission::Refused {
+            metrics::counter!("postern_cassandra_refused_total").increment(1);
+            return Err(StoreError::Engine("Cassandra is out of reach".to_owned()));
+        }
+        let end = Instant::now() + self.deadline;
+        let permit = timeout_at(end, self.in_flight.acquire()).await;
+        let Ok(Ok(_permit)) = permit else {
+            metrics::counter!("postern_limit_hits_total", "limit" => "store.cassandra.limits.in_flight")
+                .increment(1);
+            return Err(StoreError::Engine(
+                "too many requests to Cassandra are under way".to_owned(),
+            ));
+        };
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let error = match self.attempt(name, &attempt).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            if permanent(&error) {
+                return Err(StoreError::Engine(format!("{name}: {error}")));
+            }
+            loop {
+                let wait = pause.mul_f64(rand::rng().random_range(0.5..1.0));
+                if Instant::now() + wait >= end {
+                    metrics::counter!("postern_cassandra_given_up_total", "statement" => name).increment(1);
+                    return Err(StoreError::Engine(format!("{name}: {error}")));
+                }
+                tokio::time::sleep(wait).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+                if self.breaker.admit() == Admission::Granted {
+                    break;
+                }
+            }
+            metrics::counter!("postern_cassandra_retries_total", "statement" => name).increment(1);
+        }
+    }
+
+    async fn attempt<T, F>(
+        &self,
+        name: &'static str,
+        attempt: impl Fn() -> F,
+    ) -> std::result::Result<T, ExecutionError>
+    where
+        F: Future<Output = std::result::Result<T, ExecutionError>>,
+    {
+        let under_way = metrics::gauge!("postern_cassandra_in_flight");
+        under_way.increment(1.0);
+        let begun = Instant::now();
+        let answer = attempt().await;
+        under_way.decrement(1.0);
+        match &answer {
+            Ok(_) => {
+                self.breaker.succeeded();
+                metrics::histogram!("postern_cassandra_request_seconds", "statement" => name)
+                    .record(begun.elapsed().as_secs_f64());
+            }
+            Err(error) => {
+                self.breaker.failed();
+                tracing::debug!(statement = name, %error, "a request to Cassandra failed");
+                metrics::counter!("postern_cassandra_errors_total", "statement" => name, "kind" => kind(error))
+                    .increment(1);
+            }
+        }
+        answer
+    }
+}
+
+/// Whether sending the same again cannot help.
+fn permanent(error: &ExecutionError) -> bool {
+    match error {
+        ExecutionError::BadQuery(_) => true,
+        ExecutionError::LastAttemptError(attempt) => match attempt {
+            RequestAttemptError::SerializationError(_)
+            | RequestAttemptError::CqlRequestSerialization(_)
+            | RequestAttemptError::CqlResultParseError(_) => true,
+            RequestAttemptError::DbError(error, _) => matches!(
+                error,
+                DbError::SyntaxError | DbError::Invalid | DbError::Unauthorized | DbError::ConfigError
+            ),
+            _ => false,
+        },
+        _ => false,
+    }
+}
+
+/// What the figures call an error.
+fn kind(error: &ExecutionError) -> &'static str {
+    match error {
+        ExecutionError::RequestTimeout(_) => "timeout",
+        ExecutionError::ConnectionPoolError(_) | ExecutionError::EmptyPlan => "no_connection",
+        ExecutionError::LastAttemptError(RequestAttemptError::DbError(error, _)) => match error {
+            DbError::Unavailable { .. } => "unavailable",
+            DbError::WriteTimeout { .. } => "write_timeout",
+            DbError::ReadTimeout { .. } => "read_timeout",
+            DbError::Overloaded => "overloaded",
+            _ => "refused",
+        },
+        ExecutionError::LastAttemptError(_) => "broken_connection",
+        _ => "other",
+    }
+}
+
+/// An answer that is not what the schema says.
+pub(super) fn unreadable(error: impl std::fmt::Display) -> StoreError {
+    StoreError::Engine(format!("an answer of Cassandra cannot be read: {error}"))
+}

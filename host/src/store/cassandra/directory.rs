@@ -1,0 +1,288 @@
+//! Domains, accounts and aliases. An address is one row, account or alias, and every change to it is a
+//! lightweight transaction: two nodes cannot create one address twice.
+//!
+//! Names are listed from a table of their own, in order and in pages. It is written before and after the row it
+//! names and may name too much, never too little: what it names is looked up. A question is answered by the
+//! nearest replica; an absent row is asked for again where transactions are decided.
+
+use super::CassandraStore;
+use super::cluster::{Statement, all, unreadable};
+use super::rows;
+use crate::message::MessageId;
+use crate::store::{Account, Alias, Created, Directory, Domain, Maildrops, Result};
+use async_trait::async_trait;
+
+use scylla::response::query_result::QueryResult;
+use scylla::serialize::row::SerializeRow;
+use scylla::value::{CqlValue, Row as AnyRow};
+use std::hash::Hasher as _;
+use xxhash_rust::xxh3::Xxh3Default;
+
+const SHARDS: i8 = 16;
+
+/// What an address is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Account,
+    Alias,
+}
+
+impl Kind {
+    fn code(self) -> i8 {
+        match self {
+            Self::Account => 0,
+            Self::Alias => 1,
+        }
+    }
+}
+
+type Row = (
+    i8,
+    Option<String>,
+    Option<String>,
+    Option<String>,
+    Option<i64>,
+    Option<i64>,
+    Option<Vec<String>>,
+);
+
+/// Whether a lightweight transaction was applied. Cassandra and ScyllaDB give different columns beside this one.
+pub(super) fn applied(answer: QueryResult) -> Result<bool> {
+    let rows = answer.into_rows_result().map_err(unreadable)?;
+    let column = rows.column_specs().get_by_name("[applied]").map(|(at, _)| at);
+    let row: AnyRow = rows.first_row().map_err(unreadable)?;
+    match column.and_then(|at| row.columns.into_iter().nth(at).flatten()) {
+        Some(CqlValue::Boolean(applied)) => Ok(applied),
+        _ => Err(unreadable("a transaction does not say whether it was applied")),
+    }
+}
+
+fn account(row: Row) -> Option<Account> {
+    let (kind, address, password, scram, quota_bytes, quota_messages, _) = row;
+    (kind == Kind::Account.code()).then_some(Account {
+        address: address?,
+        password,
+        scram,
+        quota_bytes: quota_bytes.map(rows::size),
+        quota_messages: quota_messages.map(rows::size),
+    })
+}
+
+fn alias(key: &str, row: Row) -> Option<Alias> {
+    let (kind, .., targets) = row;
+    (kind == Kind::Alias.code()).then(|| Alias {
+        address: key.to_owned(),
+        targets: targets.unwrap_or_default(),
+    })
+}
+
+fn shard(key: &str) -> i8 {
+    let mut hasher = Xxh3Default::new();
+    hasher.write(key.as_bytes());
+    (hasher.finish() % SHARDS as u64) as i8
+}
+
+impl CassandraStore {
+    pub(super) async fn transact(
+        &self,
+        statement: &Statement,
+        values: impl SerializeRow + Sync,
+    ) -> Result<bool> {
+        applied(self.cluster.execute(statement, values).await?)
+    }
+
+    async fn address(&self, key: &str) -> Result<Option<Row>> {
+        let near = self.cluster.row(&self.statements.address_near, (key,)).await?;
+        match near {
+            Some(row) => Ok(Some(row)),
+            None => self.cluster.row(&self.statements.address, (key,)).await,
+        }
+    }
+
+    /// Names an address in the listing while `create` makes it.
+    async fn named(&self, kind: Kind, key: &str, create: impl Future<Output = Result<bool>>) -> Result<bool> {
+        self.put_name(kind, key).await?;
+        let created = create.await?;
+        if created {
+            // A removal that was under way may have deleted the first.
+            self.put_name(kind, key).await?;
+        }
+        Ok(created)
+    }
+
+    async fn put_name(&self, kind: Kind, key: &str) -> Result<()> {
+        let now = rows::written_at(MessageId::new());
+        let values = (kind.code(), shard(key), key, now);
+        self.cluster.execute(&self.statements.put_name, values).await?;
+        Ok(())
+    }
+
+    async fn drop_address(&self, kind: Kind, key: &str) -> Result<bool> {
+        let now = rows::written_at(MessageId::new());
+        let values = (key, kind.code());
+        let dropped = self.transact(&self.statements.drop_address, values).await?;
+        let values = (now, kind.code(), shard(key), key);
+        self.cluster.execute(&self.statements.drop_name, values).await?;
+        Ok(dropped)
+    }
+
+    /// Names behind `after`, in order, at most `limit`.
+    async fn names(&self, kind: Kind, after: &str, limit: usize) -> Result<Vec<String>> {
+        let limit = i32::try_from(limit).unwrap_or(i32::MAX);
+        let mut pages = Vec::new();
+        for shard in 0..SHARDS {
+            let key = (kind.code(), shard, after, limit);
+            pages.push(self.cluster.rows::<(String,)>(&self.statements.names, key));
+        }
+        let pages = all(pages).await?;
+        let mut names: Vec<String> = pages.into_iter().flatten().map(|(name,)| name).collect();
+        names.sort_unstable();
+        names.truncate(limit as usize);
+        Ok(names)
+    }
+
+    /// What names behind `after` lead to; names that lead nowhere any more do not shorten the page.
+    async fn listed<T>(
+        &self,
+        kind: Kind,
+        after: Option<&str>,
+        limit: usize,
+        read: impl Fn(&str, Row) -> Option<T>,
+    ) -> Result<Vec<T>> {
+        let mut after = after.unwrap_or_default().to_owned();
+        let mut found = Vec::new();
+        loop {
+            let names = self.names(kind, &after, limit - found.len()).await?;
+            let Some(last) = names.last() else {
+                return Ok(found);
+            };
+            let mut addresses = Vec::new();
+            for name in &names {
+                addresses.push(self.address(name));
+            }
+            let addresses = all(addresses).await?;
+            let pairs = names.iter().zip(addresses);
+            found.extend(pairs.filter_map(|(name, row)| read(name, row?)));
+            if found.len() >= limit {
+                return Ok(found);
+            }
+            after.clone_from(last);
+        }
+    }
+}
+
+#[async_trait]
+impl Directory for CassandraStore {
+    async fn domain(&self, name: &str) -> Result<Option<Domain>> {
+        type Row = (String, Option<String>);
+        let near = self
+            .cluster
+            .row::<Row>(&self.statements.domain_near, (name,))
+            .await?;
+        let found = match near {
+            Some(row) => Some(row),
+            None => self.cluster.row(&self.statements.domain, (name,)).await?,
+        };
+        Ok(found.map(|(name, alias_of)| Domain { name, alias_of }))
+    }
+
+    async fn create_domain(&self, domain: Domain) -> Result<Created> {
+        let values = (&domain.name, &domain.alias_of);
+        let created = self.transact(&self.statements.create_domain, values).await?;
+        Ok(said(created))
+    }
+
+    async fn remove_domain(&self, name: &str) -> Result<bool> {
+        self.transact(&self.statements.drop_domain, (name,)).await
+    }
+
+    async fn domains(&self) -> Result<Vec<Domain>> {
+        type Row = (String, Option<String>);
+        let found: Vec<Row> = self.cluster.rows(&self.statements.domains, ()).await?;
+        let domain = |(name, alias_of)| Domain { name, alias_of };
+        let mut domains: Vec<_> = found.into_iter().map(domain).collect();
+        domains.sort_by(|one, other| one.name.cmp(&other.name));
+        Ok(domains)
+    }
+
+    async fn account(&self, key: &str) -> Result<Option<Account>> {
+        Ok(self.address(key).await?.and_then(account))
+    }
+
+    async fn create_account(&self, account: Account) -> Result<Created> {
+        let key = account.address.to_lowercase();
+        let values = (
+            &key,
+            &account.address,
+            &account.password,
+            &account.scram,
+            account.quota_bytes.map(rows::big),
+            account.quota_messages.map(rows::big),
+        );
+        let create = self.transact(&self.statements.create_account, values);
+        self.named(Kind::Account, &key, create).await.map(said)
+    }
+
+    async fn update_account(&self, account: Account) -> Result<bool> {
+        let values = (
+            &account.address,
+            &account.password,
+            &account.scram,
+            account.quota_bytes.map(rows::big),
+            account.quota_messages.map(rows::big),
+            account.address.to_lowercase(),
+        );
+        self.transact(&self.statements.update_account, values).await
+    }
+
+    async fn remove_account(&self, key: &str) -> Result<bool> {
+        let there = self.drop_address(Kind::Account, key).await?;
+        // Also where it was not there: an earlier removal may have ended in between.
+        let ids: Vec<_> = self.list(key).await?.iter().map(|entry| entry.id).collect();
+        self.remove(key, &ids).await?;
+        Ok(there)
+    }
+
+    async fn accounts(&self, after: Option<&str>, limit: usize) -> Result<Vec<Account>> {
+        self.listed(Kind::Account, after, limit, |_, row| account(row))
+            .await
+    }
+
+    async fn alias(&self, key: &str) -> Result<Option<Alias>> {
+        Ok(self.address(key).await?.and_then(|row| alias(key, row)))
+    }
+
+    async fn put_alias(&self, alias: Alias) -> Result<Created> {
+        let (key, targets) = (&alias.address, &alias.targets);
+        if self
+            .transact(&self.statements.update_alias, (targets, key))
+            .await?
+        {
+            return Ok(Created::Yes);
+        }
+        let create = self.transact(&self.statements.create_alias, (key, targets));
+        if self.named(Kind::Alias, key, create).await? {
+            return Ok(Created::Yes);
+        }
+        // An account has the address, or another node made the alias just now.
+        let replaced = self
+            .transact(&self.statements.update_alias, (targets, key))
+            .await?;
+        Ok(said(replaced))
+    }
+
+    async fn remove_alias(&self, key: &str) -> Result<bool> {
+        self.drop_address(Kind::Alias, key).await
+    }
+
+    async fn aliases(&self, after: Option<&str>, limit: usize) -> Result<Vec<Alias>> {
+        self.listed(Kind::Alias, after, limit, alias).await
+    }
+}
+
+fn said(created: bool) -> Created {
+    match created {
+        true => Created::Yes,
+        false => Created::Exists,
+    }
+}

@@ -1,0 +1,440 @@
+//! Deliveries, listings and removals.
+//!
+//! The body is written before the row that lists it, and the row is deleted before the body: only bodies that
+//! nobody lists are possible, never a listed message without one. A small message for one mailbox is one mutation
+//! with its row. After a write whose answer did not come nothing is taken back: it may surface.
+
+use super::CassandraStore;
+use super::cluster::all;
+use super::rows::{self, Body};
+use super::usage::{End, Reading, Share};
+use crate::message::MessageId;
+use crate::store::rules::{self, Fate};
+use crate::store::{
+    Atomicity, Ceiling, Delivered, Delivery, Entry, Mailbox, Maildrops, NewEntry, NewQuarantined, Result,
+    StoreError, Text, Usage,
+};
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use std::collections::{BTreeMap, HashMap};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+/// Rows deleted by one request.
+const REMOVED_AT_ONCE: usize = 100;
+
+/// Quarantine's epochs and usage stand under a name that no mailbox has: it is no address.
+pub(super) const QUARANTINE: &str = "quarantine";
+
+/// What of a delivery is to be written.
+struct Plan<'a> {
+    entries: Vec<&'a NewEntry>,
+    copies: Vec<(MessageId, &'a NewQuarantined)>,
+}
+
+impl Plan<'_> {
+    fn holders(&self) -> usize {
+        self.entries.len() + self.copies.len()
+    }
+}
+
+#[async_trait]
+impl Maildrops for CassandraStore {
+    async fn deliver(&self, delivery: Delivery) -> Result<Vec<Delivered>> {
+        let quarantine: Mailbox = QUARANTINE.into();
+        self.young_enough(&delivery)?;
+        self.arriving
+            .matches(&delivery)
+            .or_else(|error| match self.settled.contains_key(&delivery.id) {
+                true => Ok(()),
+                false => Err(error),
+            })?;
+        self.refresh(&delivery).await?;
+        let (fates, plan) = self.plan(&delivery, &quarantine)?;
+        if plan.holders() == 0 {
+            if !self.settled.contains_key(&delivery.id) && self.arriving.forget(delivery.id) {
+                self.drop_body(delivery.id).await?;
+            }
+            return Ok(fates.into_iter().map(Fate::outcome).collect());
+        }
+        self.settled.insert(delivery.id, ());
+        self.arriving.forget(delivery.id);
+        let written = self.write(&delivery, &plan).await;
+        let end = if written.is_ok() {
+            End::Answered
+        } else {
+            End::GivenUp
+        };
+        self.usages.done(shares(&delivery, &plan, &quarantine), end);
+        written?;
+        Ok(fates.into_iter().map(Fate::outcome).collect())
+    }
+
+    async fn list(&self, mailbox: &str) -> Result<Vec<Entry>> {
+        type Row = (Uuid, i64, Option<i64>, Vec<u8>, Option<String>);
+        let epochs = self.epochs(mailbox).await?;
+        let mut pages = Vec::new();
+        for (epoch, low) in epochs {
+            let key = (mailbox, epoch, low);
+            pages.push(self.cluster.rows::<Row>(&self.statements.entries, key));
+        }
+        let pages = all(pages).await?;
+        let entry = |(msg, size, size7, trace, uidl): Row| Entry {
+            id: rows::id(msg),
+            size: rows::size(size),
+            downgraded_size: rows::size(size7.unwrap_or(size)),
+            trace: trace.into(),
+            uidl,
+        };
+        let mut entries: Vec<Entry> = pages.into_iter().flatten().map(entry).collect();
+        entries.sort_by_key(|entry| entry.id);
+        Ok(entries)
+    }
+
+    async fn remove(&self, mailbox: &str, ids: &[MessageId]) -> Result<()> {
+        let mut epochs: BTreeMap<i32, Vec<Uuid>> = BTreeMap::new();
+        for id in ids {
+            epochs.entry(rows::epoch(*id)).or_default().push(rows::uuid(*id));
+        }
+        for (epoch, ids) in epochs {
+            for ids in ids.chunks(REMOVED_AT_ONCE) {
+                let removed = self.remove_rows(mailbox, epoch, ids).await;
+                if removed.is_err() {
+                    self.usages.doubt(mailbox);
+                }
+                removed?;
+            }
+            self.advance_low(mailbox, epoch).await;
+        }
+        Ok(())
+    }
+
+    async fn usage(&self, mailbox: &str) -> Result<Usage> {
+        match self.usages.fresh(mailbox, None) {
+            Some(usage) => Ok(usage),
+            None => self.read_usage(mailbox).await,
+        }
+    }
+}
+
+impl CassandraStore {
+    /// `low` may have passed an old id, so its row would be listed by nobody.
+    fn young_enough(&self, delivery: &Delivery) -> Result<()> {
+        let age = rows::now_millis().saturating_sub(delivery.id.unix_millis());
+        match delivery.entries.is_empty() || u128::from(age) <= rows::OLDEST_ENTRY.as_millis() {
+            true => Ok(()),
+            false => Err(StoreError::Engine(format!(
+                "{} is too old to be listed",
+                delivery.id
+            ))),
+        }
+    }
+
+    /// Reads, where it is due, the usage of every mailbox whose ceiling is to be compared.
+    async fn refresh(&self, delivery: &Delivery) -> Result<()> {
+        let bounded = delivery
+            .entries
+            .iter()
+            .filter(|entry| entry.ceiling != Ceiling::default());
+        let mut due: Vec<_> = bounded
+            .filter(|entry| self.usages.fresh(&entry.mailbox, Some(entry.ceiling)).is_none())
+            .map(|entry| self.read_usage(&entry.mailbox))
+            .collect();
+        if !delivery.quarantine.is_empty()
+            && self.usages.fresh(QUARANTINE, Some(self.held_ceiling())).is_none()
+        {
+            due.push(self.read_usage(QUARANTINE));
+        }
+        all(due).await.map(|_| ())
+    }
+
+    pub(super) fn held_ceiling(&self) -> Ceiling {
+        Ceiling {
+            bytes: Some(self.quarantine_max),
+            messages: None,
+        }
+    }
+
+    /// Decides and counts in one step.
+    fn plan<'a>(&self, delivery: &'a Delivery, quarantine: &Mailbox) -> Result<(Vec<Fate>, Plan<'a>)> {
+        let id = delivery.id;
+        let mut decision = self.usages.decide();
+        let fates = rules::decide(&delivery.entries, delivery.atomicity, |mailbox| {
+            Ok(decision.standing(mailbox, id))
+        })?;
+        let nothing = Plan {
+            entries: Vec::new(),
+            copies: Vec::new(),
+        };
+        if delivery.atomicity == Atomicity::All && fates.iter().any(|fate| matches!(fate, Fate::Over(_))) {
+            return Ok((fates, nothing));
+        }
+        let numbered = delivery.quarantine.iter().enumerate();
+        let copies = numbered.map(|(nth, copy)| (rules::quarantine_id(id, nth), copy));
+        let copies: Vec<_> = copies
+            .filter(|(id, _)| !decision.standing(QUARANTINE, *id).listed)
+            .collect();
+        let wanted = delivery.content.size().saturating_mul(copies.len() as u64);
+        let held = decision.standing(QUARANTINE, id).usage.bytes;
+        if !copies.is_empty() && held.saturating_add(wanted) > self.quarantine_max {
+            return Err(StoreError::Bound(rules::QUARANTINE_BOUND));
+        }
+        let decided = delivery.entries.iter().zip(&fates);
+        let entries = decided
+            .filter(|(_, fate)| **fate == Fate::Add)
+            .map(|(entry, _)| entry);
+        let plan = Plan {
+            entries: entries.collect(),
+            copies,
+        };
+        for share in shares(delivery, &plan, quarantine) {
+            decision.count(share);
+        }
+        Ok((fates, plan))
+    }
+
+    /// Payload, then references, then rows; all acknowledged when it returns.
+    async fn write(&self, delivery: &Delivery, plan: &Plan<'_>) -> Result<()> {
+        if let ([entry], [], Text::Inline(text)) = (&*plan.entries, &*plan.copies, &delivery.content.text)
+            && delivery.content.head.len() + text.len() <= rows::SMALL
+            && delivery.entries.len() == 1
+        {
+            let content = [&delivery.content.head[..], text].concat();
+            return self.put_small(delivery, entry, &content).await;
+        }
+        self.put_body(delivery.id, &delivery.content, &delivery.facts)
+            .await?;
+        let shared = delivery.entries.len() + delivery.quarantine.len() > 1 || !plan.copies.is_empty();
+        let body = if shared { Body::Shared } else { Body::Own };
+        if shared {
+            let mailboxes = plan.entries.iter().map(|entry| entry.mailbox.to_string());
+            let holders = mailboxes.chain(plan.copies.iter().map(|(id, _)| held_by(*id)));
+            self.put_refs(delivery.id, holders.collect()).await?;
+        }
+        let mut entries = Vec::new();
+        for entry in &plan.entries {
+            entries.push(self.put_entry(delivery.id, entry, body));
+        }
+        all(entries).await?;
+        for (id, copy) in &plan.copies {
+            self.put_held(*id, copy, delivery).await?;
+        }
+        Ok(())
+    }
+
+    async fn put_small(&self, delivery: &Delivery, entry: &NewEntry, content: &[u8]) -> Result<()> {
+        let (id, codec_and_body) = (delivery.id, rows::pack(content));
+        let (codec, body) = codec_and_body;
+        let (mailbox, epoch, msg, at) = (
+            &*entry.mailbox,
+            rows::epoch(id),
+            rows::uuid(id),
+            rows::written_at(id),
+        );
+        let small = (
+            mailbox,
+            epoch,
+            msg,
+            codec,
+            content.len() as i32,
+            body,
+            &delivery.facts,
+            at,
+        );
+        let put = async {
+            let values = (entry_values(id, entry, Body::Small), small);
+            self.cluster.batch(&self.statements.put_small, values).await
+        };
+        tokio::try_join!(put, self.put_epoch(&entry.mailbox, epoch)).map(|_| ())
+    }
+
+    async fn put_entry(&self, id: MessageId, entry: &NewEntry, body: Body) -> Result<()> {
+        let put = self
+            .cluster
+            .execute(&self.statements.put_entry, entry_values(id, entry, body));
+        tokio::try_join!(put, self.put_epoch(&entry.mailbox, rows::epoch(id))).map(|_| ())
+    }
+
+    /// Says once that a mailbox has rows of this epoch.
+    pub(super) async fn put_epoch(&self, mailbox: &Mailbox, epoch: i32) -> Result<()> {
+        let key = (Mailbox::clone(mailbox), epoch);
+        if self.epochs_said.contains_key(&key) {
+            return Ok(());
+        }
+        let values = (&**mailbox, epoch);
+        self.cluster.execute(&self.statements.put_epoch, values).await?;
+        self.epochs_said.insert(key, ());
+        Ok(())
+    }
+
+    async fn put_refs(&self, body: MessageId, holders: Vec<String>) -> Result<()> {
+        let refs = holders.into_iter().map(|holder| async move {
+            let values = (rows::uuid(body), holder, rows::written_at(body));
+            self.cluster.execute(&self.statements.put_ref, values).await
+        });
+        all(refs).await.map(|_: Vec<_>| ())
+    }
+
+    /// The epochs that a mailbox has rows of, oldest first, and the lowest id of each that may be listed.
+    pub(super) async fn epochs(&self, mailbox: &str) -> Result<Vec<(i32, Uuid)>> {
+        type Row = (i32, Option<Uuid>);
+        let found: Vec<Row> = self.cluster.rows(&self.statements.epochs, (mailbox,)).await?;
+        Ok(found
+            .into_iter()
+            .map(|(epoch, low)| (epoch, low.unwrap_or(Uuid::nil())))
+            .collect())
+    }
+
+    pub(super) async fn read_usage(&self, mailbox: &str) -> Result<Usage> {
+        let begun = Instant::now();
+        let mut found = Vec::new();
+        for (epoch, low) in self.epochs(mailbox).await? {
+            type Row = (Uuid, i64);
+            let page: Vec<Row> = match mailbox {
+                QUARANTINE => {
+                    self.cluster
+                        .rows(&self.statements.held_sizes, (epoch, low))
+                        .await?
+                }
+                mailbox => {
+                    self.cluster
+                        .rows(&self.statements.sizes, (mailbox, epoch, low))
+                        .await?
+                }
+            };
+            found.extend(
+                page.into_iter()
+                    .map(|(msg, size)| (rows::id(msg), rows::size(size))),
+            );
+        }
+        Ok(self.usages.learn(mailbox, Reading { begun, rows: found }))
+    }
+
+    async fn remove_rows(&self, mailbox: &str, epoch: i32, ids: &[Uuid]) -> Result<()> {
+        type Row = (Uuid, i64, i8);
+        let key = (mailbox, epoch, ids);
+        let held: Vec<Row> = self.cluster.rows(&self.statements.held, key).await?;
+        if held.is_empty() {
+            return Ok(());
+        }
+        let listed: Vec<Uuid> = held.iter().map(|(msg, ..)| *msg).collect();
+        let row = (rows::deleted_at(), mailbox, epoch, &listed);
+        self.cluster
+            .batch(&self.statements.remove_entries, (row, row))
+            .await?;
+        let removed: Vec<_> = held
+            .iter()
+            .map(|(msg, size, _)| (rows::id(*msg), rows::size(*size)))
+            .collect();
+        self.usages.removed(mailbox, &removed);
+        let bodies = held.into_iter().map(|(msg, _, body)| async move {
+            let id = rows::id(msg);
+            self.found.invalidate(&id);
+            match Body::read(body) {
+                Body::Small => Ok(()),
+                Body::Own => self.drop_body(id).await,
+                Body::Shared => self.release(id, mailbox).await,
+            }
+        });
+        all(bodies).await.map(|_: Vec<()>| ())
+    }
+
+    /// Gives up a reference; the body goes with the last one.
+    pub(super) async fn release(&self, body: MessageId, holder: &str) -> Result<()> {
+        let values = (rows::deleted_at(), rows::uuid(body), holder);
+        self.cluster.execute(&self.statements.drop_ref, values).await?;
+        let left: Option<(String,)> = self
+            .cluster
+            .row(&self.statements.any_ref, (rows::uuid(body),))
+            .await?;
+        match left {
+            Some(_) => Ok(()),
+            None => self.drop_body(body).await,
+        }
+    }
+
+    /// Moves the place where listings begin behind what was deleted. Only a saving: what fails is tried again
+    /// with the next removal.
+    pub(super) async fn advance_low(&self, mailbox: &str, epoch: i32) {
+        if let Err(error) = self.try_advance_low(mailbox, epoch).await {
+            tracing::debug!(mailbox, epoch, %error, "the low-water mark stays where it is");
+        }
+    }
+
+    async fn try_advance_low(&self, mailbox: &str, epoch: i32) -> Result<()> {
+        let epochs: HashMap<i32, Uuid> = self.epochs(mailbox).await?.into_iter().collect();
+        let Some(low) = epochs.get(&epoch).copied() else {
+            return Ok(());
+        };
+        let first: Option<(Uuid,)> = match mailbox {
+            QUARANTINE => {
+                self.cluster
+                    .row(&self.statements.first_held, (epoch, low))
+                    .await?
+            }
+            mailbox => {
+                let key = (mailbox, epoch, low);
+                self.cluster.row(&self.statements.first_entry, key).await?
+            }
+        };
+        let behind = rows::now_millis().saturating_sub(rows::LOW_BEHIND.as_millis() as u64);
+        let most = rows::lowest_id(behind.min(rows::end_of(epoch)));
+        let new = first.map_or(most, |(first,)| first.min(most));
+        if new > low {
+            let values = (new, mailbox, epoch);
+            self.cluster.execute(&self.statements.put_low, values).await?;
+        }
+        Ok(())
+    }
+}
+
+/// How a quarantine copy's reference is called.
+pub(super) fn held_by(id: MessageId) -> String {
+    format!("quarantine {id}")
+}
+
+fn shares<'a>(
+    delivery: &'a Delivery,
+    plan: &'a Plan<'_>,
+    quarantine: &'a Mailbox,
+) -> impl Iterator<Item = Share<'a>> {
+    let entries = plan.entries.iter().map(|entry| Share {
+        mailbox: &entry.mailbox,
+        id: delivery.id,
+        size: entry.size,
+    });
+    let copies = plan.copies.iter().map(|(id, _)| Share {
+        mailbox: quarantine,
+        id: *id,
+        size: delivery.content.size(),
+    });
+    entries.chain(copies)
+}
+
+type EntryValues<'a> = (
+    &'a str,
+    i32,
+    Uuid,
+    i64,
+    Option<i64>,
+    &'a Bytes,
+    Option<&'a str>,
+    i8,
+    i64,
+);
+
+fn entry_values(id: MessageId, entry: &NewEntry, body: Body) -> EntryValues<'_> {
+    let downgraded = (entry.downgraded_size != entry.size).then(|| rows::big(entry.downgraded_size));
+    (
+        &entry.mailbox,
+        rows::epoch(id),
+        rows::uuid(id),
+        rows::big(entry.size),
+        downgraded,
+        &entry.trace,
+        entry.uidl.as_deref(),
+        body.code(),
+        rows::written_at(id),
+    )
+}

@@ -1,0 +1,160 @@
+//! Every statement of mail's path, prepared once at the start.
+//!
+//! Inserts carry the time of the message's id and deletions one ahead of now, so that both may be repeated. What
+//! is touched by lightweight transactions (directory, policies' values) is written without a time.
+
+use super::cluster::{Statement, Together};
+use scylla::client::session::Session;
+use scylla::errors::PrepareError;
+use scylla::statement::Consistency;
+use scylla::statement::batch::{Batch, BatchType};
+use scylla::statement::prepared::PreparedStatement;
+
+/// Rows of a page of a listing; an entry's trace lines are a few hundred octets, rarely 64 KiB.
+const LISTING_PAGE: i32 = 1000;
+
+/// How a statement is sent.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    /// May be sent twice, at the configured consistency.
+    Repeatable,
+    /// The same, from the nearest replica.
+    Near,
+    /// Decides on what is there: never sent twice by the driver.
+    Transaction,
+    /// A read that sees what transactions decided.
+    Serial,
+}
+
+macro_rules! statements {
+    ({ $($name:ident: $kind:ident, $cql:expr;)+ } parts { $($part_name:ident: $part_kind:ident, $part_cql:expr;)+ } together { $($batch:ident: [$($part:ident),+];)+ }) => {
+        #[derive(Debug)]
+        pub(super) struct Statements {
+            $(pub(super) $name: Statement,)+
+            $(pub(super) $batch: Together,)+
+        }
+
+        impl Statements {
+            pub(super) async fn prepare(session: &Session, keyspace: &str) -> Result<Self, PrepareError> {
+                $(let $name = Statement {
+                    name: stringify!($name),
+                    prepared: prepare(session, Kind::$kind, &$cql.replace("{ks}", keyspace)).await?,
+                };)+
+                $(let $part_name = Statement {
+                    name: stringify!($part_name),
+                    prepared: prepare(session, Kind::$part_kind, &$part_cql.replace("{ks}", keyspace)).await?,
+                };)+
+                $(let $batch = together(stringify!($batch), [$(&$part),+]);)+
+                Ok(Self { $($name,)+ $($batch,)+ })
+            }
+        }
+    };
+}
+
+statements! {{
+    put_entry: Repeatable, "INSERT INTO {ks}.entry (mbox, epoch, msg, size, size7, trace, uidl, body) \
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ?";
+    entries: Repeatable, "SELECT msg, size, size7, trace, uidl FROM {ks}.entry \
+        WHERE mbox = ? AND epoch = ? AND msg >= ?";
+    sizes: Repeatable, "SELECT msg, size FROM {ks}.entry WHERE mbox = ? AND epoch = ? AND msg >= ?";
+    held: Repeatable, "SELECT msg, size, body FROM {ks}.entry WHERE mbox = ? AND epoch = ? AND msg IN ?";
+    first_entry: Repeatable, "SELECT msg FROM {ks}.entry WHERE mbox = ? AND epoch = ? AND msg >= ? LIMIT 1";
+    small_near: Near, "SELECT codec, size, body, facts FROM {ks}.small WHERE mbox = ? AND epoch = ? AND msg = ?";
+    small: Repeatable, "SELECT codec, size, body, facts FROM {ks}.small WHERE mbox = ? AND epoch = ? AND msg = ?";
+
+    put_epoch: Repeatable, "INSERT INTO {ks}.maildrop (mbox, epoch) VALUES (?, ?)";
+    put_low: Repeatable, "UPDATE {ks}.maildrop SET low = ? WHERE mbox = ? AND epoch = ?";
+    epochs: Repeatable, "SELECT epoch, low FROM {ks}.maildrop WHERE mbox = ?";
+
+    put_part: Repeatable, "INSERT INTO {ks}.blob (id, seq, codec, data) VALUES (?, ?, ?, ?) USING TIMESTAMP ?";
+    commit_blob: Repeatable, "INSERT INTO {ks}.blob (id, head_size, text_size, facts) VALUES (?, ?, ?, ?) \
+        USING TIMESTAMP ?";
+    drop_blob: Repeatable, "DELETE FROM {ks}.blob USING TIMESTAMP ? WHERE id = ?";
+    blob_near: Near, "SELECT head_size, text_size, facts FROM {ks}.blob WHERE id = ? LIMIT 1";
+    blob: Repeatable, "SELECT head_size, text_size, facts FROM {ks}.blob WHERE id = ? LIMIT 1";
+    parts_near: Near, "SELECT seq, codec, data FROM {ks}.blob WHERE id = ? AND seq >= ? AND seq < ?";
+    parts: Repeatable, "SELECT seq, codec, data FROM {ks}.blob WHERE id = ? AND seq >= ? AND seq < ?";
+
+    put_ref: Repeatable, "INSERT INTO {ks}.blob_ref (blob, holder) VALUES (?, ?) USING TIMESTAMP ?";
+    drop_ref: Repeatable, "DELETE FROM {ks}.blob_ref USING TIMESTAMP ? WHERE blob = ? AND holder = ?";
+    any_ref: Repeatable, "SELECT holder FROM {ks}.blob_ref WHERE blob = ? LIMIT 1";
+
+    put_held: Repeatable, "INSERT INTO {ks}.quarantine (epoch, msg, blob, size, mailboxes, reason, trace) \
+        VALUES (?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ?";
+    drop_held: Repeatable, "DELETE FROM {ks}.quarantine USING TIMESTAMP ? WHERE epoch = ? AND msg = ?";
+    held_page: Repeatable, "SELECT msg, blob, size, mailboxes, reason, trace FROM {ks}.quarantine \
+        WHERE epoch = ? AND msg >= ? LIMIT ?";
+    held_one: Repeatable, "SELECT msg, blob, size, mailboxes, reason, trace FROM {ks}.quarantine \
+        WHERE epoch = ? AND msg = ?";
+    held_sizes: Repeatable, "SELECT msg, size FROM {ks}.quarantine WHERE epoch = ? AND msg >= ?";
+    first_held: Repeatable, "SELECT msg FROM {ks}.quarantine WHERE epoch = ? AND msg >= ? LIMIT 1";
+
+    domain_near: Near, "SELECT name, alias_of FROM {ks}.domain WHERE name = ?";
+    domain: Serial, "SELECT name, alias_of FROM {ks}.domain WHERE name = ?";
+    domains: Repeatable, "SELECT name, alias_of FROM {ks}.domain";
+    create_domain: Transaction, "INSERT INTO {ks}.domain (name, alias_of) VALUES (?, ?) IF NOT EXISTS";
+    drop_domain: Transaction, "DELETE FROM {ks}.domain WHERE name = ? IF EXISTS";
+
+    address_near: Near, "SELECT kind, address, password, scram, quota_bytes, quota_messages, targets \
+        FROM {ks}.address WHERE key = ?";
+    address: Serial, "SELECT kind, address, password, scram, quota_bytes, quota_messages, targets \
+        FROM {ks}.address WHERE key = ?";
+    create_account: Transaction, "INSERT INTO {ks}.address \
+        (key, kind, address, password, scram, quota_bytes, quota_messages) VALUES (?, 0, ?, ?, ?, ?, ?) IF NOT EXISTS";
+    update_account: Transaction, "UPDATE {ks}.address SET address = ?, password = ?, scram = ?, quota_bytes = ?, \
+        quota_messages = ? WHERE key = ? IF kind = 0";
+    create_alias: Transaction, "INSERT INTO {ks}.address (key, kind, targets) VALUES (?, 1, ?) IF NOT EXISTS";
+    update_alias: Transaction, "UPDATE {ks}.address SET targets = ? WHERE key = ? IF kind = 1";
+    drop_address: Transaction, "DELETE FROM {ks}.address WHERE key = ? IF kind = ?";
+    put_name: Repeatable, "INSERT INTO {ks}.address_name (kind, shard, key) VALUES (?, ?, ?) USING TIMESTAMP ?";
+    drop_name: Repeatable, "DELETE FROM {ks}.address_name USING TIMESTAMP ? WHERE kind = ? AND shard = ? AND key = ?";
+    names: Repeatable, "SELECT key FROM {ks}.address_name WHERE kind = ? AND shard = ? AND key > ? LIMIT ?";
+
+    kv_serial: Serial, "SELECT v, ver, over_at FROM {ks}.plugin_kv WHERE plugin = ? AND k = ?";
+    kv_get: Repeatable, "SELECT v, ver, over_at FROM {ks}.plugin_kv WHERE plugin = ? AND k = ?";
+    kv_create: Transaction, "INSERT INTO {ks}.plugin_kv (plugin, k, v, ver, over_at) VALUES (?, ?, ?, ?, ?) \
+        IF NOT EXISTS USING TTL ?";
+    kv_replace: Transaction, "UPDATE {ks}.plugin_kv USING TTL ? SET v = ?, ver = ?, over_at = ? \
+        WHERE plugin = ? AND k = ? IF ver = ?";
+    kv_drop: Transaction, "DELETE FROM {ks}.plugin_kv WHERE plugin = ? AND k = ? IF EXISTS";
+    put_kv_size: Repeatable, "INSERT INTO {ks}.plugin_size (plugin, shard, k, octets, over_at) VALUES (?, ?, ?, ?, ?) \
+        USING TTL ?";
+    drop_kv_size: Repeatable, "DELETE FROM {ks}.plugin_size WHERE plugin = ? AND shard = ? AND k = ?";
+    kv_sizes: Repeatable, "SELECT k, octets, over_at FROM {ks}.plugin_size WHERE plugin = ? AND shard = ?";
+} parts {
+    put_small_body: Repeatable, "INSERT INTO {ks}.small (mbox, epoch, msg, codec, size, body, facts) \
+        VALUES (?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ?";
+    drop_entries: Repeatable, "DELETE FROM {ks}.entry USING TIMESTAMP ? WHERE mbox = ? AND epoch = ? AND msg IN ?";
+    drop_small_bodies: Repeatable,
+        "DELETE FROM {ks}.small USING TIMESTAMP ? WHERE mbox = ? AND epoch = ? AND msg IN ?";
+} together {
+    put_small: [put_entry, put_small_body];
+    remove_entries: [drop_entries, drop_small_bodies];
+}}
+
+async fn prepare(session: &Session, kind: Kind, cql: &str) -> Result<PreparedStatement, PrepareError> {
+    let mut prepared = session.prepare(cql).await?;
+    prepared.set_page_size(LISTING_PAGE);
+    match kind {
+        Kind::Repeatable => prepared.set_is_idempotent(true),
+        Kind::Near => {
+            prepared.set_consistency(Consistency::LocalOne);
+            prepared.set_is_idempotent(true);
+        }
+        Kind::Transaction => {}
+        Kind::Serial => {
+            prepared.set_consistency(Consistency::LocalSerial);
+            prepared.set_is_idempotent(true);
+        }
+    }
+    Ok(prepared)
+}
+
+fn together(name: &'static str, parts: [&Statement; 2]) -> Together {
+    let mut batch = Batch::new(BatchType::Unlogged);
+    for part in parts {
+        batch.append_statement(part.prepared.clone());
+    }
+    batch.set_is_idempotent(true);
+    Together { name, batch }
+}

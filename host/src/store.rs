@@ -262,21 +262,30 @@ pub trait Quarantine: Send + Sync {
     /// facts. This is what `quarantine.max` bounds.
     async fn quarantine_usage(&self) -> Result<Usage>;
 
-    /// Drops what was quarantined before `moment` (milliseconds since 1970); answers what was dropped.
+    /// Drops some of what was quarantined before `moment` (milliseconds since 1970) and answers what was dropped;
+    /// nothing when there is no more.
     async fn quarantine_expire(&self, moment: u64) -> Result<Vec<Quarantined>> {
-        let mut expired = Vec::new();
         loop {
             let page = self.quarantined(None, 64).await?;
-            let old = page.into_iter().filter(|copy| copy.id.unix_millis() < moment);
-            let before = expired.len();
+            let mut old = page
+                .into_iter()
+                .filter(|copy| copy.id.unix_millis() < moment)
+                .peekable();
+            if old.peek().is_none() {
+                return Ok(Vec::new());
+            }
+            let mut expired = Vec::new();
             for copy in old {
                 match self.quarantine_drop(copy.id).await {
                     Ok(()) => expired.push(copy),
+                    // Somebody else was quicker.
                     Err(StoreError::NotFound) => {}
+                    // What was dropped is to be told of; the next call meets the error again.
+                    Err(_) if !expired.is_empty() => return Ok(expired),
                     Err(error) => return Err(error),
                 }
             }
-            if expired.len() == before {
+            if !expired.is_empty() {
                 return Ok(expired);
             }
         }

@@ -2,7 +2,9 @@
 //!
 //! A wrong password and an unknown login take the same way: one hash for each form of the password, and
 //! no answer before [`DENIAL`] has passed, which hides what older kinds of hashes and the store's look-ups
-//! cost. The delay of the throttle comes first, before even the cache is asked, or the cache would answer
+//! cost. Hashes that take longer are refused where they would come in ([`PasswordHash::import`]): a floor that
+//! followed the dearest hash would make every denial as slow as that, and one that learnt it would tell of the
+//! account once. The delay of the throttle comes first, before even the cache is asked, or the cache would answer
 //! a guesser at full speed; who logged in lately is not delayed, so a polling client costs no hash and no
 //! time.
 //!

@@ -91,6 +91,12 @@ impl CassandraStore {
         applied(self.cluster.execute(statement, values).await?)
     }
 
+    /// Removes all mail of a mailbox.
+    async fn empty(&self, mailbox: &str) -> Result<()> {
+        let ids: Vec<_> = self.list(mailbox).await?.iter().map(|entry| entry.id).collect();
+        self.remove(mailbox, &ids).await
+    }
+
     async fn address(&self, key: &str) -> Result<Option<Row>> {
         let near = self.cluster.row(&self.statements.address_near, (key,)).await?;
         match near {
@@ -219,6 +225,10 @@ impl Directory for CassandraStore {
             account.quota_bytes.map(rows::big),
             account.quota_messages.map(rows::big),
         );
+        // Before it is made: behind that, mail may be the new account's.
+        if self.address(&key).await?.is_none() {
+            self.empty(&key).await?;
+        }
         let create = self.transact(&self.statements.create_account, values);
         self.named(Kind::Account, &key, create).await.map(said)
     }
@@ -238,8 +248,7 @@ impl Directory for CassandraStore {
     async fn remove_account(&self, key: &str) -> Result<bool> {
         let there = self.drop_address(Kind::Account, key).await?;
         // Also where it was not there: an earlier removal may have ended in between.
-        let ids: Vec<_> = self.list(key).await?.iter().map(|entry| entry.id).collect();
-        self.remove(key, &ids).await?;
+        self.empty(key).await?;
         Ok(there)
     }
 

@@ -91,10 +91,9 @@ impl CassandraStore {
         applied(self.cluster.execute(statement, values).await?)
     }
 
-    /// Removes all mail of a mailbox.
-    async fn empty(&self, mailbox: &str) -> Result<()> {
-        let ids: Vec<_> = self.list(mailbox).await?.iter().map(|entry| entry.id).collect();
-        self.remove(mailbox, &ids).await
+    async fn ids(&self, mailbox: &str) -> Result<Vec<MessageId>> {
+        let listing = self.list(mailbox).await?;
+        Ok(listing.into_iter().map(|entry| entry.id).collect())
     }
 
     async fn address(&self, key: &str) -> Result<Option<Row>> {
@@ -225,12 +224,14 @@ impl Directory for CassandraStore {
             account.quota_bytes.map(rows::big),
             account.quota_messages.map(rows::big),
         );
-        // Before it is made: behind that, mail may be the new account's.
-        if self.address(&key).await?.is_none() {
-            self.empty(&key).await?;
-        }
+        // What is listed before the account is there is an earlier one's; behind that it may be the new one's.
+        let earlier = self.ids(&key).await?;
         let create = self.transact(&self.statements.create_account, values);
-        self.named(Kind::Account, &key, create).await.map(said)
+        let created = self.named(Kind::Account, &key, create).await?;
+        if created {
+            self.remove(&key, &earlier).await?;
+        }
+        Ok(said(created))
     }
 
     async fn update_account(&self, account: Account) -> Result<bool> {
@@ -248,7 +249,8 @@ impl Directory for CassandraStore {
     async fn remove_account(&self, key: &str) -> Result<bool> {
         let there = self.drop_address(Kind::Account, key).await?;
         // Also where it was not there: an earlier removal may have ended in between.
-        self.empty(key).await?;
+        let ids = self.ids(key).await?;
+        self.remove(key, &ids).await?;
         Ok(there)
     }
 

@@ -19,6 +19,7 @@ pub use fault::{Fault, Faults};
 pub use units::{Network, Secret};
 
 use postern_proto::Address;
+use postern_proto::sasl::Mechanism;
 use postern_proto::smtp;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -123,6 +124,18 @@ pub struct AuthConfig {
     pub parallel_hashes: usize,
     /// How long a password that was right is remembered (as a keyed hash).
     pub cache: Duration,
+}
+
+impl AuthConfig {
+    /// The mechanisms of every listener that has logins, the best first; which of them a connection may use,
+    /// the protocols know.
+    pub fn mechanisms(&self) -> Vec<Mechanism> {
+        use Mechanism::{Login, Plain, ScramSha256, ScramSha256Plus};
+        match self.scram {
+            true => vec![ScramSha256Plus, ScramSha256, Plain, Login],
+            false => vec![Plain, Login],
+        }
+    }
 }
 
 /// Submission's rules about senders.

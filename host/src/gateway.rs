@@ -84,6 +84,11 @@ fn for_sessions(config: &Config, descriptors: u64) -> u64 {
 /// The state folder is the owner's alone, and so is every file that this process makes from here on.
 pub fn make_state(config: &Config) -> anyhow::Result<()> {
     let state = &config.state;
+    anyhow::ensure!(
+        state.is_dir() || !state.exists(),
+        "the state folder {} is a file; move it away or name another folder as `state`",
+        state.display()
+    );
     rustix::process::umask(rustix::fs::Mode::from_bits_truncate(0o077));
     DirBuilder::new()
         .recursive(true)
@@ -121,6 +126,17 @@ pub async fn open_store(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_state_folder_that_is_a_file_is_told_so() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("file"), "").unwrap();
+        let text = "hostname: mx.example.org\nstate: file\npostmaster: a@example.org\n\
+                    listeners: [ { role: mx, address: \"127.0.0.1:0\" } ]\n";
+        let config = Config::parse(text, folder.path()).unwrap();
+        let refused = make_state(&config).unwrap_err().to_string();
+        assert!(refused.contains("is a file; move it away"), "{refused}");
+    }
 
     /// The store was told when a message began and never when it ended: after a burst it kept four times of that
     /// free, and refused mail for ever where there was less.

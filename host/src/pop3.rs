@@ -7,7 +7,8 @@
 //!
 //! A client that is silent, or takes nothing of what it asked for, is closed after `limits.pop3_idle` without
 //! a word (RFC 1939 §3); so is one that takes longer than `limits.transfer` for one message, for it keeps its
-//! maildrop from others. When the gateway stops, sessions end as soon as they wait for a command.
+//! maildrop from others. When the gateway stops, sessions end as soon as they wait for a command: what is being
+//! sent is finished, a QUIT that has come is done, and messages that were only marked stay (RFC 1939 §6).
 
 mod locks;
 mod maildrop;
@@ -23,7 +24,7 @@ use crate::net::Connection;
 use maildrop::Opened;
 use parcel::Parcel;
 use postern_proto::pop3::{Answer, Limits, Question, Reply, Session, Settings, Step};
-use postern_proto::sasl::{self, Mechanism};
+use postern_proto::sasl;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tally::{Closed, Tally};
@@ -49,10 +50,6 @@ pub async fn serve(connection: Connection, gateway: Arc<Gateway>, shutdown: Canc
 
 fn settings(connection: &Connection, gateway: &Gateway) -> Settings {
     let config = &gateway.config;
-    let mut mechanisms = vec![Mechanism::Plain, Mechanism::Login];
-    if config.auth.scram {
-        mechanisms.extend([Mechanism::ScramSha256, Mechanism::ScramSha256Plus]);
-    }
     Settings {
         hostname: config.hostname.clone(),
         limits: Limits {
@@ -60,7 +57,7 @@ fn settings(connection: &Connection, gateway: &Gateway) -> Settings {
         },
         stls: connection.listener.tls == TlsMode::StartTls,
         tls: connection.tls(),
-        mechanisms,
+        mechanisms: config.auth.mechanisms(),
         plaintext_auth: connection.listener.plaintext_auth,
         login_delay: config.pop3.login_delay.map(|delay| delay.as_secs()),
     }

@@ -23,7 +23,6 @@ use crate::gateway::Gateway;
 use crate::net::{Connection, Stream};
 use answer::{Answers, Client, Manners};
 use bytes::BytesMut;
-use postern_proto::sasl::Mechanism;
 use postern_proto::smtp::ForwardPath;
 use postern_proto::smtp::{self, Limits, Question, Reply, Session, Settings, Step, TlsFacts, Waiting};
 use record::About;
@@ -79,13 +78,10 @@ pub async fn serve(connection: Connection, gateway: Arc<Gateway>, shutdown: Canc
 }
 
 fn settings(config: &Config, listener: &Listener, role: smtp::Role, tls: Option<TlsFacts>) -> Settings {
-    let mut mechanisms = Vec::new();
-    if listener.auth {
-        if config.auth.scram {
-            mechanisms.extend([Mechanism::ScramSha256Plus, Mechanism::ScramSha256]);
-        }
-        mechanisms.extend([Mechanism::Plain, Mechanism::Login]);
-    }
+    let mechanisms = match listener.auth {
+        true => config.auth.mechanisms(),
+        false => Vec::new(),
+    };
     let limits = &config.limits;
     Settings {
         role,
@@ -149,7 +145,13 @@ impl Driver {
                 Step::Write(reply) => self.write(&mut connection.stream, &reply).await?,
                 Step::Ask(question) => self.ask(question).await,
                 Step::Body(piece) => self.answers.body(&piece).await,
-                Step::Reset => self.answers.reset(),
+                Step::Reset => {
+                    // The machine refuses content at its end by itself; RSET and its like only give it up.
+                    if matches!(self.machine.verb(), "DATA" | "BDAT") && self.answers.has_content() {
+                        record::refused_content();
+                    }
+                    self.answers.reset();
+                }
                 Step::Upgrade => {
                     self.flush(&mut connection.stream).await?;
                     connection = connection.secure(&self.gateway.tls.acceptor()).await?;

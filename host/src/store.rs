@@ -298,24 +298,34 @@ pub trait Quarantine: Send + Sync {
     /// Drops one for ever; durable when it returns.
     async fn quarantine_drop(&self, id: MessageId) -> Result<()>;
 
-    /// Octets and messages held now.
+    /// Copies held now, and the octets of all that is kept for them: content, trace, reason, recipients and
+    /// facts. This is what `quarantine.max` bounds.
     async fn quarantine_usage(&self) -> Result<Usage>;
 
-    /// Drops what was quarantined before `moment` (milliseconds since 1970); answers what was dropped.
+    /// Drops some of what was quarantined before `moment` (milliseconds since 1970) and answers what was dropped;
+    /// nothing when there is no more.
     async fn quarantine_expire(&self, moment: u64) -> Result<Vec<Quarantined>> {
-        let mut expired = Vec::new();
         loop {
             let page = self.quarantined(None, 64).await?;
-            let old = page.into_iter().filter(|copy| copy.id.unix_millis() < moment);
-            let before = expired.len();
+            let mut old = page
+                .into_iter()
+                .filter(|copy| copy.id.unix_millis() < moment)
+                .peekable();
+            if old.peek().is_none() {
+                return Ok(Vec::new());
+            }
+            let mut expired = Vec::new();
             for copy in old {
                 match self.quarantine_drop(copy.id).await {
                     Ok(()) => expired.push(copy),
+                    // Somebody else was quicker.
                     Err(StoreError::NotFound) => {}
+                    // What was dropped is to be told of; the next call meets the error again.
+                    Err(_) if !expired.is_empty() => return Ok(expired),
                     Err(error) => return Err(error),
                 }
             }
-            if expired.len() == before {
+            if !expired.is_empty() {
                 return Ok(expired);
             }
         }
@@ -375,10 +385,13 @@ pub trait Directory: Send + Sync {
     async fn domains(&self) -> Result<Vec<Domain>>;
 
     async fn account(&self, key: &str) -> Result<Option<Account>>;
+    /// The account begins with an empty mailbox: mail that was under way when an earlier account of this name was
+    /// removed may have come to it since, and is nobody else's to read.
     async fn create_account(&self, account: Account) -> Result<Created>;
     /// Replaces an existing account; answers whether it was there.
     async fn update_account(&self, account: Account) -> Result<bool>;
-    /// Removes the account and all mail in its mailbox; answers whether it was there.
+    /// Removes the account and all mail in its mailbox, also what is left there of an account that is gone;
+    /// answers whether the account was there.
     async fn remove_account(&self, key: &str) -> Result<bool>;
     /// By key, those after `after`, at most `limit`.
     async fn accounts(&self, after: Option<&str>, limit: usize) -> Result<Vec<Account>>;

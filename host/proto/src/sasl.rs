@@ -5,8 +5,10 @@
 //! absent where the client could see it offered, and any message out of turn. It fails with a
 //! [`Failure`], never with a hint at whether the login exists.
 
+mod channel;
 mod scram;
 
+pub(crate) use channel::Channel;
 use scram::{Awaited, Offer, Verified};
 use subtle::ConstantTimeEq as _;
 

@@ -109,8 +109,15 @@ async fn needed(context: &ControlContext, name: &str) -> Outcome<Option<String>>
 
 /// Lower case, U-labels, and no address literal.
 fn parse(name: &str) -> Outcome<String> {
+    // No top-level domain is a number (RFC 3696 §2): 1.2.3.4 is an address.
+    let numeric = |name: &str| {
+        let last = name.rsplit('.').next().unwrap_or_default();
+        last.bytes().all(|octet| octet.is_ascii_digit())
+    };
     match Address::parse(&format!("postmaster@{name}")) {
-        Ok(address) if !name.contains('@') && !name.starts_with('[') => Ok(address.domain().to_owned()),
+        Ok(address) if !name.contains('@') && !name.starts_with('[') && !numeric(address.domain()) => {
+            Ok(address.domain().to_owned())
+        }
         _ => Err(Refusal(format!(
             "{name} is not a domain: write it like example.org"
         ))),

@@ -135,7 +135,15 @@ async fn a_domain_is_kept_in_lower_case_and_has_one_first_name() {
             .await
             .contains("domain add b.example")
     );
-    for bad in ["", "a@b.example", "[192.0.2.1]"] {
+    for bad in [
+        "",
+        "a@b.example",
+        "[192.0.2.1]",
+        "192.0.2.1",
+        "example.1",
+        "a..b",
+        "7",
+    ] {
         assert!(
             it.refused(domain(bad, None)).await.contains("not a domain"),
             "{bad}"

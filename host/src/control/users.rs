@@ -78,7 +78,7 @@ async fn credentials(directory: &Directory, proof: &Proof) -> Outcome<Credential
             Ok(directory.credentials(password).await?)
         }
         Proof::Hash(Hidden(hash)) => {
-            let hash = PasswordHash::parse(hash).map_err(|error| Refusal(error.to_string()))?;
+            let hash = PasswordHash::import(hash).map_err(|error| Refusal(error.to_string()))?;
             Ok(Credentials {
                 password: hash.text(),
                 scram: None,
@@ -197,6 +197,12 @@ pub(super) async fn import(
 /// The address must be of a domain that is ours, under its first name.
 async fn local(store: &dyn Store, address: &Address) -> Outcome<()> {
     let name = address.domain();
+    if name.starts_with('[') {
+        return Err(Refusal(format!(
+            "{name} is the address of a host, and users are of a domain: write {}@example.org",
+            address.local()
+        )));
+    }
     match store.domain(name).await? {
         Some(Domain { alias_of: None, .. }) => Ok(()),
         Some(Domain {

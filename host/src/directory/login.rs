@@ -2,7 +2,9 @@
 //!
 //! A wrong password and an unknown login take the same way: one hash for each form of the password, and
 //! no answer before [`DENIAL`] has passed, which hides what older kinds of hashes and the store's look-ups
-//! cost. The delay of the throttle comes first, before even the cache is asked, or the cache would answer
+//! cost. Hashes that take longer are refused where they would come in ([`PasswordHash::import`]): a floor that
+//! followed the dearest hash would make every denial as slow as that, and one that learnt it would tell of the
+//! account once. The delay of the throttle comes first, before even the cache is asked, or the cache would answer
 //! a guesser at full speed; who logged in lately is not delayed, so a polling client costs no hash and no
 //! time.
 //!
@@ -11,7 +13,7 @@
 use super::hashing::{Busy, Hashing, Meter, histogram};
 use super::password::{Cost, HashError, PasswordHash};
 use super::secret::Secret;
-use super::throttle::{Name, Throttle};
+use super::throttle::{Crowded, Name, Throttle};
 use super::{Directory, scram};
 use crate::config::Config;
 use crate::store::{Account, StoreError};
@@ -36,6 +38,8 @@ pub enum LoginError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Busy(#[from] Busy),
+    #[error(transparent)]
+    Crowded(#[from] Crowded),
     #[error(transparent)]
     Hash(#[from] HashError),
     /// The key for made-up salts.
@@ -201,10 +205,8 @@ pub(super) async fn answer(directory: &Directory, question: Question, client: Ip
 async fn judge(directory: &Directory, login: &str, password: &str, client: IpAddr) -> Result<Answer> {
     let logins = &directory.logins;
     let key = directory.login_key(login).await?;
-    let attempt = logins
-        .throttle
-        .begin(client, logins.name(key.as_deref().unwrap_or(login)));
-    attempt.wait().await;
+    let name = logins.name(key.as_deref().unwrap_or(login));
+    let attempt = logins.throttle.enter(client, name).await?;
     let begun = Instant::now();
     let judged = match key {
         Some(key) => known_or_not(directory, key, password).await,
@@ -284,8 +286,8 @@ async fn keys(directory: &Directory, login: &str, client: IpAddr) -> Result<Answ
     };
     let key = directory.login_key(login).await?;
     let name = key.as_deref().unwrap_or(login);
-    let attempt = logins.throttle.begin(client, logins.name(name));
-    attempt.wait().await;
+    // Dropped before the proof: until that is right, it is a failure.
+    logins.throttle.enter(client, logins.name(name)).await?;
     let made_up = scram::made_up(logins.salts().await?, name, iterations);
     let account = match &key {
         Some(key) => directory.store.account(key).await?,

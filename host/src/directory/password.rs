@@ -16,6 +16,8 @@ use subtle::ConstantTimeEq as _;
 const MOST_ARGON2_WORK: u64 = 4 * 1024 * 1024;
 /// bcrypt's cost is an exponent: 16 takes about five seconds.
 const MOST_BCRYPT_COST: u32 = 16;
+/// bcrypt's cost of a hash that is taken: 12 is a quarter of a second, half the time of a denial.
+const MOST_IMPORTED_BCRYPT_COST: u32 = 12;
 /// Rounds of SHA-512-crypt and PBKDF2.
 const MOST_ROUNDS: u32 = 10_000_000;
 
@@ -28,6 +30,11 @@ pub enum HashError {
     Malformed(&'static str),
     #[error("the {0} hash costs too much to compute at each login")]
     Costly(&'static str),
+    /// Kept where it is, but not taken anew.
+    #[error(
+        "bcrypt of cost {0} takes longer than a refusal may show; cost 12 is the most: give a new password"
+    )]
+    Slow(u32),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -129,6 +136,20 @@ impl PasswordHash {
         }?;
         let text = text.to_owned();
         Ok(Self { scheme, text })
+    }
+
+    /// Reads a hash that is to be taken from elsewhere. Refused is bcrypt that takes longer than any denial does: by
+    /// the time of a wrong password the account could be told from an unknown one until it logs in.
+    pub fn import(text: &str) -> Result<Self, HashError> {
+        let hash = Self::parse(text)?;
+        if hash.scheme == Scheme::Bcrypt {
+            let parts: Result<bcrypt::HashParts, _> = hash.text.parse();
+            let cost = parts.map_err(|_| HashError::Malformed("bcrypt"))?.get_cost();
+            if cost > MOST_IMPORTED_BCRYPT_COST {
+                return Err(HashError::Slow(cost));
+            }
+        }
+        Ok(hash)
     }
 
     /// Hashes a password by argon2id.
@@ -341,4 +362,4 @@ fn hex(text: &str) -> Option<[u8; 20]> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -368,6 +368,52 @@ async fn a_hash_from_elsewhere_becomes_argon2id_at_the_first_login_and_nothing_e
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_hash_of_every_kind_becomes_argon2id_at_the_first_login() {
+    let it = Fixture::new("").await;
+    for (nth, (hash, password)) in password::tests::KNOWN.into_iter().enumerate() {
+        let login = format!("user{nth}@example.org");
+        it.account_with_hash(&login, Some(hash.to_owned())).await;
+        for _ in 0..2 {
+            assert_eq!(it.login(&login, password).await, granted(&login), "{hash}");
+            let stored = it.stored(&login).await.password.unwrap();
+            let kept = PasswordHash::parse(&stored).unwrap();
+            assert!(kept.is_current(&Cost::least()), "{hash} became {stored}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_cache_every_login_is_computed() {
+    let it = Fixture::new("auth: { cache: 0s }\n").await;
+    for computed in 1..=3 {
+        assert_eq!(
+            it.login("ann@example.org", "secret").await,
+            granted("ann@example.org")
+        );
+        assert_eq!(it.computed(), computed);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_password_that_is_remembered_ends_with_its_account() {
+    let it = Fixture::new("").await;
+    for _ in 0..2 {
+        assert_eq!(
+            it.login("ann@example.org", "secret").await,
+            granted("ann@example.org")
+        );
+    }
+    it.store.remove_account("ann@example.org").await.unwrap();
+    assert_eq!(it.login("ann@example.org", "secret").await, Answer::Denied);
+    it.account("ann@example.org", Some("other")).await;
+    assert_eq!(it.login("ann@example.org", "secret").await, Answer::Denied);
+    assert_eq!(
+        it.login("ann@example.org", "other").await,
+        granted("ann@example.org")
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn wrong_passwords_are_delayed_more_and_more() {
     let it = Fixture::new("").await;
     let mut waits = Vec::new();
@@ -457,6 +503,27 @@ mod scram {
         };
         assert_eq!(keys(&restarted, "Nobody@example.org").await.0, first);
         assert_ne!(keys(&restarted, "nobody2@example.org").await.0.salt, first.salt);
+    }
+
+    /// Only made-up salts come from it: an unknown login may be told by theirs, and nobody is locked out.
+    #[tokio::test(start_paused = true)]
+    async fn a_lost_key_changes_made_up_salts_and_no_login() {
+        let it = Fixture::new(ON).await;
+        it.login("ann@example.org", "secret").await;
+        let (ann, unknown) = (
+            keys(&it, "ann@example.org").await,
+            keys(&it, "x@example.org").await,
+        );
+        std::fs::remove_file(it._state.path().join("scram.key")).unwrap();
+        let (again, _) = directory(it.store.clone(), &config(it._state.path(), ON));
+        let restarted = Fixture {
+            directory: again,
+            store: it.store.clone(),
+            computed: Arc::default(),
+            _state: it._state,
+        };
+        assert_eq!(keys(&restarted, "ann@example.org").await, ann);
+        assert_ne!(keys(&restarted, "x@example.org").await.0.salt, unknown.0.salt);
     }
 
     #[tokio::test(start_paused = true)]

@@ -238,6 +238,23 @@ async fn a_transfer_that_runs_when_the_gateway_stops_is_finished() {
 }
 
 #[tokio::test]
+async fn a_quit_that_has_come_is_done_though_the_gateway_stops() {
+    let content = large();
+    let house = House::memory("");
+    house.deliver("", &content).await;
+    let mut client = house.login().await;
+    assert!(client.say("DELE 1").await.starts_with("+OK"));
+    assert!(client.say("RSET").await.starts_with("+OK"));
+    // All in one piece: the RETR still runs when the gateway stops, and the rest of it has been read.
+    assert!(client.say("RETR 1\r\nDELE 1\r\nQUIT").await.starts_with("+OK"));
+    house.shutdown.cancel();
+    assert!(client.content().await == content);
+    let rest = client.rest().await;
+    assert!(rest.starts_with("+OK") && !rest.contains("-ERR"), "{rest}");
+    assert_eq!(house.listed().await, []);
+}
+
+#[tokio::test]
 async fn a_message_that_went_another_way_is_gone_and_the_session_lives() {
     let store = Arc::new(MemoryStore::new());
     let house = House::over(store.clone(), "");

@@ -164,6 +164,12 @@ impl Answers {
         }
     }
 
+    /// Whether content of a message has been asked for.
+    pub(super) fn has_content(&self) -> bool {
+        let transaction = self.transaction.as_ref();
+        transaction.is_some_and(|transaction| !matches!(transaction.content, Content::Awaited))
+    }
+
     /// The transaction is over.
     pub(super) fn reset(&mut self) {
         self.transaction = None;

@@ -64,6 +64,11 @@ fn limit(refusal: &Reply) -> Option<&'static str> {
     told.map(|(_, limit)| limit)
 }
 
+/// A message whose content the machine refused: too long, or not as the RFCs have it.
+pub(super) fn refused_content() {
+    metrics::counter!("postern_messages_total", "outcome" => "refused").increment(1);
+}
+
 /// A message's one line.
 pub(super) fn message(
     client: &Client,

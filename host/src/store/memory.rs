@@ -86,7 +86,8 @@ impl State {
     fn quarantine_usage(&self) -> Usage {
         let copies = self.quarantine.values();
         copies.fold(Usage::default(), |usage, copy| {
-            rules::grown(usage, copy.listed.size)
+            let facts = self.bodies.get(&copy.body).map_or(0, |body| body.facts.len());
+            rules::grown(usage, rules::held_weight(&copy.listed, facts))
         })
     }
 
@@ -165,21 +166,21 @@ impl State {
     }
 
     fn quarantine_copies(&mut self, delivery: &Delivery, quarantine_max: u64) -> Result<()> {
-        let copies = self.new_copies(delivery);
         let size = delivery.content.size();
-        let wanted = size.saturating_mul(copies.len() as u64);
-        if !copies.is_empty() && self.quarantine_usage().bytes.saturating_add(wanted) > quarantine_max {
+        let copies: Vec<Quarantined> = self
+            .new_copies(delivery)
+            .into_iter()
+            .map(|(id, copy)| rules::held(id, copy, size))
+            .collect();
+        let usage = copies.iter().fold(self.quarantine_usage(), |usage, copy| {
+            rules::grown(usage, rules::held_weight(copy, delivery.facts.len()))
+        });
+        if !copies.is_empty() && usage.bytes > quarantine_max {
             return Err(StoreError::Bound(rules::QUARANTINE_BOUND));
         }
-        for (id, copy) in copies {
+        for listed in copies {
+            let id = listed.id;
             self.hold(delivery, Hold::Quarantine(id))?;
-            let listed = Quarantined {
-                id,
-                mailboxes: copy.mailboxes.clone(),
-                reason: copy.reason.clone(),
-                trace: copy.trace.clone(),
-                size,
-            };
             let body = delivery.id;
             self.quarantine.insert(id, Copy { body, listed });
         }
@@ -210,6 +211,12 @@ impl State {
         if maildrop.remove(&id).is_some() {
             self.release(id, &Hold::Mailbox(mailbox.to_owned()));
         }
+    }
+
+    fn empty(&mut self, mailbox: &str) {
+        let listed = self.maildrops.get(mailbox);
+        let ids: Vec<_> = listed.into_iter().flat_map(BTreeMap::keys).copied().collect();
+        ids.into_iter().for_each(|id| self.remove(mailbox, id));
     }
 
     fn body(&self, id: MessageId) -> Result<&Body> {
@@ -371,6 +378,7 @@ impl Directory for MemoryStore {
         if state.accounts.contains_key(&key) || state.aliases.contains_key(&key) {
             return Ok(Created::Exists);
         }
+        state.empty(&key);
         state.accounts.insert(key, account);
         Ok(Created::Yes)
     }
@@ -383,18 +391,8 @@ impl Directory for MemoryStore {
 
     async fn remove_account(&self, key: &str) -> Result<bool> {
         let mut state = self.state();
-        let there = state.accounts.remove(key).is_some();
-        let ids: Vec<_> = state
-            .maildrops
-            .get(key)
-            .into_iter()
-            .flat_map(BTreeMap::keys)
-            .copied()
-            .collect();
-        if there {
-            ids.into_iter().for_each(|id| state.remove(key, id));
-        }
-        Ok(there)
+        state.empty(key);
+        Ok(state.accounts.remove(key).is_some())
     }
 
     async fn accounts(&self, after: Option<&str>, limit: usize) -> Result<Vec<Account>> {

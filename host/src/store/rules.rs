@@ -1,7 +1,10 @@
 //! Rules that every engine follows in the same words: who gets a message, under which ids copies are
 //! quarantined, when a policy's value is over. Pure functions over what the engine has read.
 
-use super::{Atomicity, CHUNK, Delivered, Delivery, NewEntry, Result, StoreError, Text, Usage};
+use super::{
+    Atomicity, CHUNK, Delivered, Delivery, NewEntry, NewQuarantined, Quarantined, Result, StoreError, Text,
+    Usage,
+};
 use crate::message::MessageId;
 use std::collections::HashMap;
 
@@ -90,6 +93,28 @@ pub(crate) fn shrunk(usage: Usage, size: u64) -> Usage {
         bytes: usage.bytes.saturating_sub(size),
         messages: usage.messages.saturating_sub(1),
     }
+}
+
+/// Octets that a copy in quarantine counts for beside what it holds: its keys and those of its body.
+const HELD_ROWS: u64 = 256;
+
+/// A quarantine copy as it is listed under `id`.
+pub(crate) fn held(id: MessageId, copy: &NewQuarantined, content: u64) -> Quarantined {
+    Quarantined {
+        id,
+        mailboxes: copy.mailboxes.clone(),
+        reason: copy.reason.clone(),
+        trace: copy.trace.clone(),
+        size: content,
+    }
+}
+
+/// What a copy in quarantine counts for: all that it keeps on the disk. Content and facts (whose octets are
+/// `facts`, and which name every recipient) count in full with each copy of a message: the last keeps them all.
+pub(crate) fn held_weight(copy: &Quarantined, facts: usize) -> u64 {
+    let mailboxes: usize = copy.mailboxes.iter().map(|mailbox| mailbox.len()).sum();
+    let beside = facts + copy.trace.len() + copy.reason.len() + mailboxes;
+    HELD_ROWS.saturating_add(copy.size).saturating_add(beside as u64)
 }
 
 /// The id under which the `nth` quarantine copy of a message is listed: the message's own for the first, then

@@ -93,6 +93,12 @@ impl Loaded {
     }
 }
 
+/// DNS names of the first certificate in `chain`.
+pub(super) fn names(chain: &Path) -> Result<Vec<String>, String> {
+    let own = CertificateDer::from_pem_file(chain).map_err(|error| error.to_string())?;
+    Ok(describe(&own)?.names)
+}
+
 struct Described {
     names: Vec<String>,
     not_after: i64,

@@ -2,9 +2,9 @@
 //!
 //! It is an end-entity certificate that signed itself, so that its PEM file is what a client needs to trust
 //! it (`curl --cacert STATE/tls/cert.pem`). The two files are written aside and renamed; a half-made pair
-//! is made anew.
+//! is made anew. So is one that is for another `hostname`: it stays beside as `cert.pem.old` and `key.pem.old`.
 
-use super::TlsError;
+use super::{TlsError, certificate};
 use crate::config::Certificate;
 use rcgen::{
     CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, date_time_ymd,
@@ -14,14 +14,27 @@ use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
-/// The pair in `folder`, made now if it is not there.
+/// The pair in `folder`, made now if it is not there or for another name.
 pub(super) fn kept(folder: &Path, hostname: &str) -> Result<Certificate, TlsError> {
     let pair = pair(folder);
-    if !(pair.chain.exists() && pair.key.exists()) {
-        let failed = |reason: String| TlsError::SelfSigned {
-            folder: folder.to_owned(),
-            reason,
-        };
+    let failed = |reason: String| TlsError::SelfSigned {
+        folder: folder.to_owned(),
+        reason,
+    };
+    let there = pair.chain.exists() && pair.key.exists();
+    // One that cannot be read is left for the start to refuse: it may be somebody's own.
+    let other = match certificate::names(&pair.chain) {
+        // Its names are DNS names; a host that is called by its address has its certificate for good.
+        Ok(_) if hostname.parse::<std::net::IpAddr>().is_ok() => None,
+        Ok(names) if there && !names.iter().any(|name| name.eq_ignore_ascii_case(hostname)) => Some(names),
+        Ok(_) | Err(_) => None,
+    };
+    if let Some(names) = &other {
+        put_aside(folder).map_err(|error| failed(error.to_string()))?;
+        tracing::warn!(?names, hostname, kept = %folder.join("cert.pem.old").display(),
+            "the self-signed certificate is for another host name; a new one is made, which clients must be given again");
+    }
+    if !there || other.is_some() {
         let (chain, key) = make(hostname).map_err(|error| failed(error.to_string()))?;
         write(folder, &chain, &key).map_err(|error| failed(error.to_string()))?;
         tracing::warn!(chain = %pair.chain.display(), "no certificate is configured; a self-signed one was made");
@@ -56,6 +69,14 @@ fn make(hostname: &str) -> Result<(String, String), rcgen::Error> {
     let key = KeyPair::generate()?;
     let certificate = params.self_signed(&key)?;
     Ok((certificate.pem(), key.serialize_pem()))
+}
+
+/// The chain first: a chain without its key is never seen.
+fn put_aside(folder: &Path) -> std::io::Result<()> {
+    for name in ["cert.pem", "key.pem"] {
+        std::fs::rename(folder.join(name), folder.join(format!("{name}.old")))?;
+    }
+    Ok(())
 }
 
 fn write(folder: &Path, chain: &str, key: &str) -> std::io::Result<()> {

@@ -131,6 +131,29 @@ async fn the_self_signed_certificate_is_kept_private_and_trusted_by_who_has_its_
     );
 }
 
+/// It was kept when `hostname` changed, and clients were told of another name than they asked for.
+#[tokio::test]
+async fn a_new_host_name_gets_a_new_self_signed_certificate_and_the_old_one_is_kept_beside() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = config(folder.path(), &[]);
+    let kept = folder.path().join("state/tls");
+    Tls::open(&config).unwrap();
+    let before = ["cert.pem", "key.pem"].map(|name| std::fs::read(kept.join(name)).unwrap());
+    config.hostname = "new.example.org".to_owned();
+    let tls = Tls::open(&config).unwrap();
+    let root = CertificateDer::from_pem_file(kept.join("cert.pem")).unwrap();
+    assert!(
+        shown(&tls, std::slice::from_ref(&root), "new.example.org")
+            .await
+            .is_some()
+    );
+    let old = ["cert.pem.old", "key.pem.old"].map(|name| std::fs::read(kept.join(name)).unwrap());
+    assert_eq!(old, before);
+    assert_eq!(mode(&kept.join("key.pem.old")), 0o600);
+    let again = Tls::open(&config).unwrap();
+    assert_eq!(again.certificates()[0].key.cert, tls.certificates()[0].key.cert);
+}
+
 /// A server in one thread that answers one HTTP request over TLS, for clients that are other programs.
 async fn answer_once(tls: &Tls, socket: TcpListener) {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};

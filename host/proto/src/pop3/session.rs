@@ -7,7 +7,7 @@ use super::command::{self, Command, Place};
 use super::maildrop::Maildrop;
 use super::{Answer, Fetch, Form, Question, Refusal, Reply, Trouble};
 use crate::lines::{Fault, LONGEST, Lines};
-use crate::sasl::{Exchange, Mechanism};
+use crate::sasl::{Channel, Exchange, Mechanism};
 use crate::smtp::TlsFacts;
 use std::collections::VecDeque;
 
@@ -290,12 +290,12 @@ impl Session {
     /// login look for what they can do next, and servers in wide use leave these out as well.
     fn capabilities(&self, place: Place) -> Reply {
         let before_login = place == Place::Authorization;
-        let mechanisms = self.mechanisms();
+        let mechanisms = self.channel().mechanisms();
         let mut keywords = Vec::new();
         let mut say = |keyword: &str| keywords.push(keyword.to_owned());
         say("TOP");
         say("UIDL");
-        if before_login && self.may_log_in() {
+        if before_login && self.channel().may_log_in() {
             say("USER");
             if !mechanisms.is_empty() {
                 let names: Vec<_> = mechanisms.iter().map(|mechanism| mechanism.name()).collect();
@@ -310,7 +310,11 @@ impl Session {
         say("AUTH-RESP-CODE");
         if before_login {
             // RFC 6856 §2.1: the argument says that logins may be UTF-8.
-            say(if self.may_log_in() { "UTF8 USER" } else { "UTF8" });
+            say(if self.channel().may_log_in() {
+                "UTF8 USER"
+            } else {
+                "UTF8"
+            });
         }
         say("LANG");
         say("EXPIRE NEVER");
@@ -336,25 +340,16 @@ impl Session {
         }
     }
 
-    fn may_log_in(&self) -> bool {
-        self.tls.is_some() || self.settings.plaintext_auth
+    fn channel(&self) -> Channel<'_> {
+        Channel {
+            mechanisms: &self.settings.mechanisms,
+            plaintext_auth: self.settings.plaintext_auth,
+            tls: self.tls.as_ref(),
+        }
     }
 
     fn may_start_tls(&self) -> bool {
         self.settings.stls && self.tls.is_none()
-    }
-
-    fn exporter(&self) -> Option<Vec<u8>> {
-        self.tls.as_ref().and_then(|tls| tls.exporter.clone())
-    }
-
-    /// The mechanisms that can be used on this connection: no channel binding without a channel.
-    fn mechanisms(&self) -> Vec<Mechanism> {
-        let binding = self.exporter().is_some();
-        let offered = self.settings.mechanisms.iter().copied();
-        offered
-            .filter(|mechanism| self.may_log_in() && (binding || *mechanism != Mechanism::ScramSha256Plus))
-            .collect()
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a gateway does by the clock.
 
 use crate::gateway::Gateway;
-use crate::store::{Result, Store};
+use crate::store::{Quarantined, Result, Store};
 use rand::RngExt as _;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -11,8 +11,6 @@ use tokio_util::sync::CancellationToken;
 const EXPIRY: Duration = Duration::from_secs(3600);
 /// How often, at most, a gateway asks whether the day's sweep is its own to do.
 const SWEEP_ASKED: Duration = Duration::from_secs(3600);
-/// Entries looked at in one question to the store.
-const PAGE: usize = 100;
 
 /// Drops from quarantine what is older than `quarantine.keep`: now, and every hour until `end`.
 pub(super) async fn expire_quarantine(gateway: Arc<Gateway>, end: CancellationToken) {
@@ -23,27 +21,26 @@ pub(super) async fn expire_quarantine(gateway: Arc<Gateway>, end: CancellationTo
             .elapsed()
             .unwrap_or_default()
             .saturating_sub(keep);
-        if let Some(Err(error)) = end.run_until_cancelled(drop_before(&gateway, since)).await {
+        let moment = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+        if let Some(Err(error)) = end.run_until_cancelled(drop_before(&gateway, moment)).await {
             tracing::error!(%error, "quarantine is not expired; trying again in an hour");
         }
     }
 }
 
-/// Ids are ordered by time, so the first that is young enough ends the walk.
-async fn drop_before(gateway: &Gateway, since: Duration) -> Result<()> {
+async fn drop_before(gateway: &Gateway, moment: u64) -> Result<()> {
     loop {
-        let oldest = gateway.store.quarantined(None, PAGE).await?;
-        let old = |id: u64| Duration::from_millis(id) < since;
-        let expired: Vec<_> = oldest.iter().filter(|held| old(held.id.unix_millis())).collect();
-        for held in &expired {
-            gateway.store.quarantine_drop(held.id).await?;
-            metrics::counter!("postern_quarantine_expired_total").increment(1);
-            tracing::info!(id = %held.id, size = held.size, reason = %held.reason, "quarantined message expired");
-        }
-        if expired.len() < PAGE {
+        let expired = gateway.store.quarantine_expire(moment).await?;
+        if expired.is_empty() {
             return Ok(());
         }
+        expired.iter().for_each(note);
     }
+}
+
+fn note(held: &Quarantined) {
+    metrics::counter!("postern_quarantine_expired_total").increment(1);
+    tracing::info!(id = %held.id, size = held.size, reason = %held.reason, "quarantined message expired");
 }
 
 /// Once a day in the whole cluster one gateway sweeps. All ask about once an hour, at moments drawn by lot, until

@@ -101,6 +101,7 @@ impl House {
 
     /// Delivers a message that may bring a UIDL of its own.
     pub(super) async fn import(&self, trace: &str, content: &str, uidl: Option<&str>) -> MessageId {
+        self.account().await;
         let id = MessageId::new();
         let end = content.find("\r\n\r\n").map_or(content.len(), |at| at + 4);
         let (head, text) = content.split_at(end);

@@ -49,6 +49,34 @@ async fn a_large_message_comes_back_byte_for_byte_from_the_embedded_store() {
     comes_back(House::embedded("role: mx").await).await;
 }
 
+/// It was in no figure at all: a sender whose mail never gets in is looked for there.
+#[tokio::test]
+async fn a_message_that_is_refused_for_its_content_is_counted() {
+    let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+    let _counting = metrics::set_default_local_recorder(&recorder);
+    let refused = || {
+        let page = recorder.handle().render();
+        let line = page
+            .lines()
+            .find_map(|line| line.strip_prefix("postern_messages_total{outcome=\"refused\"} "));
+        line.map(str::to_owned)
+    };
+    let house = House::mx().await;
+    let mut client = house.client().await;
+    let long = format!("A: {}\r\n\r\n", "x".repeat(house.gateway.config.limits.line));
+    client.envelope(&["ann"]).await;
+    assert!(client.data(&long).await.starts_with('5'));
+    assert_eq!(refused().as_deref(), Some("1"));
+    client.envelope(&["ann"]).await;
+    client.send(b"BDAT 3\r\nA: ").await;
+    assert!(client.reply().await.starts_with("250 "));
+    assert!(client.say("RSET").await.starts_with("250 "));
+    assert_eq!(refused().as_deref(), Some("1"), "given up is not refused");
+    client.envelope(&["ann"]).await;
+    assert!(client.data("A: b\r\n\r\n").await.starts_with("250 "));
+    assert_eq!(refused().as_deref(), Some("1"));
+}
+
 #[tokio::test]
 async fn a_client_that_vanishes_in_data_leaves_nothing() {
     let house = House::mx().await;

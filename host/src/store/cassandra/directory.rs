@@ -91,6 +91,11 @@ impl CassandraStore {
         applied(self.cluster.execute(statement, values).await?)
     }
 
+    async fn ids(&self, mailbox: &str) -> Result<Vec<MessageId>> {
+        let listing = self.list(mailbox).await?;
+        Ok(listing.into_iter().map(|entry| entry.id).collect())
+    }
+
     async fn address(&self, key: &str) -> Result<Option<Row>> {
         let near = self.cluster.row(&self.statements.address_near, (key,)).await?;
         match near {
@@ -219,8 +224,14 @@ impl Directory for CassandraStore {
             account.quota_bytes.map(rows::big),
             account.quota_messages.map(rows::big),
         );
+        // What is listed before the account is there is an earlier one's; behind that it may be the new one's.
+        let earlier = self.ids(&key).await?;
         let create = self.transact(&self.statements.create_account, values);
-        self.named(Kind::Account, &key, create).await.map(said)
+        let created = self.named(Kind::Account, &key, create).await?;
+        if created {
+            self.remove(&key, &earlier).await?;
+        }
+        Ok(said(created))
     }
 
     async fn update_account(&self, account: Account) -> Result<bool> {
@@ -238,7 +249,7 @@ impl Directory for CassandraStore {
     async fn remove_account(&self, key: &str) -> Result<bool> {
         let there = self.drop_address(Kind::Account, key).await?;
         // Also where it was not there: an earlier removal may have ended in between.
-        let ids: Vec<_> = self.list(key).await?.iter().map(|entry| entry.id).collect();
+        let ids = self.ids(key).await?;
         self.remove(key, &ids).await?;
         Ok(there)
     }

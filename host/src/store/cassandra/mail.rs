@@ -175,7 +175,7 @@ impl CassandraStore {
         let copies: Vec<_> = copies
             .filter(|(id, _)| !decision.standing(QUARANTINE, *id).listed)
             .collect();
-        let wanted = delivery.content.size().saturating_mul(copies.len() as u64);
+        let wanted: u64 = copies.iter().map(|(id, copy)| weight(*id, copy, delivery)).sum();
         let held = decision.standing(QUARANTINE, id).usage.bytes;
         if !copies.is_empty() && held.saturating_add(wanted) > self.quarantine_max {
             return Err(StoreError::Bound(rules::QUARANTINE_BOUND));
@@ -294,7 +294,7 @@ impl CassandraStore {
             let page: Vec<Row> = match mailbox {
                 QUARANTINE => {
                     self.cluster
-                        .rows(&self.statements.held_sizes, (epoch, low))
+                        .rows(&self.statements.held_weights, (epoch, low))
                         .await?
                 }
                 mailbox => {
@@ -389,6 +389,14 @@ impl CassandraStore {
     }
 }
 
+/// What a copy counts for against `quarantine.max`; it is kept beside it.
+pub(super) fn weight(id: MessageId, copy: &NewQuarantined, delivery: &Delivery) -> u64 {
+    rules::held_weight(
+        &rules::held(id, copy, delivery.content.size()),
+        delivery.facts.len(),
+    )
+}
+
 /// How a quarantine copy's reference is called.
 pub(super) fn held_by(id: MessageId) -> String {
     format!("quarantine {id}")
@@ -404,10 +412,10 @@ fn shares<'a>(
         id: delivery.id,
         size: entry.size,
     });
-    let copies = plan.copies.iter().map(|(id, _)| Share {
+    let copies = plan.copies.iter().map(|(id, copy)| Share {
         mailbox: quarantine,
         id: *id,
-        size: delivery.content.size(),
+        size: weight(*id, copy, delivery),
     });
     entries.chain(copies)
 }

@@ -1,14 +1,14 @@
 //! Quarantine: rows by epoch of their id, each with a reference of its own to its body.
 
 use super::CassandraStore;
-use super::mail::{QUARANTINE, held_by};
+use super::mail::{QUARANTINE, held_by, weight};
 use super::rows;
 use crate::message::MessageId;
 use crate::store::{Delivery, NewQuarantined, Quarantine, Quarantined, Result, StoreError, Usage};
 use async_trait::async_trait;
 use uuid::Uuid;
 
-pub(super) type Row = (Uuid, Uuid, i64, Option<Vec<String>>, String, Vec<u8>);
+pub(super) type Row = (Uuid, Uuid, i64, i64, Option<Vec<String>>, String, Vec<u8>);
 
 impl CassandraStore {
     pub(super) async fn put_held(
@@ -24,6 +24,7 @@ impl CassandraStore {
             rows::uuid(id),
             rows::uuid(delivery.id),
             rows::big(delivery.content.size()),
+            rows::big(weight(id, copy, delivery)),
             mailboxes,
             &copy.reason,
             &copy.trace,
@@ -46,7 +47,7 @@ impl CassandraStore {
     }
 }
 
-pub(super) fn quarantined((msg, _, size, mailboxes, reason, trace): Row) -> Quarantined {
+pub(super) fn quarantined((msg, _, size, _, mailboxes, reason, trace): Row) -> Quarantined {
     Quarantined {
         id: rows::id(msg),
         mailboxes: mailboxes
@@ -88,11 +89,11 @@ impl Quarantine for CassandraStore {
     }
 
     async fn quarantine_drop(&self, id: MessageId) -> Result<()> {
-        let (_, body, size, ..) = self.held_row(id).await?;
+        let (_, body, _, weight, ..) = self.held_row(id).await?;
         let epoch = rows::epoch(id);
         let values = (rows::deleted_at(), epoch, rows::uuid(id));
         self.cluster.execute(&self.statements.drop_held, values).await?;
-        self.usages.removed(QUARANTINE, &[(id, rows::size(size))]);
+        self.usages.removed(QUARANTINE, &[(id, rows::size(weight))]);
         self.found.invalidate(&rows::id(body));
         self.release(rows::id(body), &held_by(id)).await?;
         self.advance_low(QUARANTINE, epoch).await;

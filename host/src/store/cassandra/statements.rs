@@ -81,14 +81,14 @@ statements! {{
     drop_ref: Repeatable, "DELETE FROM {ks}.blob_ref USING TIMESTAMP ? WHERE blob = ? AND holder = ?";
     any_ref: Repeatable, "SELECT holder FROM {ks}.blob_ref WHERE blob = ? LIMIT 1";
 
-    put_held: Repeatable, "INSERT INTO {ks}.quarantine (epoch, msg, blob, size, mailboxes, reason, trace) \
-        VALUES (?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ?";
+    put_held: Repeatable, "INSERT INTO {ks}.quarantine (epoch, msg, blob, size, weight, mailboxes, reason, trace) \
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ?";
     drop_held: Repeatable, "DELETE FROM {ks}.quarantine USING TIMESTAMP ? WHERE epoch = ? AND msg = ?";
-    held_page: Repeatable, "SELECT msg, blob, size, mailboxes, reason, trace FROM {ks}.quarantine \
+    held_page: Repeatable, "SELECT msg, blob, size, weight, mailboxes, reason, trace FROM {ks}.quarantine \
         WHERE epoch = ? AND msg >= ? LIMIT ?";
-    held_one: Repeatable, "SELECT msg, blob, size, mailboxes, reason, trace FROM {ks}.quarantine \
+    held_one: Repeatable, "SELECT msg, blob, size, weight, mailboxes, reason, trace FROM {ks}.quarantine \
         WHERE epoch = ? AND msg = ?";
-    held_sizes: Repeatable, "SELECT msg, size FROM {ks}.quarantine WHERE epoch = ? AND msg >= ?";
+    held_weights: Repeatable, "SELECT msg, weight FROM {ks}.quarantine WHERE epoch = ? AND msg >= ?";
     first_held: Repeatable, "SELECT msg FROM {ks}.quarantine WHERE epoch = ? AND msg >= ? LIMIT 1";
 
     domain_near: Near, "SELECT name, alias_of FROM {ks}.domain WHERE name = ?";

@@ -138,6 +138,61 @@ pub(crate) async fn removing_an_account_removes_its_mail(store: Arc<impl Store +
     );
 }
 
+/// Mail for an account that was removed while it was under way lay in the mailbox, for a later account to read.
+pub(crate) async fn an_account_begins_without_the_mail_of_an_earlier_one(store: Arc<impl Store + 'static>) {
+    let late = delivery(vec![entry("ann@x.org", 4), entry("bob@x.org", 4)]);
+    store.create_account(account("ann@x.org")).await.unwrap();
+    store.remove_account("ann@x.org").await.unwrap();
+    store.deliver(late.clone()).await.unwrap();
+    assert_eq!(
+        store.create_account(account("Ann@x.org")).await.unwrap(),
+        Created::Yes
+    );
+    assert!(store.list("ann@x.org").await.unwrap().is_empty());
+    assert_eq!(store.usage("ann@x.org").await.unwrap(), Usage::default());
+    let bob = read_all(&*store, Holder::Mailbox("bob@x.org"), late.id, 64).await;
+    assert_eq!(bob.len(), 20, "what others hold stays");
+
+    let own = delivery(vec![entry("ann@x.org", 4)]);
+    store.deliver(own.clone()).await.unwrap();
+    assert_eq!(
+        store.create_account(account("ann@x.org")).await.unwrap(),
+        Created::Exists
+    );
+    assert_eq!(store.list("ann@x.org").await.unwrap().len(), 1, "its own stays");
+    store.remove_account("ann@x.org").await.unwrap();
+    store
+        .deliver(delivery(vec![entry("ann@x.org", 4)]))
+        .await
+        .unwrap();
+    assert!(!store.remove_account("ann@x.org").await.unwrap());
+    assert!(
+        store.list("ann@x.org").await.unwrap().is_empty(),
+        "nor is it kept"
+    );
+}
+
+pub(crate) async fn a_removal_that_races_deliveries_leaves_nothing_for_the_next_account(
+    store: Arc<impl Store + 'static>,
+) {
+    store.create_account(account("ann@x.org")).await.unwrap();
+    let calls = (0..20).map(|nth| {
+        let store = Arc::clone(&store);
+        async move {
+            if nth == 10 {
+                store.remove_account("ann@x.org").await.unwrap();
+            } else {
+                let sent = delivery(vec![entry("ann@x.org", 4)]);
+                assert_eq!(store.deliver(sent).await.unwrap(), [Delivered::Kept]);
+            }
+        }
+    });
+    together(calls).await;
+    store.create_account(account("ann@x.org")).await.unwrap();
+    assert!(store.list("ann@x.org").await.unwrap().is_empty());
+    assert_eq!(store.usage("ann@x.org").await.unwrap(), Usage::default());
+}
+
 pub(crate) async fn of_many_creators_one_succeeds(store: Arc<impl Store + 'static>) {
     let calls = (0..20).map(|_| {
         let store = Arc::clone(&store);

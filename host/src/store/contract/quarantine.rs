@@ -15,6 +15,24 @@ fn held(reasons: &[&str]) -> Delivery {
     sent
 }
 
+/// What each of these copies counts for: all of it.
+fn weight(sent: &Delivery) -> u64 {
+    let copies = sent.quarantine.iter();
+    let each = copies.map(|copy| {
+        let listed = rules::held(sent.id, copy, sent.content.size());
+        rules::held_weight(&listed, sent.facts.len())
+    });
+    each.sum()
+}
+
+/// A delivery that counts for exactly `octets`.
+fn weighing(octets: u64) -> Delivery {
+    let mut sent = held(&[""]);
+    let missing = octets - weight(&sent);
+    sent.quarantine[0].reason = "x".repeat(missing as usize);
+    sent
+}
+
 async fn drop_all(store: &impl Store) {
     for copy in store.quarantined(None, 99).await.unwrap() {
         store.quarantine_drop(copy.id).await.unwrap();
@@ -39,7 +57,7 @@ pub(crate) async fn a_quarantined_copy_is_listed_read_and_dropped(store: Arc<imp
     assert_eq!(
         store.quarantine_usage().await.unwrap(),
         Usage {
-            bytes: 100,
+            bytes: weight(&sent),
             messages: 1
         }
     );
@@ -80,9 +98,16 @@ pub(crate) async fn quarantine_counts_against_no_mailbox(store: Arc<impl Store +
 }
 
 pub(crate) async fn quarantine_is_bounded_at_its_exact_edge(store: Arc<impl Store + 'static>) {
-    for _ in 0..QUARANTINE_MAX / 100 {
-        store.deliver(held(&["fits"])).await.unwrap();
+    for _ in 0..4 {
+        store.deliver(weighing(QUARANTINE_MAX / 5)).await.unwrap();
     }
+    let one_more = weighing(QUARANTINE_MAX / 5 + 1);
+    assert!(matches!(
+        store.deliver(one_more).await,
+        Err(StoreError::Bound("quarantine"))
+    ));
+    store.deliver(weighing(QUARANTINE_MAX / 5)).await.unwrap();
+    assert_eq!(store.quarantine_usage().await.unwrap().bytes, QUARANTINE_MAX);
     let mut over = held(&["over"]);
     over.entries = vec![entry("a@x.org", 9)];
     assert!(matches!(
@@ -98,6 +123,25 @@ pub(crate) async fn quarantine_is_bounded_at_its_exact_edge(store: Arc<impl Stor
     store.quarantine_drop(first[0].id).await.unwrap();
     assert_eq!(store.deliver(over).await.unwrap(), [Delivered::Kept]);
     drop_all(&*store).await;
+    assert_eq!(store.quarantine_usage().await.unwrap(), Usage::default());
+}
+
+/// Only content was counted: a short message with a thousand recipients took thirty times what it counted for.
+pub(crate) async fn all_that_a_copy_keeps_counts_against_the_bound(store: Arc<impl Store + 'static>) {
+    let long = noise(QUARANTINE_MAX as usize);
+    let text = "x".repeat(QUARANTINE_MAX as usize);
+    let mut of_facts = held(&["x"]);
+    of_facts.facts = long.clone();
+    let mut of_trace = held(&["x"]);
+    of_trace.quarantine[0].trace = long;
+    let mut of_recipients = held(&["x"]);
+    of_recipients.quarantine[0].mailboxes = vec!["a-name-of-20@x.or.g1".into(); QUARANTINE_MAX as usize / 20];
+    for heavy in [of_facts, of_trace, of_recipients, held(&[&text])] {
+        assert!(matches!(
+            store.deliver(heavy).await,
+            Err(StoreError::Bound("quarantine"))
+        ));
+    }
     assert_eq!(store.quarantine_usage().await.unwrap(), Usage::default());
 }
 
@@ -148,13 +192,13 @@ pub(crate) async fn old_copies_expire(store: Arc<impl Store + 'static>) {
 
 pub(crate) async fn quarantining_again_changes_nothing(store: Arc<impl Store + 'static>) {
     let sent = held(&["one", "two"]);
-    for _ in 0..QUARANTINE_MAX / 100 + 1 {
+    for _ in 0..QUARANTINE_MAX / weight(&sent) + 1 {
         store.deliver(sent.clone()).await.unwrap();
     }
     assert_eq!(
         store.quarantine_usage().await.unwrap(),
         Usage {
-            bytes: 200,
+            bytes: weight(&sent),
             messages: 2
         }
     );

@@ -323,9 +323,6 @@ impl Directory for EmbeddedStore {
     }
 
     async fn remove_account(&self, key: &str) -> Result<bool> {
-        if self.account(key).await?.is_none() {
-            return Ok(false);
-        }
         // Most of its mail in steps; what arrives meanwhile goes with the account itself.
         let ids: Vec<_> = self.list(key).await?.iter().map(|entry| entry.id).collect();
         self.remove(key, &ids).await?;

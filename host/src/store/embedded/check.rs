@@ -66,7 +66,10 @@ fn quarantine(view: &View, report: &mut Report) -> Result<()> {
         let id = rows::id_at_end(&key)?;
         let copy = rows::Copy::from_row(id, &value)?;
         report.quarantined += 1;
-        sum = rules::grown(sum, copy.listed.size);
+        let meta = view.get(Space::Message, &rows::message_key(tag::META, copy.body))?;
+        let meta = meta.map(|row| Meta::from_row(&row)).transpose()?;
+        let facts = meta.map_or(0, |meta| meta.facts.len());
+        sum = rules::grown(sum, rules::held_weight(&copy.listed, facts));
         held(view, report, copy.body, Holder::Quarantine(id))?;
     }
     let said = view.get(Space::State, &[tag::QUARANTINE_USAGE])?;

@@ -56,11 +56,11 @@ async fn what_was_acknowledged_is_there_after_a_restart() {
     let mut long = delivery(vec![entry("b@x.org", 7)]);
     let text = noise(2 * CHUNK + 1);
     long.content.text = append_all(&*store, long.id, &text).await;
+    store.create_account(account("A@x.org")).await.unwrap();
     for sent in [&kept, &gone, &long] {
         store.deliver(sent.clone()).await.unwrap();
     }
     store.remove("a@x.org", &[gone.id]).await.unwrap();
-    store.create_account(account("A@x.org")).await.unwrap();
     drop(store);
 
     let store = open(folder.path());

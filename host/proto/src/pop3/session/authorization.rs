@@ -35,7 +35,7 @@ impl Session {
     }
 
     fn user(&mut self, visitor: Visitor, name: String) {
-        if !self.may_log_in() {
+        if !self.channel().may_log_in() {
             return self.stay_refusing(visitor, Reply::start_tls_first());
         }
         // RFC 1939 §13: the same answer whether or not there is such a user.
@@ -44,7 +44,7 @@ impl Session {
     }
 
     fn pass(&mut self, mut visitor: Visitor, password: String) {
-        if !self.may_log_in() {
+        if !self.channel().may_log_in() {
             return self.stay_refusing(visitor, Reply::start_tls_first());
         }
         // RFC 1939 §7: PASS only directly after a USER; a second try names the user again.
@@ -56,17 +56,13 @@ impl Session {
     }
 
     fn auth(&mut self, visitor: Visitor, mechanism: Option<Mechanism>, initial: Option<Vec<u8>>) {
-        if !self.may_log_in() {
+        if !self.channel().may_log_in() {
             return self.stay_refusing(visitor, Reply::start_tls_first());
         }
-        let Some(mechanism) = mechanism.filter(|mechanism| self.mechanisms().contains(mechanism)) else {
+        let started = mechanism.and_then(|mechanism| self.channel().start(mechanism, initial));
+        let Some((exchange, step)) = started else {
             return self.stay_refusing(visitor, Reply::mechanism_unknown());
         };
-        // Binding is only told to the exchange where the client could see -PLUS offered.
-        let binding = self
-            .exporter()
-            .filter(|_| self.mechanisms().contains(&Mechanism::ScramSha256Plus));
-        let (exchange, step) = Exchange::start(mechanism, initial, binding);
         self.exchange(visitor, Box::new(exchange), step);
     }
 

@@ -103,7 +103,7 @@ impl Session {
         if self.may_start_tls() {
             keywords.push("STARTTLS".into());
         }
-        let mechanisms = self.mechanisms();
+        let mechanisms = self.channel().mechanisms();
         if !mechanisms.is_empty() && self.facts.user.is_none() {
             let names: Vec<_> = mechanisms.iter().map(|mechanism| mechanism.name()).collect();
             keywords.push(format!("AUTH {}", names.join(" ")).into());
@@ -134,7 +134,11 @@ impl Session {
         };
         let rest = "MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT";
         let tls = if self.may_start_tls() { " STARTTLS" } else { "" };
-        let auth = if self.mechanisms().is_empty() { "" } else { " AUTH" };
+        let auth = if self.channel().mechanisms().is_empty() {
+            ""
+        } else {
+            " AUTH"
+        };
         self.stay(transaction, Reply::help(&format!("{hello} {rest}{tls}{auth}")));
     }
 

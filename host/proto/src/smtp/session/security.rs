@@ -1,7 +1,7 @@
 //! STARTTLS (RFC 3207) and AUTH (RFC 4954).
 
 use super::{Session, State, Step, Transaction};
-use crate::sasl::{self, Exchange, Failure, Mechanism};
+use crate::sasl::{self, Channel, Exchange, Failure};
 use crate::smtp::command::{self, Auth};
 use crate::smtp::{Answer, Question, Reply};
 use base64::Engine as _;
@@ -41,21 +41,12 @@ impl Session {
         self.settings.starttls && self.facts.tls.is_none()
     }
 
-    fn may_log_in(&self) -> bool {
-        self.facts.tls.is_some() || self.settings.plaintext_auth
-    }
-
-    fn exporter(&self) -> Option<Vec<u8>> {
-        self.facts.tls.as_ref().and_then(|tls| tls.exporter.clone())
-    }
-
-    /// The mechanisms that can be used on this connection: no channel binding without a channel.
-    pub(super) fn mechanisms(&self) -> Vec<Mechanism> {
-        let binding = self.exporter().is_some();
-        let offered = self.settings.mechanisms.iter().copied();
-        offered
-            .filter(|mechanism| self.may_log_in() && (binding || *mechanism != Mechanism::ScramSha256Plus))
-            .collect()
+    pub(super) fn channel(&self) -> Channel<'_> {
+        Channel {
+            mechanisms: &self.settings.mechanisms,
+            plaintext_auth: self.settings.plaintext_auth,
+            tls: self.facts.tls.as_ref(),
+        }
     }
 
     pub(super) fn auth(&mut self, transaction: Transaction, argument: &str) {
@@ -63,17 +54,11 @@ impl Session {
             return self.stay_refusing(transaction, reply);
         }
         match command::auth(argument) {
-            Auth::Start(mechanism, initial) if self.mechanisms().contains(&mechanism) => {
-                // Binding is only told to the exchange where the client could see -PLUS offered.
-                let binding = self
-                    .exporter()
-                    .filter(|_| self.mechanisms().contains(&Mechanism::ScramSha256Plus));
-                let (exchange, step) = Exchange::start(mechanism, initial, binding);
-                self.exchange(exchange, step);
-            }
-            Auth::Start(..) | Auth::UnknownMechanism => {
-                self.stay_refusing(transaction, Reply::unknown_mechanism());
-            }
+            Auth::Start(mechanism, initial) => match self.channel().start(mechanism, initial) {
+                Some((exchange, step)) => self.exchange(exchange, step),
+                None => self.stay_refusing(transaction, Reply::unknown_mechanism()),
+            },
+            Auth::UnknownMechanism => self.stay_refusing(transaction, Reply::unknown_mechanism()),
             Auth::Malformed => self.stay_refusing(transaction, Reply::auth_malformed()),
             Auth::Syntax => self.stay_refusing(transaction, Reply::syntax()),
         }
@@ -90,7 +75,7 @@ impl Session {
                 Some(Reply::auth_in_transaction())
             }
             Transaction::None | Transaction::Declined => match self.extension_awaited() {
-                None if !self.may_log_in() => Some(Reply::auth_needs_tls()),
+                None if !self.channel().may_log_in() => Some(Reply::auth_needs_tls()),
                 awaited => awaited,
             },
         }
@@ -98,7 +83,7 @@ impl Session {
 
     /// RFC 4954 §6, or RFC 3207 §4 where there is no AUTH before TLS.
     pub(super) fn login_awaited(&self) -> Reply {
-        if !self.may_log_in() && self.may_start_tls() {
+        if !self.channel().may_log_in() && self.may_start_tls() {
             Reply::tls_required()
         } else {
             Reply::auth_required()

@@ -106,8 +106,8 @@ pub(super) const TABLES: &[Table] = &[
     Table {
         name: "quarantine",
         purpose: "Mail that a policy held back; its body is in blob, with a reference of its own.",
-        columns: "epoch int, msg uuid, blob uuid, size bigint, mailboxes frozen<list<text>>, reason text, trace blob, \
-            PRIMARY KEY (epoch, msg)",
+        columns: "epoch int, msg uuid, blob uuid, size bigint, weight bigint, mailboxes frozen<list<text>>, reason text, \
+            trace blob, PRIMARY KEY (epoch, msg)",
         grace: Grace::ThreeDays,
         ..PLAIN
     },

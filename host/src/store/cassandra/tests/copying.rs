@@ -77,6 +77,10 @@ async fn fill(store: &EmbeddedStore, messages: u64, accounts: u64) {
         };
         Movable::admit(store, moved).await.unwrap();
     }
+    fill_directory(store, accounts).await;
+}
+
+async fn fill_directory(store: &EmbeddedStore, accounts: u64) {
     let domain = |name: &str, alias_of: Option<&str>| Domain {
         name: name.to_owned(),
         alias_of: alias_of.map(str::to_owned),

@@ -126,136 +126,95 @@ async fn a_store_that_nobody_broke_is_sound() {
     assert_eq!(report, expected);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_broken_is_named_and_mended_where_that_loses_nothing() {
-    let (keyspace, store) = empty().await;
-    let at = |nth: u64| aged(3 * DAY + nth * HOUR);
-    let ids: Vec<MessageId> = (0..9).map(at).collect();
-    let uuid = |nth: usize| rows::uuid(ids[nth]);
-    let epoch = |nth: usize| rows::epoch(ids[nth]);
-    // Each message is one test's: a small one, one of its own, shared ones.
-    put(&store, ids[0], 100, &["a@x.org"], &[]).await;
-    cql(
-        &store,
-        &keyspace,
-        "DELETE FROM {ks}.small WHERE mbox = 'a@x.org' AND epoch = ? AND msg = ?",
-        (epoch(0), uuid(0)),
-    )
-    .await;
-    put(&store, ids[1], 100, &["a@x.org"], &[]).await;
-    cql(
-        &store,
-        &keyspace,
-        "DELETE FROM {ks}.entry WHERE mbox = 'a@x.org' AND epoch = ? AND msg = ?",
-        (epoch(1), uuid(1)),
-    )
-    .await;
-    put(&store, ids[2], 40_000, &["a@x.org"], &[]).await;
-    cql(
-        &store,
-        &keyspace,
-        "DELETE head_size, text_size FROM {ks}.blob WHERE id = ?",
-        (uuid(2),),
-    )
-    .await;
-    put(&store, ids[3], 40_000, &["a@x.org"], &[]).await;
-    cql(
-        &store,
-        &keyspace,
-        "DELETE FROM {ks}.entry WHERE mbox = 'a@x.org' AND epoch = ? AND msg = ?",
-        (epoch(3), uuid(3)),
-    )
-    .await;
-    put(&store, ids[4], 300_000, &["a@x.org"], &[]).await;
-    cql(
-        &store,
-        &keyspace,
-        "DELETE FROM {ks}.blob WHERE id = ? AND seq = 1",
-        (uuid(4),),
-    )
-    .await;
-    put(&store, ids[5], 100, &["a@x.org", "b@x.org"], &[]).await;
-    cql(
-        &store,
-        &keyspace,
-        "DELETE FROM {ks}.blob_ref WHERE blob = ? AND holder = 'b@x.org'",
-        (uuid(5),),
-    )
-    .await;
-    put(&store, ids[6], 100, &["a@x.org", "b@x.org"], &[]).await;
-    cql(
-        &store,
-        &keyspace,
-        "DELETE FROM {ks}.entry WHERE mbox = 'b@x.org' AND epoch = ? AND msg = ?",
-        (epoch(6), uuid(6)),
-    )
-    .await;
-    put(&store, ids[7], 100, &[], &["bad"]).await;
-    cql(
-        &store,
-        &keyspace,
-        "DELETE FROM {ks}.blob WHERE id = ?",
-        (uuid(7),),
-    )
-    .await;
-    cql(
-        &store,
-        &keyspace,
-        "DELETE FROM {ks}.blob_ref WHERE blob = ?",
-        (uuid(7),),
-    )
-    .await;
-    put(&store, ids[8], 100, &["c@x.org"], &[]).await;
-    cql(
-        &store,
-        &keyspace,
-        "DELETE FROM {ks}.maildrop WHERE mbox = 'c@x.org'",
-        (),
-    )
-    .await;
-    let low = (rows::lowest_id(ids[8].unix_millis() + 1), rows::epoch(ids[8]));
-    put(&store, ids[8], 100, &["d@x.org"], &[]).await;
-    cql(
-        &store,
-        &keyspace,
-        "UPDATE {ks}.maildrop SET low = ? WHERE mbox = 'd@x.org' AND epoch = ?",
-        low,
-    )
-    .await;
+/// What breaks the `nth` message, or something else; `{e}` and `{m}` are its epoch and id.
+const BREAKS: &[(usize, &str)] = &[
+    (
+        0,
+        "DELETE FROM {ks}.small WHERE mbox = 'a@x.org' AND epoch = {e} AND msg = {m}",
+    ),
+    (
+        1,
+        "DELETE FROM {ks}.entry WHERE mbox = 'a@x.org' AND epoch = {e} AND msg = {m}",
+    ),
+    (2, "DELETE head_size, text_size FROM {ks}.blob WHERE id = {m}"),
+    (
+        3,
+        "DELETE FROM {ks}.entry WHERE mbox = 'a@x.org' AND epoch = {e} AND msg = {m}",
+    ),
+    (4, "DELETE FROM {ks}.blob WHERE id = {m} AND seq = 1"),
+    (
+        5,
+        "DELETE FROM {ks}.blob_ref WHERE blob = {m} AND holder = 'b@x.org'",
+    ),
+    (
+        6,
+        "DELETE FROM {ks}.entry WHERE mbox = 'b@x.org' AND epoch = {e} AND msg = {m}",
+    ),
+    (7, "DELETE FROM {ks}.blob WHERE id = {m}"),
+    (7, "DELETE FROM {ks}.blob_ref WHERE blob = {m}"),
+    (8, "DELETE FROM {ks}.maildrop WHERE mbox = 'c@x.org'"),
+    (
+        9,
+        "UPDATE {ks}.maildrop SET low = {m} WHERE mbox = 'd@x.org' AND epoch = {e}",
+    ),
+    (
+        0,
+        "DELETE FROM {ks}.address_name WHERE kind = 0 AND shard = {account}",
+    ),
+    (
+        0,
+        "UPDATE {ks}.plugin_size SET octets = 1 WHERE plugin = 'grey' AND shard = {wrong} AND k = 'wrong'",
+    ),
+    (
+        0,
+        "DELETE FROM {ks}.plugin_size WHERE plugin = 'grey' AND shard = {less} AND k = 'less'",
+    ),
+    (
+        0,
+        "DELETE FROM {ks}.plugin_kv WHERE plugin = 'grey' AND k = 'more' IF EXISTS",
+    ),
+];
+
+/// One message for each of the breaks, from the youngest, and what else they break.
+async fn put_all(store: &CassandraStore) -> Vec<MessageId> {
+    let ids: Vec<MessageId> = (0..10).map(|nth| aged(3 * DAY + nth * HOUR)).collect();
+    let messages: [(usize, &[&str], &[&str]); 9] = [
+        (100, &["a@x.org"], &[]),
+        (100, &["a@x.org"], &[]),
+        (40_000, &["a@x.org"], &[]),
+        (40_000, &["a@x.org"], &[]),
+        (300_000, &["a@x.org"], &[]),
+        (100, &["a@x.org", "b@x.org"], &[]),
+        (100, &["a@x.org", "b@x.org"], &[]),
+        (100, &[], &["bad"]),
+        (100, &["c@x.org"], &[]),
+    ];
+    for (id, (size, mailboxes, copies)) in ids.iter().zip(messages) {
+        put(store, *id, size, mailboxes, copies).await;
+    }
+    // Older than the mark that its epoch is to get.
+    put(store, aged(3 * DAY + 10 * HOUR), 100, &["d@x.org"], &[]).await;
     store.create_account(account("a@x.org")).await.unwrap();
-    cql(
-        &store,
-        &keyspace,
-        "DELETE FROM {ks}.address_name WHERE kind = 0 AND shard = ?",
-        (directory::shard("a@x.org"),),
-    )
-    .await;
     for key in ["right", "wrong", "less", "more"] {
         store.kv_set("grey", key, value(b"12345")).await.unwrap();
     }
-    let shard = kv::shard;
-    cql(
-        &store,
-        &keyspace,
-        "UPDATE {ks}.plugin_size SET octets = 1 WHERE plugin = 'grey' AND shard = ? AND k = 'wrong'",
-        (shard("wrong"),),
-    )
-    .await;
-    cql(
-        &store,
-        &keyspace,
-        "DELETE FROM {ks}.plugin_size WHERE plugin = 'grey' AND shard = ? AND k = 'less'",
-        (shard("less"),),
-    )
-    .await;
-    cql(
-        &store,
-        &keyspace,
-        "DELETE FROM {ks}.plugin_kv WHERE plugin = 'grey' AND k = 'more' IF EXISTS",
-        (),
-    )
-    .await;
+    ids
+}
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_broken_is_named_and_mended_where_that_loses_nothing() {
+    let (keyspace, store) = empty().await;
+    let ids = put_all(&store).await;
+    let hidden = store.list("d@x.org").await.unwrap()[0].id;
+    for (nth, text) in BREAKS {
+        let id = ids[*nth];
+        let text = text.replace("{e}", &rows::epoch(id).to_string());
+        let text = text.replace("{m}", &rows::uuid(id).to_string());
+        let text = text.replace("{account}", &directory::shard("a@x.org").to_string());
+        let text = text.replace("{wrong}", &kv::shard("wrong").to_string());
+        let text = text.replace("{less}", &kv::shard("less").to_string());
+        cql(&store, &keyspace, &text, ()).await;
+    }
     let lasting = [
         format!("{}: listed by a@x.org and has no body", ids[0]),
         format!(
@@ -267,17 +226,14 @@ async fn what_was_broken_is_named_and_mended_where_that_loses_nothing() {
         format!("{}: its body does not have all its parts", ids[4]),
         format!("{}: held by b@x.org, which does not list it", ids[6]),
         format!("{0}: listed by quarantine {0} and has no body", ids[7]),
-        format!(
-            "{}: below the low-water mark of d@x.org, so nobody lists it",
-            ids[8]
-        ),
+        format!("{hidden}: below the low-water mark of d@x.org, so nobody lists it"),
     ];
+    let epoch = rows::epoch(ids[8]);
     let mendable = [
         format!("{}: listed by b@x.org, which is not its holder", ids[5]),
         format!("{0}: listed by quarantine {0}, which is not its holder", ids[7]),
         format!(
-            "c@x.org: what it has of epoch {} is listed by nobody, for the epoch is not written down",
-            rows::epoch(ids[8])
+            "c@x.org: what it has of epoch {epoch} is listed by nobody, for the epoch is not written down"
         ),
         "a@x.org: an address that is not named in listings".to_owned(),
         "policy grey: wrong is not counted with the octets it has".to_owned(),

@@ -40,6 +40,7 @@ impl Change<'_> {
         if self.has(tag::ACCOUNT, &key)? || self.has(tag::ALIAS, &key)? {
             return Ok(Created::Exists);
         }
+        self.empty(&key)?;
         self.record(tag::ACCOUNT, &key, account)?;
         Ok(Created::Yes)
     }
@@ -54,11 +55,8 @@ impl Change<'_> {
     }
 
     pub(in super::super) fn remove_account(&mut self, key: &str) -> Result<bool> {
-        let there = self.forget(tag::ACCOUNT, key)?;
-        if there {
-            self.empty(key)?;
-        }
-        Ok(there)
+        self.empty(key)?;
+        self.forget(tag::ACCOUNT, key)
     }
 
     pub(in super::super) fn put_alias(&mut self, alias: &Alias) -> Result<Created> {

@@ -7,8 +7,7 @@ use crate::store::embedded::committer::MOST_OCTETS;
 use crate::store::embedded::rows::{self, Copy, Holder, Meta, Part, Space, Uncommitted, tag};
 use crate::store::rules::{self, Fate, Standing};
 use crate::store::{
-    Atomicity, CHUNK, Delivered, Delivery, Entry, NewEntry, NewQuarantined, Quarantined, Result, StoreError,
-    Text, Usage,
+    Atomicity, CHUNK, Delivered, Delivery, Entry, NewEntry, NewQuarantined, Result, StoreError, Text, Usage,
 };
 use fjall::Slice;
 use std::ops::ControlFlow;
@@ -171,16 +170,12 @@ impl Change<'_> {
             return Ok(());
         }
         let size = delivery.content.size();
+        // Those that are kept with the body: a delivery that is repeated may bring others.
+        let facts = self.meta(delivery.id)?.map_or(0, |meta| meta.facts.len());
         let mut usage = self.quarantine_usage()?;
         for (id, copy) in copies {
-            usage = rules::grown(usage, size);
-            let listed = Quarantined {
-                id,
-                mailboxes: copy.mailboxes.clone(),
-                reason: copy.reason.clone(),
-                trace: copy.trace.clone(),
-                size,
-            };
+            let listed = rules::held(id, copy, size);
+            usage = rules::grown(usage, rules::held_weight(&listed, facts));
             let row = Copy {
                 body: delivery.id,
                 listed,
@@ -237,7 +232,9 @@ impl Change<'_> {
         let key = rows::message_key(tag::QUARANTINED, id);
         let row = self.get(Space::State, &key)?.ok_or(StoreError::NotFound)?;
         let copy = Copy::from_row(id, &row)?;
-        let usage = rules::shrunk(self.quarantine_usage()?, copy.listed.size);
+        let facts = self.meta(copy.body)?.map_or(0, |meta| meta.facts.len());
+        let weight = rules::held_weight(&copy.listed, facts);
+        let usage = rules::shrunk(self.quarantine_usage()?, weight);
         self.delete(Space::State, key);
         self.put_usage(vec![tag::QUARANTINE_USAGE], usage)?;
         self.release(copy.body, Holder::Quarantine(id))

@@ -7,6 +7,7 @@ async fn filled() -> (tempfile::TempDir, Arc<EmbeddedStore>, MessageId, Bytes) {
     let text = noise(CHUNK + 5);
     let mut long = delivery(vec![entry("a@x.org", 7), entry("b@x.org", 7)]);
     long.content.text = append_all(&*store, long.id, &text).await;
+    store.create_account(account("A@x.org")).await.unwrap();
     store.deliver(long.clone()).await.unwrap();
     let mut held = delivery(Vec::new());
     held.quarantine = vec![NewQuarantined {
@@ -15,7 +16,6 @@ async fn filled() -> (tempfile::TempDir, Arc<EmbeddedStore>, MessageId, Bytes) {
         trace: Bytes::new(),
     }];
     store.deliver(held).await.unwrap();
-    store.create_account(account("A@x.org")).await.unwrap();
     (folder, store, long.id, text)
 }
 

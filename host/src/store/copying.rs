@@ -95,6 +95,7 @@ pub async fn copy(
     to: &Arc<dyn Movable>,
     progress: impl Fn(Step, u64, u64) + Sync,
 ) -> Result<Copied> {
+    // Before the mail: an account that is made begins without any.
     let mut copied = directory(from, to).await?;
     copied.values = values(from, to).await?;
     let total = count(from).await?;

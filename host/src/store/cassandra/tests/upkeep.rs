@@ -98,13 +98,13 @@ async fn found(store: &CassandraStore, mend: Mend) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_store_that_nobody_broke_is_sound() {
     let (_keyspace, store) = empty().await;
+    store.create_account(account("a@x.org")).await.unwrap();
     put(&store, aged(3 * DAY), 100, &["a@x.org"], &[]).await;
     put(&store, aged(40 * DAY), 300_000, &["a@x.org"], &[]).await;
     put(&store, aged(3 * DAY), 100, &["a@x.org", "b@x.org"], &["bad"]).await;
     let gone = aged(3 * DAY);
     put(&store, gone, 40_000, &["a@x.org", "b@x.org"], &[]).await;
     store.remove("b@x.org", &[gone]).await.unwrap();
-    store.create_account(account("a@x.org")).await.unwrap();
     let alias = Alias {
         address: "c@x.org".to_owned(),
         targets: vec!["a@x.org".to_owned()],
@@ -177,6 +177,7 @@ const BREAKS: &[(usize, &str)] = &[
 
 /// One message for each of the breaks, from the youngest, and what else they break.
 async fn put_all(store: &CassandraStore) -> Vec<MessageId> {
+    store.create_account(account("a@x.org")).await.unwrap();
     let ids: Vec<MessageId> = (0..10).map(|nth| aged(3 * DAY + nth * HOUR)).collect();
     let messages: [(usize, &[&str], &[&str]); 9] = [
         (100, &["a@x.org"], &[]),
@@ -193,8 +194,7 @@ async fn put_all(store: &CassandraStore) -> Vec<MessageId> {
         put(store, *id, size, mailboxes, copies).await;
     }
     // Older than the mark that its epoch is to get.
-    put(store, aged(3 * DAY + 10 * HOUR), 100, &["d@x.org"], &[]).await;
-    store.create_account(account("a@x.org")).await.unwrap();
+    put(store, aged(3 * DAY + 9 * HOUR + 1000), 100, &["d@x.org"], &[]).await;
     for key in ["right", "wrong", "less", "more"] {
         store.kv_set("grey", key, value(b"12345")).await.unwrap();
     }

@@ -262,7 +262,7 @@ mod tests {
                 6,
             ),
             ("store.cassandra.tls: needs the authority", 6),
-            ("store.cassandra.password: missing beside user", 6),
+            ("store.cassandra.password: missing beside user", 5),
             (
                 "store.cassandra.limits.in_flight: 0 is too little; write 1 or more",
                 7,

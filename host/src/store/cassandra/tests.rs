@@ -7,6 +7,7 @@ use super::*;
 use crate::config::{CassandraLimits, Consistency};
 use crate::store::cluster;
 use crate::store::contract::{QUARANTINE_MAX, contract};
+use scylla::statement::unprepared::Statement;
 use std::sync::{Mutex, PoisonError};
 
 /// Keyspaces whose test is over: a schema takes longer to make than to empty.
@@ -48,8 +49,9 @@ async fn empty() -> (Keyspace, Arc<CassandraStore>) {
         .unwrap();
     if used.is_some() {
         for table in schema::tables() {
-            let text = format!("TRUNCATE {name}.{table}");
-            store.cluster.session.query_unpaged(text, ()).await.unwrap();
+            let mut truncate = Statement::new(format!("TRUNCATE {name}.{table}"));
+            truncate.set_request_timeout(Some(Duration::from_secs(60)));
+            store.cluster.session.query_unpaged(truncate, ()).await.unwrap();
         }
     }
     (Keyspace(name), store)

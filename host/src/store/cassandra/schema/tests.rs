@@ -5,6 +5,7 @@ use crate::config::{CassandraConfig, CassandraLimits, Consistency};
 use crate::store::cassandra::session;
 use crate::store::cluster;
 use scylla::client::session::Session;
+use scylla::statement::unprepared::Statement;
 use std::time::Duration;
 
 fn layout(keyspace: &str, dialect: Dialect) -> Layout {
@@ -39,8 +40,11 @@ async fn node() -> (Session, Layout) {
 }
 
 async fn run(session: &Session, text: &str) {
+    let mut statement = Statement::new(text);
+    // Tables are made and dropped slowly on a busy machine.
+    statement.set_request_timeout(Some(Duration::from_secs(60)));
     session
-        .query_unpaged(text, ())
+        .query_unpaged(statement, ())
         .await
         .unwrap_or_else(|error| panic!("{text}: {error}"));
 }

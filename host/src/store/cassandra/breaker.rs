@@ -1,5 +1,8 @@
-//! The breaker: when no request has succeeded for a while, callers are told so at once and one request a
-//! second tries whether the cluster is back.
+//! The breaker: when no request has succeeded for a while, callers are told so at once, and only the store's own
+//! probe, once a second, tries whether the cluster is back.
+//!
+//! Only an answer of as many replicas as a delivery needs is a success: one node that is left answers reads of
+//! the nearest replica as if nothing had happened.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -9,14 +12,12 @@ use tokio::time::Instant;
 const FAILURES: u32 = 8;
 /// … once the first of them is this long ago.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// Between two tries while it is open.
-const PROBE: Duration = Duration::from_secs(1);
 
 /// Whether a request may be sent now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Admission {
     Granted,
-    /// The cluster is out of reach, and another request tries it.
+    /// The cluster is out of reach.
     Refused,
 }
 
@@ -28,8 +29,7 @@ struct State {
     failures: u32,
     /// When the first failure since the last success was.
     failing: Option<Instant>,
-    /// Open; the moment of the next probe.
-    probe: Option<Instant>,
+    open: bool,
 }
 
 impl Breaker {
@@ -37,20 +37,17 @@ impl Breaker {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn is_open(&self) -> bool {
-        self.state().probe.is_some()
+    /// How long nothing has succeeded, if it is open.
+    pub(super) fn open_for(&self) -> Option<Duration> {
+        let state = self.state();
+        let failing = state.failing.filter(|_| state.open);
+        failing.map(|since| since.elapsed())
     }
 
     pub(super) fn admit(&self) -> Admission {
-        let mut state = self.state();
-        let now = Instant::now();
-        match &mut state.probe {
-            Some(next) if now < *next => Admission::Refused,
-            Some(next) => {
-                *next = now + PROBE;
-                Admission::Granted
-            }
-            None => Admission::Granted,
+        match self.state().open {
+            true => Admission::Refused,
+            false => Admission::Granted,
         }
     }
 
@@ -59,7 +56,7 @@ impl Breaker {
         if state.failing.is_none() {
             return;
         }
-        if state.probe.is_some() {
+        if state.open {
             tracing::warn!("Cassandra answers again");
             metrics::gauge!("postern_cassandra_breaker_open").set(0.0);
         }
@@ -71,8 +68,8 @@ impl Breaker {
         let now = Instant::now();
         state.failures = state.failures.saturating_add(1);
         let since = *state.failing.get_or_insert(now);
-        if state.probe.is_none() && state.failures >= FAILURES && now - since >= PATIENCE {
-            state.probe = Some(now + PROBE);
+        if !state.open && state.failures >= FAILURES && now - since >= PATIENCE {
+            state.open = true;
             tracing::error!(
                 failures = state.failures,
                 "Cassandra is out of reach: mail is deferred until it answers"
@@ -84,28 +81,31 @@ impl Breaker {
 }
 
 #[cfg(test)]
+impl Breaker {
+    pub(super) fn is_failing(&self) -> bool {
+        self.state().failing.is_some()
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn it_opens_after_failures_for_a_while_and_one_request_a_second_tries() {
+    async fn it_opens_after_failures_for_a_while_and_closes_with_a_success() {
         let breaker = Breaker::default();
         for _ in 0..FAILURES {
             breaker.failed();
         }
-        assert!(!breaker.is_open(), "not for a moment's trouble");
+        assert_eq!(breaker.open_for(), None, "not for a moment's trouble");
         tokio::time::advance(PATIENCE).await;
         breaker.failed();
-        assert!(breaker.is_open());
-        assert_eq!(breaker.admit(), Admission::Refused);
-        tokio::time::advance(PROBE).await;
-        assert_eq!(breaker.admit(), Admission::Granted);
-        assert_eq!(breaker.admit(), Admission::Refused);
+        assert_eq!(breaker.open_for(), Some(PATIENCE));
+        tokio::time::advance(Duration::from_secs(3600)).await;
+        assert_eq!(breaker.admit(), Admission::Refused, "time does not close it");
         breaker.succeeded();
-        assert_eq!(
-            (breaker.admit(), breaker.admit()),
-            (Admission::Granted, Admission::Granted)
-        );
+        assert_eq!(breaker.open_for(), None);
+        assert_eq!(breaker.admit(), Admission::Granted);
     }
 
     #[tokio::test(start_paused = true)]
@@ -116,6 +116,6 @@ mod tests {
             tokio::time::advance(PATIENCE).await;
             breaker.succeeded();
         }
-        assert!(!breaker.is_open());
+        assert_eq!(breaker.open_for(), None);
     }
 }

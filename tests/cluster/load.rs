@@ -122,10 +122,10 @@ impl Shared {
     /// Mostly small ones for one mailbox; some large, some for two.
     fn deliver(&self, mx: SocketAddr, token: usize) {
         let mut to = vec![USERS[token % USERS.len()]];
-        if token % 7 == 0 {
+        if token.is_multiple_of(7) {
             to.push(USERS[(token + 1) % USERS.len()]);
         }
-        let size = if token % 10 == 0 { 40_000 } else { 2_000 };
+        let size = if token.is_multiple_of(10) { 40_000 } else { 2_000 };
         let begun = Instant::now();
         let fate = mail::send(mx, &to, &mail::message(token, size));
         let sent = Sent {

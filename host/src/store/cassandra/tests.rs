@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::config::{CassandraLimits, Consistency};
-use crate::store::{Directory as _, Maildrops as _, Quarantine as _, cluster};
 use crate::store::contract::{QUARANTINE_MAX, contract};
+use crate::store::{Directory as _, Maildrops as _, Quarantine as _, cluster};
 use std::sync::{Mutex, PoisonError};
 
 /// Keyspaces whose test is over: a schema takes longer to make than to empty.

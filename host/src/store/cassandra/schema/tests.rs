@@ -39,8 +39,11 @@ async fn node() -> (Session, Layout) {
 }
 
 async fn run(session: &Session, text: &str) {
+    // A change of the schema takes its time on a machine that is busy with other tests.
+    let mut statement = scylla::statement::Statement::new(text);
+    statement.set_request_timeout(Some(Duration::from_secs(60)));
     session
-        .query_unpaged(text, ())
+        .query_unpaged(statement, ())
         .await
         .unwrap_or_else(|error| panic!("{text}: {error}"));
 }

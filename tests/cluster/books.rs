@@ -69,9 +69,9 @@ pub(crate) struct Span<'a> {
 }
 
 impl<'a> Span<'a> {
-    /// Those that began in it.
+    /// Those that ended in it.
     pub(crate) fn of(name: &'a str, sent: &'a [Sent], from: Instant, to: Instant) -> Self {
-        let within = |message: &&Sent| (from..to).contains(&message.begun);
+        let within = |message: &&Sent| (from..to).contains(&message.ended);
         let sent = sent.iter().filter(within).collect();
         Self { name, sent }
     }

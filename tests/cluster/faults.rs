@@ -45,7 +45,7 @@ impl House {
     /// Mail until nothing takes longer than usual: new connections and cold nodes are not what is measured.
     fn warm(&self) -> Load {
         let load = Load::start(&self.doors(), RATE);
-        load.go_on(Duration::from_secs(5));
+        load.go_on(Duration::from_secs(3));
         load
     }
 
@@ -62,14 +62,37 @@ impl House {
     }
 }
 
-/// Nothing that begins a second after the loss, and ends before the next one, is deferred.
-fn assert_steady(span: &Span<'_>, lost: Instant, next: Instant) {
+/// What begins a second after the loss is not deferred.
+fn assert_steady(span: &Span<'_>, lost: Instant) {
     span.print();
     let late = lost + Duration::from_secs(1);
     for refused in span.refusals() {
-        assert!(refused.begun < late || refused.ended > next, "{refused:?}");
+        assert!(refused.begun < late, "{refused:?}");
     }
     assert!(span.longest() <= LOOSE, "{:?}", span.longest());
+}
+
+/// Starts nodes that were killed and waits for mail and for both gateways; answers when nodes took connections.
+fn bring_back(house: &mut House, load: &Load, nodes: &[usize], without: Instant) -> Instant {
+    let launched = Instant::now();
+    for node in nodes {
+        house.cluster.launch(*node).unwrap();
+    }
+    for node in nodes {
+        house.cluster.await_cql(*node).unwrap();
+    }
+    let back = Instant::now();
+    let flows = load.wait_for("mail that flows", |sent| sent.ended > without && sent.is_kept());
+    for gateway in &house.gateways {
+        gateway.await_ready("200");
+    }
+    println!(
+        "after the nodes' start: they take connections at {:.1} s, the first 250 is at {:.1} s, both gateways are ready at {:.1} s",
+        (back - launched).as_secs_f64(),
+        flows.ended.saturating_duration_since(launched).as_secs_f64(),
+        launched.elapsed().as_secs_f64()
+    );
+    back
 }
 
 #[test]
@@ -79,16 +102,17 @@ fn a_node_that_dies_costs_a_moment_and_a_lost_quorum_defers_mail_until_it_is_bac
     let begun = Instant::now();
     let load = house.warm();
     let reader = Reader::start(house.gateways[1].pop3);
-    load.go_on(Duration::from_secs(3));
+    load.go_on(Duration::from_secs(2));
 
     let one_lost = Instant::now();
     house.cluster.kill(3);
-    load.go_on(Duration::from_secs(8));
+    load.go_on(Duration::from_secs(6));
 
     let two_lost = Instant::now();
     house.cluster.kill(2);
     let told = load.wait_for("451", |sent| sent.begun > two_lost && sent.is_refused());
-    println!("{told:?}");
+    let told = (told.ended - two_lost).as_millis();
+    println!("the first 451 comes {told} ms after the quorum was lost");
     for gateway in &house.gateways {
         let page = gateway.await_ready("503");
         assert!(page.contains("Cassandra is out of reach"), "{page}");
@@ -100,20 +124,8 @@ fn a_node_that_dies_costs_a_moment_and_a_lost_quorum_defers_mail_until_it_is_bac
     let open = Instant::now();
     load.go_on(Duration::from_secs(2));
 
-    house.cluster.launch(2).unwrap();
-    house.cluster.await_cql(2).unwrap();
-    let back = Instant::now();
-    let flows = load.wait_for("mail that flows", |sent| sent.ended > open && sent.is_kept());
-    for gateway in &house.gateways {
-        gateway.await_ready("200");
-    }
-    println!(
-        "mail flows {} ms after the second node takes connections, both gateways are ready {} ms after it",
-        flows.ended.saturating_duration_since(back).as_millis(),
-        back.elapsed().as_millis()
-    );
+    let back = bring_back(&mut house, &load, &[2, 3], open);
     let ready = Instant::now();
-    house.cluster.restart(3);
     load.go_on(Duration::from_secs(3));
     assert!(house.gateways.iter_mut().all(Gateway::lives));
 
@@ -132,14 +144,11 @@ fn a_node_that_dies_costs_a_moment_and_a_lost_quorum_defers_mail_until_it_is_bac
         };
         assert!(reply.starts_with("451 "), "{reply}");
     }
-    let quick = |message: &&&Sent| message.ended - message.begun < Duration::from_secs(1);
-    let at_once = Span::of("breaker open", &sent, open, open + Duration::from_secs(1));
-    at_once.print();
-    assert_eq!(
-        at_once.refusals().iter().filter(quick).count(),
-        at_once.refusals().len(),
-        "an open breaker answers at once"
-    );
+    let slow = lost
+        .refusals()
+        .into_iter()
+        .find(|sent| sent.begun > open && sent.ended - sent.begun > Duration::from_secs(2));
+    assert!(slow.is_none(), "an open breaker answers at once: {slow:?}");
     let after = Span::of("three again", &sent, ready, Instant::now());
     after.print();
     assert_eq!(after.refusals().len(), 0);
@@ -167,7 +176,7 @@ fn a_node_that_is_silent_for_20_s_costs_a_moment() {
     load.go_on(Duration::from_secs(5));
     let sent = load.end();
     Span::of("three nodes", &sent, begun, stopped).print();
-    assert_steady(&Span::of("one silent", &sent, stopped, goes_on), stopped, goes_on);
+    assert_steady(&Span::of("one silent", &sent, stopped, goes_on), stopped);
     assert_steady(
         &Span::of("it goes on", &sent, goes_on, Instant::now()),
         goes_on,
@@ -191,24 +200,7 @@ fn all_nodes_are_killed_and_started_again_and_mail_flows_by_itself() {
         house.cluster.kill(node);
     }
     load.wait_for("451", |sent| sent.begun > lost && sent.is_refused());
-    for node in 1..=3 {
-        house.cluster.launch(node).unwrap();
-    }
-    for node in 1..=3 {
-        house.cluster.await_cql(node).unwrap();
-    }
-    let back = Instant::now();
-    let flows = load.wait_for("mail that flows", |sent| {
-        sent.ended > lost + LOOSE && sent.is_kept()
-    });
-    for gateway in &house.gateways {
-        gateway.await_ready("200");
-    }
-    println!(
-        "mail flows {} ms after the last node takes connections, both gateways are ready {} ms after it",
-        flows.ended.saturating_duration_since(back).as_millis(),
-        back.elapsed().as_millis()
-    );
+    let back = bring_back(&mut house, &load, &[1, 2, 3], lost + LOOSE);
     load.go_on(Duration::from_secs(3));
     let sent = load.end();
     Span::of("all killed", &sent, lost, back).print();

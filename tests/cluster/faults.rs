@@ -131,11 +131,7 @@ fn a_node_that_dies_costs_a_moment_and_a_lost_quorum_defers_mail_until_it_is_bac
 
     let sent = load.end();
     Span::of("three nodes", &sent, begun, one_lost).print();
-    assert_steady(
-        &Span::of("one killed", &sent, one_lost, two_lost),
-        one_lost,
-        two_lost,
-    );
+    assert_steady(&Span::of("one killed", &sent, one_lost, two_lost), one_lost);
     let lost = Span::of("two killed", &sent, two_lost, back);
     lost.print();
     for message in lost.refusals() {
@@ -177,11 +173,7 @@ fn a_node_that_is_silent_for_20_s_costs_a_moment() {
     let sent = load.end();
     Span::of("three nodes", &sent, begun, stopped).print();
     assert_steady(&Span::of("one silent", &sent, stopped, goes_on), stopped);
-    assert_steady(
-        &Span::of("it goes on", &sent, goes_on, Instant::now()),
-        goes_on,
-        Instant::now(),
-    );
+    assert_steady(&Span::of("it goes on", &sent, goes_on, Instant::now()), goes_on);
     assert_eq!(house.close(&sent, reader), [] as [String; 0]);
 }
 

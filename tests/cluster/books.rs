@@ -16,7 +16,7 @@ pub(crate) struct Found {
 }
 
 /// Every mailbox as one gateway lists it. Everything listed is read, whole.
-pub(crate) fn listing(gateway: &Gateway, site: &Site) -> Found {
+pub(crate) fn listing(gateway: &mut Gateway, site: &Site) -> Found {
     let mut found = Found::default();
     for user in USERS {
         let mut session = Pop3::login(gateway.pop3, user).unwrap();
@@ -25,7 +25,8 @@ pub(crate) fn listing(gateway: &Gateway, site: &Site) -> Found {
             let lines = match session.retr(*number) {
                 Ok(lines) => lines,
                 Err(error) => {
-                    assert!(error.starts_with("-ERR [SYS/PERM]"), "{error}");
+                    let troubles = gateway.lines("out of reach");
+                    assert!(error.starts_with("-ERR [SYS/PERM]"), "{error}\n{troubles:?}");
                     found.half_deleted += 1;
                     continue;
                 }

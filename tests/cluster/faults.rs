@@ -49,10 +49,10 @@ impl House {
         load
     }
 
-    fn close(self, sent: &[Sent], reader: Reader) -> Vec<String> {
+    fn close(mut self, sent: &[Sent], reader: Reader) -> Vec<String> {
         let deletions = reader.end();
         // Both know what the other did once they have read it.
-        for (gateway, site) in self.gateways.iter().zip(&self.sites) {
+        for (gateway, site) in self.gateways.iter_mut().zip(&self.sites) {
             balance(sent, &deletions, &listing(gateway, site));
         }
         for gateway in self.gateways {

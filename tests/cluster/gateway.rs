@@ -149,10 +149,10 @@ impl Gateway {
         }
     }
 
-    /// How many lines of the log so far have this in them.
-    pub(crate) fn count(&mut self, word: &str) -> usize {
+    /// The lines of the log so far that have this in them.
+    pub(crate) fn lines(&mut self, word: &str) -> Vec<&String> {
         self.log.extend(self.lines.try_iter());
-        self.log.iter().filter(|line| line.contains(word)).count()
+        self.log.iter().filter(|line| line.contains(word)).collect()
     }
 
     pub(crate) fn page(&self, path: &str) -> String {

@@ -1,9 +1,10 @@
 //! The breaker: when no request has succeeded for a while, callers are told so at once, and only the store's own
 //! probe, once a second, tries whether the cluster is back.
 //!
-//! Only an answer of as many replicas as a delivery needs is a success: one node that is left answers reads of
-//! the nearest replica as if nothing had happened.
+//! Only an answer of as many replicas as a delivery needs closes it and ends a row of such failures: one node that is
+//! left answers reads of the nearest replica as if nothing had happened. Other requests are a row of their own.
 
+use super::cluster::Reach;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -26,10 +27,26 @@ pub(super) struct Breaker(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
+    deliveries: Row,
+    others: Row,
+    /// Since the first failure of the row that opened it.
+    open: Option<Instant>,
+}
+
+/// Failures since the last success.
+#[derive(Debug, Default)]
+struct Row {
     failures: u32,
-    /// When the first failure since the last success was.
-    failing: Option<Instant>,
-    open: bool,
+    since: Option<Instant>,
+}
+
+impl Row {
+    /// Counts one; answers when the first was, if that is enough.
+    fn failed(&mut self) -> Option<Instant> {
+        self.failures = self.failures.saturating_add(1);
+        let since = *self.since.get_or_insert_with(Instant::now);
+        (self.failures >= FAILURES && since.elapsed() >= PATIENCE).then_some(since)
+    }
 }
 
 impl Breaker {
@@ -39,51 +56,41 @@ impl Breaker {
 
     /// How long nothing has succeeded, if it is open.
     pub(super) fn open_for(&self) -> Option<Duration> {
-        let state = self.state();
-        let failing = state.failing.filter(|_| state.open);
-        failing.map(|since| since.elapsed())
+        self.state().open.map(|since| since.elapsed())
     }
 
     pub(super) fn admit(&self) -> Admission {
         match self.state().open {
-            true => Admission::Refused,
-            false => Admission::Granted,
+            Some(_) => Admission::Refused,
+            None => Admission::Granted,
         }
     }
 
-    pub(super) fn succeeded(&self) {
+    pub(super) fn succeeded(&self, reach: Reach) {
         let mut state = self.state();
-        if state.failing.is_none() {
+        if reach == Reach::Other {
+            state.others = Row::default();
             return;
         }
-        if state.open {
+        if state.open.is_some() {
             tracing::warn!("Cassandra answers again");
             metrics::gauge!("postern_cassandra_breaker_open").set(0.0);
         }
         *state = State::default();
     }
 
-    pub(super) fn failed(&self) {
+    pub(super) fn failed(&self, reach: Reach) {
         let mut state = self.state();
-        let now = Instant::now();
-        state.failures = state.failures.saturating_add(1);
-        let since = *state.failing.get_or_insert(now);
-        if !state.open && state.failures >= FAILURES && now - since >= PATIENCE {
-            state.open = true;
-            tracing::error!(
-                failures = state.failures,
-                "Cassandra is out of reach: mail is deferred until it answers"
-            );
+        let enough = match reach {
+            Reach::Delivery => state.deliveries.failed(),
+            Reach::Other => state.others.failed(),
+        };
+        if state.open.is_none() && enough.is_some() {
+            state.open = enough;
+            tracing::error!("Cassandra is out of reach: mail is deferred until it answers");
             metrics::counter!("postern_cassandra_breaker_opened_total").increment(1);
             metrics::gauge!("postern_cassandra_breaker_open").set(1.0);
         }
-    }
-}
-
-#[cfg(test)]
-impl Breaker {
-    pub(super) fn is_failing(&self) -> bool {
-        self.state().failing.is_some()
     }
 }
 
@@ -95,15 +102,15 @@ mod tests {
     async fn it_opens_after_failures_for_a_while_and_closes_with_a_success() {
         let breaker = Breaker::default();
         for _ in 0..FAILURES {
-            breaker.failed();
+            breaker.failed(Reach::Delivery);
         }
         assert_eq!(breaker.open_for(), None, "not for a moment's trouble");
         tokio::time::advance(PATIENCE).await;
-        breaker.failed();
+        breaker.failed(Reach::Delivery);
         assert_eq!(breaker.open_for(), Some(PATIENCE));
         tokio::time::advance(Duration::from_secs(3600)).await;
         assert_eq!(breaker.admit(), Admission::Refused, "time does not close it");
-        breaker.succeeded();
+        breaker.succeeded(Reach::Delivery);
         assert_eq!(breaker.open_for(), None);
         assert_eq!(breaker.admit(), Admission::Granted);
     }
@@ -112,10 +119,37 @@ mod tests {
     async fn a_success_in_between_keeps_it_closed() {
         let breaker = Breaker::default();
         for _ in 0..4 * FAILURES {
-            breaker.failed();
+            breaker.failed(Reach::Delivery);
             tokio::time::advance(PATIENCE).await;
-            breaker.succeeded();
+            breaker.succeeded(Reach::Delivery);
         }
         assert_eq!(breaker.open_for(), None);
+    }
+
+    /// A reader of 150 messages met eight failures among thousands of answers, and mail was deferred.
+    #[tokio::test(start_paused = true)]
+    async fn requests_that_reach_fewer_replicas_are_a_row_of_their_own() {
+        let breaker = Breaker::default();
+        for _ in 0..4 * FAILURES {
+            breaker.failed(Reach::Other);
+            tokio::time::advance(PATIENCE).await;
+            breaker.succeeded(Reach::Other);
+        }
+        assert_eq!(breaker.open_for(), None, "answered in between");
+        for _ in 0..FAILURES {
+            breaker.failed(Reach::Delivery);
+            tokio::time::advance(PATIENCE).await;
+            breaker.succeeded(Reach::Other);
+        }
+        breaker.failed(Reach::Delivery);
+        breaker.succeeded(Reach::Other);
+        assert!(breaker.open_for().is_some(), "one replica is no quorum");
+        breaker.succeeded(Reach::Delivery);
+        for _ in 0..FAILURES {
+            breaker.failed(Reach::Other);
+        }
+        tokio::time::advance(PATIENCE).await;
+        breaker.failed(Reach::Other);
+        assert!(breaker.open_for().is_some(), "no node is left");
     }
 }

@@ -218,14 +218,12 @@ impl Cluster {
         under_way.decrement(1.0);
         match &answer {
             Ok(_) => {
-                if reach == Reach::Delivery {
-                    self.breaker.succeeded();
-                }
+                self.breaker.succeeded(reach);
                 metrics::histogram!("postern_cassandra_request_seconds", "statement" => name)
                     .record(begun.elapsed().as_secs_f64());
             }
             Err(error) => {
-                self.breaker.failed();
+                self.breaker.failed(reach);
                 tracing::debug!(statement = name, %error, "a request to Cassandra failed");
                 metrics::counter!("postern_cassandra_errors_total", "statement" => name, "kind" => kind(error))
                     .increment(1);

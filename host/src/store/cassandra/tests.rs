@@ -3,7 +3,7 @@
 use super::*;
 use crate::config::{CassandraLimits, Consistency};
 use crate::store::contract::{QUARANTINE_MAX, contract};
-use crate::store::{Directory as _, Maildrops as _, Quarantine as _, cluster};
+use crate::store::{Maildrops as _, Quarantine as _, cluster as nodes};
 use std::sync::{Mutex, PoisonError};
 
 /// Keyspaces whose test is over: a schema takes longer to make than to empty.
@@ -38,8 +38,8 @@ pub(super) fn config(nodes: Vec<String>, keyspace: &str, replication: usize) -> 
 /// An empty store on the shared node.
 async fn empty() -> (Keyspace, Arc<CassandraStore>) {
     let used = USED.lock().unwrap_or_else(PoisonError::into_inner).pop();
-    let name = used.clone().unwrap_or_else(cluster::keyspace);
-    let node = tokio::task::spawn_blocking(cluster::shared).await.unwrap();
+    let name = used.clone().unwrap_or_else(nodes::keyspace);
+    let node = tokio::task::spawn_blocking(nodes::shared).await.unwrap();
     let store = CassandraStore::open(&config(vec![node], &name, 1), QUARANTINE_MAX)
         .await
         .unwrap();
@@ -59,10 +59,10 @@ contract! { empty().await }
 async fn an_open_breaker_closes_by_itself_when_the_cluster_answers() {
     let (_keyspace, store) = empty().await;
     let breaker = &store.cluster.breaker;
-    breaker.failed();
+    breaker.failed(cluster::Reach::Delivery);
     tokio::time::sleep(Duration::from_secs(2)).await;
     while store.ready().is_ok() {
-        breaker.failed();
+        breaker.failed(cluster::Reach::Delivery);
     }
     let refused = store.ready().unwrap_err().to_string();
     assert!(refused.contains("Cassandra is out of reach for "), "{refused}");
@@ -75,17 +75,6 @@ async fn an_open_breaker_closes_by_itself_when_the_cluster_answers() {
     tokio::time::timeout(Duration::from_secs(10), closed)
         .await
         .unwrap();
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_the_nearest_replica_answers_does_not_close_the_breaker() {
-    let (_keyspace, store) = empty().await;
-    let breaker = &store.cluster.breaker;
-    breaker.failed();
-    assert!(store.domain("example.org").await.unwrap().is_none());
-    assert!(breaker.is_failing());
-    store.list("ann@example.org").await.unwrap();
-    assert!(!breaker.is_failing());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -10,7 +10,7 @@ BUILT      := $(abspath $(or $(CARGO_TARGET_DIR),plugins/target))
 GUESTS     := $(BUILT)/$(WASM)/release
 STATE      := .postern
 
-.PHONY: run test lint bench fuzz plugins target gateway clients
+.PHONY: run test faults lint bench fuzz plugins target gateway clients
 
 ## A working gateway on the embedded store, on unprivileged ports, with a demo account.
 run: plugins
@@ -34,6 +34,10 @@ gateway: plugins
 clients: plugins
 	$(CARGO) build --locked --package postern
 	python3 tests/clients/run.py --postern "$(DEBUG)"
+
+## Nodes, gateways and clocks that fail under mail, at length, with figures (10 minutes).
+faults:
+	POSTERN_FAULTS=1 $(CARGO) test --locked --package postern --test cluster -- --nocapture
 
 lint: target
 	$(CARGO) fmt --all --check

@@ -55,6 +55,8 @@ const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nC
 pub struct Check {
     pub name: &'static str,
     pub ask: Box<dyn Fn() -> Result<(), String> + Send + Sync>,
+    /// What else `?verbose` shows of it, a line each.
+    pub remarks: Box<dyn Fn() -> Vec<String> + Send + Sync>,
 }
 
 impl fmt::Debug for Check {
@@ -186,6 +188,11 @@ async fn readiness(State(admin): State<Arc<Admin>>, RawQuery(query): RawQuery) -
                 page.push_str(&format!("{}: not ready: {reason}\n", check.name));
             }
         }
+        if verbose {
+            for remark in (check.remarks)() {
+                page.push_str(&format!("{}: {remark}\n", check.name));
+            }
+        }
     }
     if status == StatusCode::OK {
         page.push_str("ready\n");
@@ -266,6 +273,7 @@ mod tests {
         let checks = vec![Check {
             name: "store",
             ask: Box::new(ask),
+            remarks: Box::new(|| vec!["kept twice".to_owned()]),
         }];
         let admin = Admin::new(checks, recorder.handle(), &config.admin);
         let bound = crate::net::bind(&config.listeners[0]).unwrap();
@@ -296,13 +304,22 @@ mod tests {
         let page = |path: &'static str| get(pages.address, path, "");
         assert!(page("/healthz").await.starts_with("HTTP/1.1 200 OK"));
         assert!(page("/readyz").await.ends_with("\r\n\r\nready\n"));
-        assert!(page("/readyz?verbose").await.ends_with("store: ready\nready\n"));
+        assert!(
+            page("/readyz?verbose")
+                .await
+                .ends_with("store: ready\nstore: kept twice\nready\n")
+        );
         pages.open.store(false, Ordering::SeqCst);
         let refused = page("/readyz").await;
         assert!(refused.starts_with("HTTP/1.1 503"), "{refused}");
         assert!(
             refused.ends_with("store: not ready: the disk is nearly full\n"),
             "{refused}"
+        );
+        assert!(
+            page("/readyz?verbose")
+                .await
+                .ends_with("store: not ready: the disk is nearly full\nstore: kept twice\n")
         );
         assert!(
             page("/healthz").await.starts_with("HTTP/1.1 200 OK"),

@@ -447,6 +447,11 @@ pub trait Store: Bodies + Maildrops + Quarantine + Directory + Kv + std::fmt::De
     /// Whether new mail is taken now; the error is what is told to clients and to `/readyz`.
     fn ready(&self) -> Result<()>;
 
+    /// What an operator should know beside it, a line each.
+    fn remarks(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Tells how many octets of messages are under way: the store keeps 4 times as many free.
     fn in_flight(&self, _octets: u64) {}
 

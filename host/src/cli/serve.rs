@@ -232,6 +232,7 @@ impl Tasks {
 /// What `/readyz` asks.
 fn checks(gateway: &Arc<Gateway>, stop: &Stop) -> Vec<Check> {
     let (store, accepting) = (Arc::clone(&gateway.store), stop.accepting.clone());
+    let told = Arc::clone(&gateway.store);
     let ready = move || store.ready().map_err(|error| error.to_string());
     let draining = move || match accepting.is_cancelled() {
         true => Err("no new sessions; the gateway is ending".to_owned()),
@@ -241,10 +242,12 @@ fn checks(gateway: &Arc<Gateway>, stop: &Stop) -> Vec<Check> {
         Check {
             name: "store",
             ask: Box::new(ready),
+            remarks: Box::new(move || told.remarks()),
         },
         Check {
             name: "drain",
             ask: Box::new(draining),
+            remarks: Box::new(Vec::new),
         },
     ]
 }

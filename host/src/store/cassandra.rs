@@ -3,12 +3,13 @@
 //! A write is acknowledged at the configured consistency (LOCAL_QUORUM), a request is retried until
 //! `limits.deadline`, and what cannot be done by then is the store's trouble: 451. Nothing on mail's path uses
 //! lightweight transactions, counters or logged batches; the directory and policies' values use nothing else.
-//! Refused: a cluster whose schema is not this version's.
+//! Refused: a cluster whose schema is not this version's, and a clock that is not the cluster's ([`clock`]).
 
 mod bloom;
 mod bodies;
 mod breaker;
 mod check;
+mod clock;
 mod cluster;
 mod directory;
 mod kv;
@@ -23,6 +24,7 @@ mod survey;
 mod suspect;
 mod sweep;
 mod usage;
+mod watch;
 
 #[cfg(test)]
 mod tests;
@@ -32,6 +34,7 @@ use crate::config::CassandraConfig;
 use crate::message::MessageId;
 use async_trait::async_trait;
 use bodies::{Arriving, Found};
+use clock::{Clock, Offset};
 use cluster::Cluster;
 use kv::Shares;
 use moka::sync::Cache;
@@ -39,9 +42,10 @@ use schema::Layout;
 use scylla::errors::PrepareError;
 use statements::Statements;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use usage::Usages;
+use watch::Survey;
 
 /// Octets of small bodies, and of large ones' sizes, that are kept for the next read.
 const FOUND_OCTETS: u64 = 16 * 1024 * 1024;
@@ -63,12 +67,19 @@ pub enum OpenError {
     Store(#[from] StoreError),
     #[error("a statement is refused, though the schema is current: {0}")]
     Statement(#[from] Box<PrepareError>),
+    #[error(
+        "this machine's clock is {0} Cassandra's, and mail would be lost by 10 s or more: set it, or the nodes', right"
+    )]
+    Clock(Offset),
 }
 
 /// See the module.
 #[derive(Debug)]
 pub struct CassandraStore {
+    datacenter: String,
     cluster: Cluster,
+    clock: Clock,
+    survey: Mutex<Survey>,
     statements: Statements,
     quarantine_max: u64,
     usages: Usages,
@@ -80,8 +91,8 @@ pub struct CassandraStore {
 }
 
 impl CassandraStore {
-    /// Connects, makes the schema where there is none yet, and prepares every statement. Refused: a keyspace into
-    /// which a copy has begun and not ended.
+    /// Connects, makes the schema where there is none yet, and prepares every statement. What it looks after by
+    /// itself from then on ends with it. Refused: a keyspace into which a copy has begun and not ended.
     pub async fn open(
         config: &CassandraConfig,
         quarantine_max: u64,
@@ -97,6 +108,7 @@ impl CassandraStore {
         quarantine_max: u64,
     ) -> std::result::Result<Arc<Self>, OpenError> {
         let session = session::connect(config).await?;
+        let survey = Survey::first(&session, &config.datacenter).await?;
         schema::apply(&session, &Layout::of(config)).await?;
         let statements = Statements::prepare(&session, &config.keyspace).await;
         let statements = statements.map_err(Box::new)?;
@@ -104,7 +116,10 @@ impl CassandraStore {
             .max_capacity(FOUND_OCTETS)
             .weigher(|_, found: &Found| found.weight())
             .time_to_live(FOUND_KEEPS);
-        Ok(Arc::new(Self {
+        let store = Arc::new(Self {
+            datacenter: config.datacenter.clone(),
+            clock: Clock::new(survey.offset.unwrap_or_default()),
+            survey: Mutex::new(survey),
             cluster: Cluster::new(session, &config.limits),
             statements,
             quarantine_max,
@@ -117,17 +132,32 @@ impl CassandraStore {
             found: found.build(),
             epochs_said: Cache::new(EPOCHS_SAID),
             shares: Shares::default(),
-        }))
+        });
+        tokio::spawn(watch::probe(Arc::downgrade(&store)));
+        tokio::spawn(watch::survey(Arc::downgrade(&store)));
+        Ok(store)
+    }
+
+    fn surveyed(&self) -> MutexGuard<'_, Survey> {
+        self.survey.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[async_trait]
 impl Store for CassandraStore {
     fn ready(&self) -> Result<()> {
-        match self.cluster.breaker.is_open() {
-            true => Err(StoreError::Engine("Cassandra is out of reach".to_owned())),
-            false => Ok(()),
+        match self.cluster.breaker.open_for() {
+            Some(since) => Err(StoreError::Engine(format!(
+                "Cassandra is out of reach for {} s; it is tried every second",
+                since.as_secs()
+            ))),
+            None => self.clock.right(),
         }
+    }
+
+    fn remarks(&self) -> Vec<String> {
+        let clock = format!("this machine's clock is {} Cassandra's", self.clock.offset());
+        self.surveyed().remark().into_iter().chain([clock]).collect()
     }
 
     async fn check(&self, mend: Mend) -> Result<Report> {

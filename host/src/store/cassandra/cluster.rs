@@ -26,10 +26,20 @@ use tokio::time::{Instant, timeout_at};
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_millis(800);
 
+/// How many replicas stand behind an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// As many as a delivery needs.
+    Delivery,
+    /// Perhaps fewer: nothing is known of deliveries.
+    Other,
+}
+
 /// A prepared statement and the name its figures have.
 #[derive(Debug, Clone)]
 pub(super) struct Statement {
     pub(super) name: &'static str,
+    pub(super) reach: Reach,
     pub(super) prepared: PreparedStatement,
 }
 
@@ -87,10 +97,18 @@ impl Cluster {
         statement: &Statement,
         values: impl SerializeRow + Sync,
     ) -> Result<QueryResult> {
-        self.persist(statement.name, || {
+        self.persist((statement.name, statement.reach), || {
             self.session.execute_unpaged(&statement.prepared, &values)
         })
         .await
+    }
+
+    /// Asks once, whatever the breaker says, so that it learns how the cluster is.
+    pub(super) async fn probe(&self, statement: &Statement, values: impl SerializeRow + Sync) {
+        let ask = || self.session.execute_unpaged(&statement.prepared, &values);
+        let answer = self.attempt((statement.name, statement.reach), ask).await;
+        let result = if answer.is_ok() { "answered" } else { "failed" };
+        metrics::counter!("postern_cassandra_probes_total", "result" => result).increment(1);
     }
 
     /// All rows, page by page.
@@ -109,7 +127,7 @@ impl Cluster {
                 self.session
                     .execute_single_page(&statement.prepared, &values, state.clone())
             };
-            let (page, next) = self.persist(statement.name, page).await?;
+            let (page, next) = self.persist((statement.name, statement.reach), page).await?;
             let page = page.into_rows_result().map_err(unreadable)?;
             for row in page.rows::<R>().map_err(unreadable)? {
                 rows.push(row.map_err(unreadable)?);
@@ -136,13 +154,14 @@ impl Cluster {
     }
 
     pub(super) async fn batch(&self, together: &Together, values: impl BatchValues) -> Result<()> {
-        self.persist(together.name, || self.session.batch(&together.batch, &values))
+        let send = || self.session.batch(&together.batch, &values);
+        self.persist((together.name, Reach::Delivery), send)
             .await
             .map(|_| ())
     }
 
     /// Sends a request until it succeeds, its deadline is over, or no retry can help.
-    async fn persist<T, F>(&self, name: &'static str, attempt: impl Fn() -> F) -> Result<T>
+    async fn persist<T, F>(&self, (name, reach): (&'static str, Reach), attempt: impl Fn() -> F) -> Result<T>
     where
         F: Future<Output = std::result::Result<T, ExecutionError>>,
     {
@@ -161,7 +180,7 @@ impl Cluster {
         };
         let mut pause = FIRST_PAUSE;
         loop {
-            let error = match self.attempt(name, &attempt).await {
+            let error = match self.attempt((name, reach), &attempt).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
@@ -186,7 +205,7 @@ impl Cluster {
 
     async fn attempt<T, F>(
         &self,
-        name: &'static str,
+        (name, reach): (&'static str, Reach),
         attempt: impl Fn() -> F,
     ) -> std::result::Result<T, ExecutionError>
     where
@@ -199,12 +218,12 @@ impl Cluster {
         under_way.decrement(1.0);
         match &answer {
             Ok(_) => {
-                self.breaker.succeeded();
+                self.breaker.succeeded(reach);
                 metrics::histogram!("postern_cassandra_request_seconds", "statement" => name)
                     .record(begun.elapsed().as_secs_f64());
             }
             Err(error) => {
-                self.breaker.failed();
+                self.breaker.failed(reach);
                 tracing::debug!(statement = name, %error, "a request to Cassandra failed");
                 metrics::counter!("postern_cassandra_errors_total", "statement" => name, "kind" => kind(error))
                     .increment(1);

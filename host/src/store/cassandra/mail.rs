@@ -43,6 +43,7 @@ impl Plan<'_> {
 impl Maildrops for CassandraStore {
     async fn deliver(&self, delivery: Delivery) -> Result<Vec<Delivered>> {
         let quarantine: Mailbox = QUARANTINE.into();
+        self.clock.right()?;
         self.young_enough(&delivery)?;
         self.arriving
             .matches(&delivery)
@@ -73,6 +74,7 @@ impl Maildrops for CassandraStore {
 
     async fn list(&self, mailbox: &str) -> Result<Vec<Entry>> {
         type Row = (Uuid, i64, Option<i64>, Vec<u8>, Option<String>);
+        let begun = Instant::now();
         let epochs = self.epochs(mailbox).await?;
         let mut pages = Vec::new();
         for (epoch, low) in epochs {
@@ -89,10 +91,14 @@ impl Maildrops for CassandraStore {
         };
         let mut entries: Vec<Entry> = pages.into_iter().flatten().map(entry).collect();
         entries.sort_by_key(|entry| entry.id);
+        // A listing that is read anyway makes usage exact.
+        let rows = entries.iter().map(|entry| (entry.id, entry.size)).collect();
+        self.usages.learn(mailbox, Reading { begun, rows });
         Ok(entries)
     }
 
     async fn remove(&self, mailbox: &str, ids: &[MessageId]) -> Result<()> {
+        self.clock.right()?;
         let mut epochs: BTreeMap<i32, Vec<Uuid>> = BTreeMap::new();
         for id in ids {
             epochs.entry(rows::epoch(*id)).or_default().push(rows::uuid(*id));

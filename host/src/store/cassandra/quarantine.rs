@@ -89,6 +89,7 @@ impl Quarantine for CassandraStore {
     }
 
     async fn quarantine_drop(&self, id: MessageId) -> Result<()> {
+        self.clock.right()?;
         let (_, body, _, weight, ..) = self.held_row(id).await?;
         let epoch = rows::epoch(id);
         let values = (rows::deleted_at(), epoch, rows::uuid(id));

@@ -3,7 +3,7 @@
 //! Inserts carry the time of the message's id and deletions one ahead of now, so that both may be repeated. What
 //! is touched by lightweight transactions (directory, policies' values) is written without a time.
 
-use super::cluster::{Statement, Together};
+use super::cluster::{Reach, Statement, Together};
 use scylla::client::session::Session;
 use scylla::errors::PrepareError;
 use scylla::statement::Consistency;
@@ -28,6 +28,16 @@ enum Kind {
     Whole,
 }
 
+impl Kind {
+    fn reach(self) -> Reach {
+        match self {
+            Self::Repeatable | Self::Transaction => Reach::Delivery,
+            // A quorum decides, which is less than `all`.
+            Self::Near | Self::Serial => Reach::Other,
+        }
+    }
+}
+
 macro_rules! statements {
     ({ $($name:ident: $kind:ident, $cql:expr;)+ } parts { $($part_name:ident: $part_kind:ident, $part_cql:expr;)+ } together { $($batch:ident: [$($part:ident),+];)+ }) => {
         #[derive(Debug)]
@@ -40,10 +50,12 @@ macro_rules! statements {
             pub(super) async fn prepare(session: &Session, keyspace: &str) -> Result<Self, PrepareError> {
                 $(let $name = Statement {
                     name: stringify!($name),
+                    reach: Kind::$kind.reach(),
                     prepared: prepare(session, Kind::$kind, &$cql.replace("{ks}", keyspace)).await?,
                 };)+
                 $(let $part_name = Statement {
                     name: stringify!($part_name),
+                    reach: Kind::$part_kind.reach(),
                     prepared: prepare(session, Kind::$part_kind, &$part_cql.replace("{ks}", keyspace)).await?,
                 };)+
                 $(let $batch = together(stringify!($batch), [$(&$part),+]);)+

@@ -5,8 +5,8 @@ mod upkeep;
 
 use super::*;
 use crate::config::{CassandraLimits, Consistency};
-use crate::store::cluster;
 use crate::store::contract::{QUARANTINE_MAX, contract};
+use crate::store::{Maildrops as _, Quarantine as _, cluster as nodes};
 use scylla::statement::unprepared::Statement;
 use std::sync::{Mutex, PoisonError};
 
@@ -42,8 +42,8 @@ pub(super) fn config(nodes: Vec<String>, keyspace: &str, replication: usize) -> 
 /// An empty store on the shared node.
 async fn empty() -> (Keyspace, Arc<CassandraStore>) {
     let used = USED.lock().unwrap_or_else(PoisonError::into_inner).pop();
-    let name = used.clone().unwrap_or_else(cluster::keyspace);
-    let node = tokio::task::spawn_blocking(cluster::shared).await.unwrap();
+    let name = used.clone().unwrap_or_else(nodes::keyspace);
+    let node = tokio::task::spawn_blocking(nodes::shared).await.unwrap();
     let store = CassandraStore::open(&config(vec![node], &name, 1), QUARANTINE_MAX)
         .await
         .unwrap();
@@ -58,3 +58,63 @@ async fn empty() -> (Keyspace, Arc<CassandraStore>) {
 }
 
 contract! { empty().await }
+
+/// An open breaker refuses all that would find the cluster well again; before there was a probe nothing did.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_open_breaker_closes_by_itself_when_the_cluster_answers() {
+    let (_keyspace, store) = empty().await;
+    let breaker = &store.cluster.breaker;
+    breaker.failed(cluster::Reach::Delivery);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    while store.ready().is_ok() {
+        breaker.failed(cluster::Reach::Delivery);
+    }
+    let refused = store.ready().unwrap_err().to_string();
+    assert!(refused.contains("Cassandra is out of reach for "), "{refused}");
+    assert!(store.list("ann@example.org").await.is_err(), "refused at once");
+    let closed = async {
+        while store.ready().is_err() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), closed)
+        .await
+        .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wrong_clock_delivers_and_removes_nothing() {
+    let (_keyspace, store) = empty().await;
+    let offset = |theirs| clock::Offset::measured(1_000_000, Duration::ZERO, theirs);
+    store.clock.learn(offset(990_001));
+    assert!(store.ready().is_ok());
+    store.clock.learn(offset(990_000));
+    assert!(store.ready().is_err());
+    let id = MessageId::new();
+    assert!(store.remove("ann@example.org", &[id]).await.is_err());
+    assert!(store.quarantine_drop(id).await.is_err());
+    store.clock.learn(offset(1_000_000));
+    store.remove("ann@example.org", &[id]).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_looks_after_a_store_ends_with_it() {
+    let nothing = std::sync::Weak::new;
+    let both = async { tokio::join!(watch::probe(nothing()), watch::survey(nothing())) };
+    tokio::time::timeout(Duration::from_secs(60), both).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_is_dropped_is_gone() {
+    let (_keyspace, store) = empty().await;
+    let left = Arc::downgrade(&store);
+    assert!(!store.remarks().is_empty(), "its nodes were looked at");
+    drop(store);
+    // A probe under way holds it until it is answered.
+    let gone = async {
+        while left.upgrade().is_some() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), gone).await.unwrap();
+}

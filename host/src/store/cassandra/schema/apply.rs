@@ -20,6 +20,8 @@ const LEASE_SECONDS: i32 = 60;
 /// How long one statement is tried again, and how long another holder is waited for.
 const PATIENCE: Duration = Duration::from_secs(90);
 const PAUSE: Duration = Duration::from_millis(200);
+/// In this time nodes that start together have met.
+const MEETING: Duration = Duration::from_secs(10);
 
 /// How a keyspace stands to [`CURRENT`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,7 +105,7 @@ pub async fn apply(session: &Session, layout: &Layout) -> Result<Applied, Schema
     if let Some(done) = settled(session, layout).await? {
         return Ok(done);
     }
-    fits(session, layout)?;
+    await_fit(session, layout).await?;
     change(session, &layout.keyspace()).await?;
     change(session, &layout.versions()).await?;
     let holder = Uuid::now_v7();
@@ -143,6 +145,21 @@ async fn settled(session: &Session, layout: &Layout) -> Result<Option<Applied>, 
             keyspace: layout.keyspace.clone(),
             found,
         }),
+    }
+}
+
+/// Nodes that have just started are not known to each other yet.
+async fn await_fit(session: &Session, layout: &Layout) -> Result<(), SchemaError> {
+    let end = Instant::now() + MEETING;
+    loop {
+        match fits(session, layout) {
+            Err(SchemaError::Replication { .. }) if Instant::now() < end => {}
+            judged => return judged,
+        }
+        tokio::time::sleep(PAUSE).await;
+        if let Err(error) = session.refresh_metadata().await {
+            tracing::debug!(%error, "the nodes are asked again who is there");
+        }
     }
 }
 

@@ -216,7 +216,7 @@ async fn a_store_goes_to_a_cluster_and_back_byte_for_byte_though_it_is_cut_off()
     assert!((1..MESSAGES).contains(&begun), "{begun}");
 
     // Nobody serves from half a copy, and the sweep leaves it alone.
-    let node = tokio::task::spawn_blocking(cluster::shared).await.unwrap();
+    let node = tokio::task::spawn_blocking(nodes::shared).await.unwrap();
     let refused = CassandraStore::open(&config(vec![node], &keyspace.0, 1), 0).await;
     let refused = refused.unwrap_err().to_string();
     assert!(refused.contains("run `postern store copy` again"), "{refused}");

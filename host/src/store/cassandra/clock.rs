@@ -1,0 +1,133 @@
+//! This machine's clock beside those of the cluster's nodes.
+//!
+//! Rows carry the time of the gateway that wrote them, and deletions one 10 s ahead of it: a gateway whose clock is
+//! further off could write mail that is deleted already, or delete what comes back. Such a one does not start,
+//! and takes and deletes nothing until its clock is right again.
+
+use crate::store::{Result, StoreError};
+use std::fmt;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+/// From here on a clock is wrong.
+const WRONG: u64 = 10_000;
+
+/// How far this clock is ahead of another, in milliseconds; behind it if negative.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Offset(i64);
+
+impl Offset {
+    /// Another clock said `theirs` in an answer to what was asked at `asked`; half of the round trip was the way
+    /// there.
+    pub(super) fn measured(asked: u64, round_trip: Duration, theirs: i64) -> Self {
+        let ours = asked.saturating_add(round_trip.as_millis() as u64 / 2);
+        Self(i64::try_from(ours).unwrap_or(i64::MAX).saturating_sub(theirs))
+    }
+
+    /// What most nodes say; of two that disagree the one that is nearer to this clock.
+    pub(super) fn middle(mut offsets: Vec<Self>) -> Option<Self> {
+        offsets.sort_unstable();
+        let upper = offsets.get(offsets.len() / 2)?;
+        let lower = offsets.get(offsets.len().saturating_sub(1) / 2)?;
+        Some(*lower.min_by_distance(upper))
+    }
+
+    fn min_by_distance<'a>(&'a self, other: &'a Self) -> &'a Self {
+        std::cmp::min_by_key(self, other, |offset| offset.0.unsigned_abs())
+    }
+
+    pub(super) fn is_wrong(self) -> bool {
+        self.0.unsigned_abs() >= WRONG
+    }
+}
+
+impl fmt::Display for Offset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.0.unsigned_abs() as f64 / 1000.0;
+        let side = if self.0 < 0 { "behind" } else { "ahead of" };
+        write!(f, "{seconds:.1} s {side}")
+    }
+}
+
+/// What is known of this clock: the last measurement.
+#[derive(Debug)]
+pub(super) struct Clock(AtomicI64);
+
+impl Clock {
+    pub(super) fn new(offset: Offset) -> Self {
+        let clock = Self(AtomicI64::default());
+        clock.learn(offset);
+        clock
+    }
+
+    pub(super) fn offset(&self) -> Offset {
+        Offset(self.0.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn learn(&self, offset: Offset) {
+        let before = Offset(self.0.swap(offset.0, Ordering::Relaxed));
+        metrics::gauge!("postern_cassandra_clock_offset_seconds").set(offset.0 as f64 / 1000.0);
+        match (before.is_wrong(), offset.is_wrong()) {
+            (false, true) => {
+                tracing::error!(
+                    "this machine's clock is {offset} Cassandra's: mail is deferred until it is right"
+                );
+            }
+            (true, false) => tracing::warn!("this machine's clock is right again"),
+            _ => {}
+        }
+    }
+
+    /// Refuses what a wrong clock would spoil.
+    pub(super) fn right(&self) -> Result<()> {
+        let offset = self.offset();
+        match offset.is_wrong() {
+            true => Err(StoreError::Engine(format!(
+                "this machine's clock is {offset} Cassandra's"
+            ))),
+            false => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_of_the_round_trip_is_the_way_there() {
+        let measured = |asked, millis, theirs| Offset::measured(asked, Duration::from_millis(millis), theirs);
+        assert_eq!(measured(1_000_000, 400, 1_000_200), Offset(0));
+        assert_eq!(measured(1_000_000, 0, 1_030_000), Offset(-30_000));
+        assert_eq!(measured(1_000_000, 2000, 991_000), Offset(10_000));
+    }
+
+    #[test]
+    fn a_clock_is_wrong_from_10_s_on_either_way() {
+        for off in [10_000, -10_000, i64::MIN, i64::MAX] {
+            assert!(Offset(off).is_wrong(), "{off}");
+            assert!(Clock::new(Offset(off)).right().is_err(), "{off}");
+        }
+        for off in [9_999, -9_999, 0] {
+            assert!(!Offset(off).is_wrong(), "{off}");
+        }
+        let clock = Clock::new(Offset(0));
+        assert!(clock.right().is_ok());
+        clock.learn(Offset(12_340));
+        let refused = clock.right().unwrap_err().to_string();
+        assert!(refused.contains("12.3 s ahead of"), "{refused}");
+        clock.learn(Offset(-20));
+        assert!(clock.right().is_ok(), "right again");
+        assert_eq!(clock.offset().to_string(), "0.0 s behind");
+    }
+
+    #[test]
+    fn one_node_with_a_wrong_clock_is_not_believed_against_others() {
+        let middle = |offsets: &[i64]| Offset::middle(offsets.iter().copied().map(Offset).collect());
+        assert_eq!(middle(&[]), None);
+        assert_eq!(middle(&[30_000]), Some(Offset(30_000)));
+        assert_eq!(middle(&[30_000, 2, -1]), Some(Offset(2)));
+        assert_eq!(middle(&[-40_000, 5]), Some(Offset(5)));
+        assert_eq!(middle(&[30_000, 30_001, 0]), Some(Offset(30_000)));
+    }
+}

@@ -1,0 +1,154 @@
+//! What the store looks after by itself, as long as it lives: whether the cluster is back when the breaker is
+//! open, and every 30 s what each node says of its clock and of its commit log.
+//!
+//! A node that does not answer is passed over; what it said last does not count.
+
+use super::clock::Offset;
+use super::rows;
+use super::{CassandraStore, OpenError};
+use crate::message::MessageId;
+use futures_util::future::join_all;
+use scylla::client::session::Session;
+use scylla::cluster::Node;
+use scylla::policies::load_balancing::{NodeIdentifier, SingleTargetLoadBalancingPolicy};
+use scylla::statement::Statement;
+use scylla::value::CqlTimestamp;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+/// Between two tries while the breaker is open.
+const PROBE: Duration = Duration::from_secs(1);
+/// Between two looks at the nodes.
+const SURVEY: Duration = Duration::from_secs(30);
+
+const NOW: &str = "SELECT toTimestamp(now()) FROM system.local";
+/// A table that ScyllaDB does not have.
+const SYNC: &str = "SELECT value FROM system_views.settings WHERE name = 'commitlog_sync'";
+
+/// What the nodes of the gateway's data centre said.
+#[derive(Debug, Default)]
+pub(super) struct Survey {
+    /// None: no node answered.
+    pub(super) offset: Option<Offset>,
+    /// Addresses by their `commitlog_sync`.
+    pub(super) syncs: BTreeMap<String, Vec<String>>,
+}
+
+impl Survey {
+    /// The start: a wrong clock ends it, and a commit log that is synced by the clock is told of once.
+    pub(super) async fn first(session: &Session, datacenter: &str) -> Result<Self, OpenError> {
+        let survey = Self::take(session, datacenter).await;
+        if let Some(offset) = survey.offset.filter(|offset| offset.is_wrong()) {
+            return Err(OpenError::Clock(offset));
+        }
+        if let Some(nodes) = survey.syncs.get("periodic") {
+            tracing::warn!(
+                nodes = nodes.join(" "),
+                "commitlog_sync is periodic: a message is acknowledged before its copies are on disk, and is lost if all \
+                 nodes that took it lose their power within one commitlog_sync_period; group or batch promise more"
+            );
+        }
+        Ok(survey)
+    }
+
+    async fn take(session: &Session, datacenter: &str) -> Self {
+        let state = session.get_cluster_state();
+        let ours = state.get_nodes_info().iter().filter(|node| {
+            node.is_connected() && node.datacenter.as_deref().is_none_or(|found| found == datacenter)
+        });
+        let said = ours.map(|node| async move {
+            let (offset, sync) = tokio::join!(offset(session, node), sync(session, node));
+            (node.address.to_string(), offset, sync)
+        });
+        let mut survey = Self::default();
+        let mut offsets = Vec::new();
+        for (address, offset, sync) in join_all(said).await {
+            offsets.extend(offset);
+            if let Some(sync) = sync {
+                survey.syncs.entry(sync).or_default().push(address);
+            }
+        }
+        survey.offset = Offset::middle(offsets);
+        survey
+    }
+
+    /// For those who ask how the store is.
+    pub(super) fn remark(&self) -> Option<String> {
+        let said = self
+            .syncs
+            .iter()
+            .map(|(sync, nodes)| format!("{sync} on {}", nodes.join(", ")));
+        let said: Vec<_> = said.collect();
+        (!said.is_empty()).then(|| format!("commitlog_sync is {}", said.join("; ")))
+    }
+}
+
+/// A statement for one node alone.
+fn asked_of(node: &Arc<Node>, text: &str) -> Statement {
+    let mut statement = Statement::new(text);
+    let target = SingleTargetLoadBalancingPolicy::new(NodeIdentifier::Node(Arc::clone(node)), None);
+    statement.set_load_balancing_policy(Some(target));
+    statement
+}
+
+async fn offset(session: &Session, node: &Arc<Node>) -> Option<Offset> {
+    let (asked, begun) = (rows::now_millis(), Instant::now());
+    let answer = session.query_unpaged(asked_of(node, NOW), ()).await.ok()?;
+    let round_trip = begun.elapsed();
+    let (CqlTimestamp(theirs),) = answer.into_rows_result().ok()?.first_row().ok()?;
+    Some(Offset::measured(asked, round_trip, theirs))
+}
+
+async fn sync(session: &Session, node: &Arc<Node>) -> Option<String> {
+    let answer = session.query_unpaged(asked_of(node, SYNC), ()).await.ok()?;
+    let (value,) = answer.into_rows_result().ok()?.first_row().ok()?;
+    Some(value)
+}
+
+/// Tries the cluster while the breaker is open; ends with the store.
+pub(super) async fn probe(store: Weak<CassandraStore>) {
+    loop {
+        sleep(PROBE).await;
+        let Some(store) = store.upgrade() else { return };
+        if store.cluster.breaker.open_for().is_some() {
+            // Another partition each time: in a large cluster one may be away while the others are not.
+            let nothing = (rows::uuid(MessageId::new()),);
+            store.cluster.probe(&store.statements.blob, nothing).await;
+        }
+    }
+}
+
+/// Looks at the nodes; ends with the store.
+pub(super) async fn survey(store: Weak<CassandraStore>) {
+    loop {
+        sleep(SURVEY).await;
+        let Some(store) = store.upgrade() else { return };
+        let survey = Survey::take(&store.cluster.session, &store.datacenter).await;
+        if let Some(offset) = survey.offset {
+            store.clock.learn(offset);
+        }
+        *store.surveyed() = survey;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_commit_logs_are_told_by_their_kind() {
+        let mut survey = Survey::default();
+        assert_eq!(survey.remark(), None, "nobody answered");
+        let nodes = |all: &[&str]| all.iter().map(|node| (*node).to_owned()).collect();
+        survey
+            .syncs
+            .insert("periodic".to_owned(), nodes(&["10.0.0.1:9042", "10.0.0.3:9042"]));
+        survey.syncs.insert("group".to_owned(), nodes(&["10.0.0.2:9042"]));
+        assert_eq!(
+            survey.remark().unwrap(),
+            "commitlog_sync is group on 10.0.0.2:9042; periodic on 10.0.0.1:9042, 10.0.0.3:9042"
+        );
+    }
+}

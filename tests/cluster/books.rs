@@ -1,0 +1,141 @@
+//! What was promised against what is there.
+
+use crate::gateway::{Gateway, Site};
+use crate::load::{Deletions, Sent, USERS};
+use crate::mail::{self, Fate, Pop3};
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+/// What is in the mailboxes.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    /// How often each token is there.
+    times: HashMap<(&'static str, usize), usize>,
+    /// Listed, and at a quorum not there: a deletion that was not answered has reached some replicas.
+    half_deleted: usize,
+}
+
+/// Every mailbox as one gateway lists it. Everything listed is read, whole.
+pub(crate) fn listing(gateway: &mut Gateway, site: &Site) -> Found {
+    let mut found = Found::default();
+    for user in USERS {
+        let mut session = Pop3::login(gateway.pop3, user).unwrap();
+        let listed = session.list().unwrap();
+        for (number, _) in &listed {
+            let lines = match session.retr(*number) {
+                Ok(lines) => lines,
+                Err(error) => {
+                    let troubles = gateway.lines("out of reach");
+                    assert!(error.starts_with("-ERR [SYS/PERM]"), "{error}\n{troubles:?}");
+                    found.half_deleted += 1;
+                    continue;
+                }
+            };
+            let token = mail::token(&lines).unwrap_or_else(|| panic!("not whole: {lines:?}"));
+            *found.times.entry((user, token)).or_default() += 1;
+        }
+        let octets = listed.iter().map(|(_, size)| size).sum();
+        assert_eq!(
+            site.usage(user),
+            (octets, listed.len() as u64),
+            "usage of {user} and its listing"
+        );
+        session.quit().unwrap();
+    }
+    found
+}
+
+/// Acknowledged is listed once unless it was deleted; deleted is gone; nothing is there twice.
+pub(crate) fn balance(sent: &[Sent], deletions: &Deletions, found: &Found) {
+    let doubtful = deletions.doubtful.len();
+    assert!(
+        found.half_deleted <= doubtful,
+        "{} of {doubtful}",
+        found.half_deleted
+    );
+    let found = &found.times;
+    let mut acknowledged = 0;
+    for message in sent {
+        for user in &message.to {
+            let key = (*user, message.token);
+            let times = found.get(&key).copied().unwrap_or_default();
+            assert!(times <= 1, "{key:?} is listed {times} times");
+            if deletions.done.contains(&key) {
+                assert_eq!(times, 0, "{key:?} came back");
+            } else if message.is_kept() {
+                acknowledged += 1;
+                let excused = deletions.doubtful.contains(&key);
+                assert!(times == 1 || excused, "{key:?} was acknowledged and is lost");
+            }
+        }
+    }
+    let known = |(user, token): &&(&'static str, usize)| {
+        sent.iter()
+            .any(|message| message.token == *token && message.to.contains(user))
+    };
+    assert_eq!(found.keys().filter(|key| !known(key)).count(), 0, "unknown mail");
+    let late = found.len().saturating_sub(acknowledged);
+    println!(
+        "{} sent, {} acknowledged, {} entries deleted ({} in doubt), {} read meanwhile, {} listed, of them {late} without a 250",
+        sent.len(),
+        sent.iter().filter(|message| message.is_kept()).count(),
+        deletions.done.len(),
+        deletions.doubtful.len(),
+        deletions.read,
+        found.len(),
+    );
+}
+
+/// What senders met in a span of time.
+pub(crate) struct Span<'a> {
+    name: &'a str,
+    sent: Vec<&'a Sent>,
+}
+
+impl<'a> Span<'a> {
+    /// Those that ended in it.
+    pub(crate) fn of(name: &'a str, sent: &'a [Sent], from: Instant, to: Instant) -> Self {
+        let within = |message: &&Sent| (from..to).contains(&message.ended);
+        let sent = sent.iter().filter(within).collect();
+        Self { name, sent }
+    }
+
+    pub(crate) fn refusals(&self) -> Vec<&Sent> {
+        let refused = self.sent.iter().filter(|message| message.is_refused());
+        refused.copied().collect()
+    }
+
+    /// The longest 250, from the last octet.
+    pub(crate) fn longest(&self) -> Duration {
+        let kept = self.sent.iter().filter_map(|message| match message.fate {
+            Fate::Kept(took) => Some(took),
+            _ => None,
+        });
+        kept.max().unwrap_or_default()
+    }
+
+    pub(crate) fn print(&self) {
+        let mut waits: Vec<Duration> = self
+            .sent
+            .iter()
+            .filter(|sent| sent.is_kept())
+            .map(|sent| sent.ended - sent.begun)
+            .collect();
+        waits.sort_unstable();
+        let at = |share: f64| {
+            let place = (waits.len() as f64 * share) as usize;
+            waits.get(place).copied().unwrap_or_default().as_millis()
+        };
+        println!(
+            "{:24} {:5} × 250, {:4} × 4xx, {:3} without a reply; longest 250 {:5} ms; whole transaction p50 {} ms, p99 {} ms, longest {} ms",
+            self.name,
+            waits.len(),
+            self.refusals().len(),
+            self.sent.len() - waits.len() - self.refusals().len(),
+            self.longest().as_millis(),
+            at(0.5),
+            at(0.99),
+            waits.last().copied().unwrap_or_default().as_millis(),
+        );
+    }
+}

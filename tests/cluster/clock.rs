@@ -1,0 +1,89 @@
+//! A gateway whose clock is not the cluster's. The clock is faketime's.
+
+use crate::gateway::{Gateway, POSTERN, Site};
+use crate::mail::{self, Fate, Pop3, message};
+use crate::{at_length, cassandra, turn};
+use std::process::Command;
+
+/// The library that `faketime` preloads. Its clock is read anew each time, from the file.
+fn preload() -> String {
+    let found = Command::new("faketime")
+        .args(["-f", "+0s", "sh", "-c", "echo $LD_PRELOAD"])
+        .output();
+    let found = found.expect("tests on the clock need faketime: install faketime");
+    String::from_utf8(found.stdout).unwrap().trim().to_owned()
+}
+
+/// `postern serve` with a clock that the site's file `offset` sets.
+fn with_clock(site: &Site, offset: &str) -> Command {
+    std::fs::write(site.path("offset"), offset).unwrap();
+    let mut command = Command::new(POSTERN);
+    command
+        .arg("serve")
+        .arg("--config")
+        .arg(site.config())
+        .env("LD_PRELOAD", preload())
+        .env("FAKETIME_TIMESTAMP_FILE", site.path("offset"))
+        .env("FAKETIME_NO_CACHE", "1")
+        .env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+    command
+}
+
+#[test]
+fn a_gateway_whose_clock_is_30_s_off_does_not_start() {
+    let _turn = turn();
+    let site = Site::new(&[cassandra::shared()], &cassandra::keyspace(), 1);
+    for (offset, words) in [
+        ("-30s", " s behind Cassandra's"),
+        ("+30s", " s ahead of Cassandra's"),
+    ] {
+        let refused = with_clock(&site, offset).output().unwrap();
+        let error = String::from_utf8(refused.stderr).unwrap();
+        assert_eq!(refused.status.code(), Some(1), "{error}");
+        let line = error.lines().last().unwrap();
+        assert!(
+            line.contains("this machine's clock is ") && line.contains(words),
+            "{error}"
+        );
+    }
+}
+
+/// Deletions carry this clock's time: one that is behind would delete nothing.
+#[test]
+fn a_clock_that_drifts_stops_mail_and_deletions_until_it_is_right_again() {
+    if !at_length() {
+        return;
+    }
+    let _turn = turn();
+    let site = Site::new(&[cassandra::shared()], &cassandra::keyspace(), 1);
+    let mut gateway = Gateway::start(with_clock(&site, "+0s"));
+    site.done(&["domain", "add", "example.org"], "");
+    site.add_user("ann@example.org");
+    let send = |token| mail::send(gateway.mx, &["ann@example.org"], &message(token, 500));
+    assert!(matches!(send(1), Fate::Kept(_)));
+    let mut session = Pop3::login(gateway.pop3, "ann@example.org").unwrap();
+    session.dele(1).unwrap();
+    std::fs::write(site.path("offset"), "-30s").unwrap();
+    let page = gateway.await_ready("503");
+    assert!(
+        page.contains("store: not ready: store: this machine's clock is "),
+        "{page}"
+    );
+    match send(2) {
+        Fate::Refused(reply) => assert!(reply.starts_with("451 "), "{reply}"),
+        other => panic!("{other:?}"),
+    }
+    let refused = session.quit().unwrap_err();
+    assert!(refused.starts_with("-ERR [SYS/TEMP]"), "{refused}");
+    std::fs::write(site.path("offset"), "+0s").unwrap();
+    gateway.await_ready("200");
+    gateway.logged("this machine's clock is right again");
+    let fate = mail::send(gateway.mx, &["ann@example.org"], &message(3, 500));
+    assert!(matches!(fate, Fate::Kept(_)), "{fate:?}");
+    let mut session = Pop3::login(gateway.pop3, "ann@example.org").unwrap();
+    assert_eq!(
+        session.list().unwrap().len(),
+        2,
+        "what was not deleted and what came later"
+    );
+}

@@ -1,0 +1,202 @@
+//! A gateway's configuration and its process.
+
+use crate::PATIENCE;
+use rustix::process::{Pid, Signal, kill_process};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::time::Instant;
+
+pub(crate) const POSTERN: &str = env!("CARGO_BIN_EXE_postern");
+pub(crate) const PASSWORD: &str = "correct horse";
+
+/// A configuration in a folder of its own; nothing but the cluster is shared with others.
+pub(crate) struct Site {
+    folder: tempfile::TempDir,
+}
+
+impl Site {
+    pub(crate) fn new(nodes: &[String], keyspace: &str, replication: usize) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let text = format!(
+            "hostname: localhost\nstate: state\npostmaster: admin@example.org\nlisteners:\n\
+             - {{ name: mx, role: mx, tls: none, address: \"127.0.0.1:0\" }}\n\
+             - {{ name: pop3, role: pop3, tls: none, plaintext_auth: true, address: \"127.0.0.1:0\" }}\n\
+             - {{ name: admin, role: admin, address: \"127.0.0.1:0\" }}\n\
+             store: {{ cassandra: {{ nodes: {nodes:?}, keyspace: {keyspace}, replication: {replication} }} }}\n"
+        );
+        std::fs::write(folder.path().join("postern.yaml"), text).unwrap();
+        Self { folder }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub(crate) fn config(&self) -> PathBuf {
+        self.path("postern.yaml")
+    }
+
+    /// A command other than serve, to its end.
+    pub(crate) fn run(&self, arguments: &[&str], input: &str) -> Output {
+        let mut child = Command::new(POSTERN)
+            .args(arguments)
+            .arg("--config")
+            .arg(self.config())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        child.wait_with_output().unwrap()
+    }
+
+    /// A command that succeeds; answers what it says.
+    pub(crate) fn done(&self, arguments: &[&str], input: &str) -> String {
+        let output = self.run(arguments, input);
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{arguments:?}: {error}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    pub(crate) fn add_user(&self, address: &str) {
+        let line = format!("{PASSWORD}\n");
+        self.done(&["user", "add", address, "--password-stdin"], &line);
+    }
+
+    /// Octets and messages of each mailbox, as this site's gateway, or its own look, knows them.
+    pub(crate) fn usage(&self, address: &str) -> (u64, u64) {
+        let listed = self.done(&["user", "list", "--json"], "");
+        let users: Vec<serde_json::Value> = serde_json::from_str(&listed).unwrap();
+        let user = users.iter().find(|user| user["address"] == address).unwrap();
+        (
+            user["bytes"].as_u64().unwrap(),
+            user["messages"].as_u64().unwrap(),
+        )
+    }
+
+    pub(crate) fn serve(&self) -> Gateway {
+        let mut command = Command::new(POSTERN);
+        command.arg("serve").arg("--config").arg(self.config());
+        Gateway::start(command)
+    }
+}
+
+/// A gateway that runs; killed when it is dropped.
+pub(crate) struct Gateway {
+    child: Child,
+    lines: Receiver<String>,
+    log: Vec<String>,
+    pub(crate) mx: SocketAddr,
+    pub(crate) pop3: SocketAddr,
+    admin: SocketAddr,
+}
+
+impl Gateway {
+    /// Starts it by this command line and waits until it says that it is ready.
+    pub(crate) fn start(mut command: Command) -> Self {
+        command
+            .env_remove("POSTERN_LOG")
+            .env_remove("NOTIFY_SOCKET")
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let (said, lines) = mpsc::channel();
+        // To its end, so that the process never waits for us.
+        std::thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                let _ = said.send(line);
+            }
+        });
+        let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
+        let mut gateway = Self {
+            child,
+            lines,
+            log: Vec::new(),
+            mx: nowhere,
+            pop3: nowhere,
+            admin: nowhere,
+        };
+        gateway.logged("ready version=");
+        for (name, place) in [
+            ("mx", &mut gateway.mx),
+            ("pop3", &mut gateway.pop3),
+            ("admin", &mut gateway.admin),
+        ] {
+            let name = format!("listening name={name} ");
+            let line = gateway.log.iter().find(|line| line.contains(&name)).unwrap();
+            *place = line.rsplit_once("address=").unwrap().1.parse().unwrap();
+        }
+        gateway
+    }
+
+    /// The first line of the log with this in it, once it is there.
+    pub(crate) fn logged(&mut self, word: &str) -> String {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            if let Some(line) = self.log.iter().find(|line| line.contains(word)) {
+                return line.clone();
+            }
+            let left = end.saturating_duration_since(Instant::now());
+            match self.lines.recv_timeout(left) {
+                Ok(line) => self.log.push(line),
+                Err(_) => panic!("no `{word}` in\n{}", self.log.join("\n")),
+            }
+        }
+    }
+
+    /// The lines of the log so far that have this in them.
+    pub(crate) fn lines(&mut self, word: &str) -> Vec<&String> {
+        self.log.extend(self.lines.try_iter());
+        self.log.iter().filter(|line| line.contains(word)).collect()
+    }
+
+    pub(crate) fn page(&self, path: &str) -> String {
+        let mut tcp = TcpStream::connect(self.admin).unwrap();
+        tcp.set_read_timeout(Some(PATIENCE)).unwrap();
+        write!(tcp, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        tcp.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    /// Asks `/readyz` until it answers with this status.
+    pub(crate) fn await_ready(&self, status: &str) -> String {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let page = self.page("/readyz?verbose");
+            if page.starts_with(&format!("HTTP/1.1 {status}")) {
+                return page;
+            }
+            assert!(Instant::now() < end, "not {status}: {page}");
+            // The page has no way to wait.
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+    }
+
+    pub(crate) fn lives(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    /// SIGKILL.
+    pub(crate) fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// SIGTERM; answers the exit code.
+    pub(crate) fn end(mut self) -> Option<i32> {
+        kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
+        self.child.wait().unwrap().code()
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}

@@ -1,0 +1,172 @@
+//! The least of an SMTP and a POP3 client.
+
+use crate::PATIENCE;
+use crate::gateway::PASSWORD;
+use std::io::{self, BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+/// A connection that speaks in lines.
+struct Lines(BufReader<TcpStream>);
+
+impl Lines {
+    fn connect(address: SocketAddr) -> io::Result<Self> {
+        let tcp = TcpStream::connect(address)?;
+        tcp.set_read_timeout(Some(PATIENCE))?;
+        tcp.set_nodelay(true)?;
+        Ok(Self(BufReader::new(tcp)))
+    }
+
+    fn send(&mut self, text: &str) -> io::Result<()> {
+        self.0.get_mut().write_all(text.as_bytes())
+    }
+
+    fn line(&mut self) -> io::Result<String> {
+        let mut line = String::new();
+        match self.0.read_line(&mut line)? {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            _ => Ok(line.trim_end_matches(['\r', '\n']).to_owned()),
+        }
+    }
+
+    /// The last line of an SMTP reply.
+    fn reply(&mut self) -> io::Result<String> {
+        loop {
+            let line = self.line()?;
+            if line.as_bytes().get(3) != Some(&b'-') {
+                return Ok(line);
+            }
+        }
+    }
+
+    /// The lines up to the one that is a dot, unstuffed.
+    fn lines(&mut self) -> io::Result<Vec<String>> {
+        let mut lines = Vec::new();
+        loop {
+            let line = self.line()?;
+            match line.strip_prefix('.') {
+                Some("") => return Ok(lines),
+                Some(stuffed) => lines.push(stuffed.to_owned()),
+                None => lines.push(line),
+            }
+        }
+    }
+}
+
+/// How a transaction ended.
+#[derive(Debug, Clone)]
+pub(crate) enum Fate {
+    /// 250, so long after the last octet.
+    Kept(Duration),
+    Refused(String),
+    /// No final reply came.
+    Broken,
+}
+
+/// A message that says which it is.
+pub(crate) fn message(token: usize, size: usize) -> String {
+    let mut text = format!("From: a@example.net\r\nSubject: token {token}\r\n\r\n");
+    let mut line = 0;
+    while text.len() < size {
+        text.push_str(&format!(
+            "line {line} of {token}, and some words to fill it up.\r\n"
+        ));
+        line += 1;
+    }
+    text
+}
+
+/// The token of a message that was read, if it is whole.
+pub(crate) fn token(lines: &[String]) -> Option<usize> {
+    let subject = lines.iter().find_map(|line| line.strip_prefix("Subject: token "));
+    let token: usize = subject?.parse().ok()?;
+    let text = lines.iter().skip_while(|line| !line.is_empty()).skip(1);
+    let mut numbered = text.enumerate();
+    numbered
+        .all(|(nth, line)| line.starts_with(&format!("line {nth} of {token},")))
+        .then_some(token)
+}
+
+/// Sends one message.
+pub(crate) fn send(mx: SocketAddr, to: &[&str], message: &str) -> Fate {
+    transact(mx, to, message).unwrap_or(Fate::Broken)
+}
+
+fn transact(mx: SocketAddr, to: &[&str], message: &str) -> io::Result<Fate> {
+    let mut smtp = Lines::connect(mx)?;
+    let mut commands = vec!["EHLO client.example\r\n".to_owned()];
+    commands.push("MAIL FROM:<a@example.net>\r\n".to_owned());
+    commands.extend(to.iter().map(|to| format!("RCPT TO:<{to}>\r\n")));
+    commands.push("DATA\r\n".to_owned());
+    let mut reply = smtp.reply()?;
+    for command in commands {
+        if !reply.starts_with('2') {
+            return Ok(Fate::Refused(reply));
+        }
+        smtp.send(&command)?;
+        reply = smtp.reply()?;
+    }
+    if !reply.starts_with("354") {
+        return Ok(Fate::Refused(reply));
+    }
+    smtp.send(&format!("{message}.\r\n"))?;
+    let sent = Instant::now();
+    let reply = smtp.reply()?;
+    let took = sent.elapsed();
+    // What comes of QUIT changes nothing.
+    let _ = smtp.send("QUIT\r\n");
+    Ok(match reply.starts_with("250") {
+        true => Fate::Kept(took),
+        false => Fate::Refused(reply),
+    })
+}
+
+/// A POP3 session that is logged in.
+pub(crate) struct Pop3(Lines);
+
+impl Pop3 {
+    /// The error is what the server said, or nothing.
+    pub(crate) fn login(address: SocketAddr, user: &str) -> Result<Self, String> {
+        let broken = |error: io::Error| error.to_string();
+        let mut pop3 = Self(Lines::connect(address).map_err(broken)?);
+        pop3.0.line().map_err(broken)?;
+        pop3.ask(&format!("USER {user}"))?;
+        pop3.ask(&format!("PASS {PASSWORD}"))?;
+        Ok(pop3)
+    }
+
+    fn ask(&mut self, command: &str) -> Result<String, String> {
+        let asked = self.0.send(&format!("{command}\r\n"));
+        let answer = asked
+            .and_then(|()| self.0.line())
+            .map_err(|error| error.to_string())?;
+        match answer.starts_with("+OK") {
+            true => Ok(answer),
+            false => Err(answer),
+        }
+    }
+
+    /// Numbers and sizes.
+    pub(crate) fn list(&mut self) -> Result<Vec<(usize, u64)>, String> {
+        self.ask("LIST")?;
+        let lines = self.0.lines().map_err(|error| error.to_string())?;
+        let pair = |line: &String| {
+            let (number, size) = line.split_once(' ').unwrap();
+            (number.parse().unwrap(), size.parse().unwrap())
+        };
+        Ok(lines.iter().map(pair).collect())
+    }
+
+    pub(crate) fn retr(&mut self, number: usize) -> Result<Vec<String>, String> {
+        self.ask(&format!("RETR {number}"))?;
+        self.0.lines().map_err(|error| error.to_string())
+    }
+
+    pub(crate) fn dele(&mut self, number: usize) -> Result<(), String> {
+        self.ask(&format!("DELE {number}")).map(drop)
+    }
+
+    pub(crate) fn quit(mut self) -> Result<(), String> {
+        self.ask("QUIT").map(drop)
+    }
+}

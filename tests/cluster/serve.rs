@@ -1,0 +1,86 @@
+//! Gateways that share a keyspace on one node.
+
+use crate::cassandra;
+use crate::gateway::Site;
+use crate::mail::{self, Fate, Pop3, message};
+use crate::turn;
+
+fn sites(keyspace: &str) -> [Site; 2] {
+    let nodes = [cassandra::shared()];
+    [(); 2].map(|()| Site::new(&nodes, keyspace, 1))
+}
+
+fn refusal(fate: &Fate) -> &str {
+    match fate {
+        Fate::Refused(reply) => reply,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn two_gateways_start_at_once_on_an_empty_cluster_and_are_one_mail_server() {
+    let _turn = turn();
+    let [one, other] = &sites(&cassandra::keyspace());
+    let (mut first, second) = std::thread::scope(|scope| {
+        let starting = scope.spawn(|| other.serve());
+        (one.serve(), starting.join().unwrap())
+    });
+    one.done(&["domain", "add", "example.org"], "");
+    one.add_user("ann@example.org");
+    for (token, size) in [(1, 2_000), (2, 400_000)] {
+        let fate = mail::send(first.mx, &["ann@example.org"], &message(token, size));
+        assert!(matches!(fate, Fate::Kept(_)), "{fate:?}");
+    }
+    let mut session = Pop3::login(second.pop3, "ann@example.org").unwrap();
+    let listed = session.list().unwrap();
+    let tokens: Vec<_> = listed
+        .iter()
+        .map(|(number, _)| mail::token(&session.retr(*number).unwrap()))
+        .collect();
+    assert_eq!(tokens, [Some(1), Some(2)]);
+    session.dele(1).unwrap();
+    session.quit().unwrap();
+    let mut session = Pop3::login(first.pop3, "ann@example.org").unwrap();
+    assert_eq!(session.list().unwrap(), [(1, listed[1].1)]);
+    for site in [one, other] {
+        assert_eq!(site.usage("ann@example.org"), (listed[1].1, 1));
+    }
+    let said = first.logged("commitlog_sync is periodic");
+    assert!(
+        said.contains("is lost if all nodes that took it lose their power"),
+        "{said}"
+    );
+    assert_eq!(first.lines("commitlog_sync").len(), 1, "it is said once");
+    let page = second.page("/readyz?verbose");
+    assert!(
+        page.contains("store: ready\nstore: commitlog_sync is periodic on 127.0.0.1:"),
+        "{page}"
+    );
+    assert!(page.contains("store: this machine's clock is 0."), "{page}");
+    assert_eq!((first.end(), second.end()), (Some(0), Some(0)));
+}
+
+#[test]
+fn a_change_of_the_directory_is_seen_by_the_other_gateway_at_once() {
+    let _turn = turn();
+    let keyspace = cassandra::keyspace();
+    let [one, other] = &sites(&keyspace);
+    let (first, second) = (one.serve(), other.serve());
+    let unknown = mail::send(second.mx, &["bob@example.org"], &message(1, 500));
+    assert!(refusal(&unknown).starts_with("550 "), "{unknown:?}");
+    one.done(&["domain", "add", "example.org"], "");
+    one.add_user("bob@example.org");
+    let fate = mail::send(second.mx, &["bob@example.org"], &message(2, 500));
+    assert!(matches!(fate, Fate::Kept(_)), "{fate:?}");
+    let again = other.run(&["user", "add", "bob@example.org", "--no-login"], "");
+    assert_eq!(again.status.code(), Some(1), "one address is one account");
+    one.done(&["user", "remove", "bob@example.org", "--yes"], "");
+    let gone = mail::send(second.mx, &["bob@example.org"], &message(3, 500));
+    assert!(refusal(&gone).starts_with("550 "), "{gone:?}");
+    // A site whose gateway does not run.
+    let third = Site::new(&[cassandra::shared()], &keyspace, 1);
+    third.add_user("eve@example.org");
+    let fate = mail::send(first.mx, &["eve@example.org"], &message(4, 500));
+    assert!(matches!(fate, Fate::Kept(_)), "{fate:?}");
+    assert!(Pop3::login(second.pop3, "eve@example.org").is_ok());
+}

@@ -25,8 +25,8 @@ pub(crate) fn listing(gateway: &mut Gateway, site: &Site) -> Found {
             let lines = match session.retr(*number) {
                 Ok(lines) => lines,
                 Err(error) => {
-                    let troubles = gateway.lines("out of reach");
-                    assert!(error.starts_with("-ERR [SYS/PERM]"), "{error}\n{troubles:?}");
+                    let gone = error.starts_with("-ERR [SYS/PERM]");
+                    assert!(gone, "{error}: {}", gateway.logged("cannot be read"));
                     found.half_deleted += 1;
                     continue;
                 }

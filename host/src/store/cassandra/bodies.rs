@@ -15,6 +15,7 @@ use bytes::{Bytes, BytesMut};
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use uuid::Uuid;
 
 /// Parts read by one request: 2 MiB.
 const READ_AT_ONCE: i32 = 16;
@@ -213,21 +214,31 @@ impl CassandraStore {
     }
 
     async fn read_parts(&self, id: MessageId, first: i32, behind: i32) -> Result<Bytes> {
-        type Row = (i32, i8, Vec<u8>);
         let key = (rows::uuid(id), first, behind);
         let expected = (behind - first) as usize;
-        let mut found: Vec<Row> = self.cluster.rows(&self.statements.parts_near, key).await?;
+        let mut found = self.whole_parts(&self.statements.parts_near, key).await?;
         if found.len() < expected {
-            found = self.cluster.rows(&self.statements.parts, key).await?;
+            found = self.whole_parts(&self.statements.parts, key).await?;
         }
         if found.len() < expected {
             return Err(StoreError::NotFound);
         }
         let mut octets = BytesMut::with_capacity(found.len() * PART);
-        for (_, codec, kept) in found {
+        for (codec, kept) in found {
             octets.extend_from_slice(&rows::unpack(codec, kept, PART)?);
         }
         Ok(octets.freeze())
+    }
+
+    /// Parts in order. One replica alone, just back from its death, was seen to give rows without their columns:
+    /// such a row is not there, and a quorum is asked.
+    async fn whole_parts(&self, statement: &Statement, key: (Uuid, i32, i32)) -> Result<Vec<(i8, Vec<u8>)>> {
+        type Row = (i32, Option<i8>, Option<Vec<u8>>);
+        let rows: Vec<Row> = self.cluster.rows(statement, key).await?;
+        let whole = rows
+            .into_iter()
+            .filter_map(|(_, codec, data)| Some((codec?, data?)));
+        Ok(whole.collect())
     }
 }
 

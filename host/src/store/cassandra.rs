@@ -39,7 +39,7 @@ use schema::Layout;
 use scylla::errors::PrepareError;
 use statements::Statements;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 use usage::Usages;
 
@@ -104,7 +104,7 @@ impl CassandraStore {
             .max_capacity(FOUND_OCTETS)
             .weigher(|_, found: &Found| found.weight())
             .time_to_live(FOUND_KEEPS);
-        Ok(Arc::new(Self {
+        let store = Arc::new(Self {
             cluster: Cluster::new(session, &config.limits),
             statements,
             quarantine_max,
@@ -117,7 +117,25 @@ impl CassandraStore {
             found: found.build(),
             epochs_said: Cache::new(EPOCHS_SAID),
             shares: Shares::default(),
-        }))
+        });
+        tokio::spawn(probe(Arc::downgrade(&store)));
+        Ok(store)
+    }
+}
+
+/// While the breaker is open no mail is begun, so nothing else would find out that the cluster is back. Ends with
+/// the store.
+async fn probe(store: Weak<CassandraStore>) {
+    loop {
+        tokio::time::sleep(breaker::PROBE).await;
+        let Some(store) = store.upgrade() else {
+            return;
+        };
+        if store.cluster.breaker.is_open()
+            && let Err(error) = store.epochs(mail::QUARANTINE).await
+        {
+            tracing::debug!(%error, "Cassandra is still out of reach");
+        }
     }
 }
 

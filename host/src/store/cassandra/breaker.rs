@@ -10,7 +10,7 @@ const FAILURES: u32 = 8;
 /// … once the first of them is this long ago.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Between two tries while it is open.
-const PROBE: Duration = Duration::from_secs(1);
+pub(super) const PROBE: Duration = Duration::from_secs(1);
 
 /// Whether a request may be sent now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -58,3 +58,21 @@ async fn empty() -> (Keyspace, Arc<CassandraStore>) {
 }
 
 contract! { empty().await }
+
+/// MAIL asks whether the store is ready, so a breaker that waited for requests to close it stayed open for ever.
+#[tokio::test]
+async fn an_open_breaker_closes_by_itself_when_the_cluster_answers() {
+    let (_keyspace, store) = empty().await;
+    while store.ready().is_ok() {
+        store.cluster.breaker.failed();
+        tokio::task::yield_now().await;
+    }
+    let closed = async {
+        while store.ready().is_err() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), closed)
+        .await
+        .unwrap();
+}

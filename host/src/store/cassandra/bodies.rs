@@ -15,6 +15,7 @@ use bytes::{Bytes, BytesMut};
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use uuid::Uuid;
 
 /// Parts read by one request: 2 MiB.
 const READ_AT_ONCE: i32 = 16;
@@ -153,11 +154,12 @@ impl CassandraStore {
         mailbox: &str,
         id: MessageId,
     ) -> Result<Option<Found>> {
-        type Row = (i8, i32, Vec<u8>, Vec<u8>);
+        type Row = (Option<i8>, Option<i32>, Option<Vec<u8>>, Option<Vec<u8>>);
         let key = (mailbox, rows::epoch(id), rows::uuid(id));
-        if let Some((codec, size, body, facts)) = self.cluster.row::<Row>(small, key).await? {
+        let row = self.cluster.row::<Row>(small, key).await?;
+        if let Some((Some(codec), Some(size), Some(body), facts)) = row {
             let content = rows::unpack(codec, body, usize::try_from(size).unwrap_or(0))?;
-            let facts = facts.into();
+            let facts = facts.unwrap_or_default().into();
             return Ok(Some(Found::Small { content, facts }));
         }
         self.find_large(large, id).await
@@ -213,21 +215,31 @@ impl CassandraStore {
     }
 
     async fn read_parts(&self, id: MessageId, first: i32, behind: i32) -> Result<Bytes> {
-        type Row = (i32, i8, Vec<u8>);
         let key = (rows::uuid(id), first, behind);
         let expected = (behind - first) as usize;
-        let mut found: Vec<Row> = self.cluster.rows(&self.statements.parts_near, key).await?;
+        let mut found = self.whole_parts(&self.statements.parts_near, key).await?;
         if found.len() < expected {
-            found = self.cluster.rows(&self.statements.parts, key).await?;
+            found = self.whole_parts(&self.statements.parts, key).await?;
         }
         if found.len() < expected {
             return Err(StoreError::NotFound);
         }
         let mut octets = BytesMut::with_capacity(found.len() * PART);
-        for (_, codec, kept) in found {
+        for (codec, kept) in found {
             octets.extend_from_slice(&rows::unpack(codec, kept, PART)?);
         }
         Ok(octets.freeze())
+    }
+
+    /// Parts in order. One replica alone, just back from its death, was seen to give rows without their columns:
+    /// such a row is not there, and a quorum is asked.
+    async fn whole_parts(&self, statement: &Statement, key: (Uuid, i32, i32)) -> Result<Vec<(i8, Vec<u8>)>> {
+        type Row = (i32, Option<i8>, Option<Vec<u8>>);
+        let rows: Vec<Row> = self.cluster.rows(statement, key).await?;
+        let whole = rows
+            .into_iter()
+            .filter_map(|(_, codec, data)| Some((codec?, data?)));
+        Ok(whole.collect())
     }
 }
 

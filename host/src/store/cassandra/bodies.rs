@@ -154,11 +154,12 @@ impl CassandraStore {
         mailbox: &str,
         id: MessageId,
     ) -> Result<Option<Found>> {
-        type Row = (i8, i32, Vec<u8>, Vec<u8>);
+        type Row = (Option<i8>, Option<i32>, Option<Vec<u8>>, Option<Vec<u8>>);
         let key = (mailbox, rows::epoch(id), rows::uuid(id));
-        if let Some((codec, size, body, facts)) = self.cluster.row::<Row>(small, key).await? {
+        let row = self.cluster.row::<Row>(small, key).await?;
+        if let Some((Some(codec), Some(size), Some(body), facts)) = row {
             let content = rows::unpack(codec, body, usize::try_from(size).unwrap_or(0))?;
-            let facts = facts.into();
+            let facts = facts.unwrap_or_default().into();
             return Ok(Some(Found::Small { content, facts }));
         }
         self.find_large(large, id).await

@@ -5,7 +5,6 @@
 
 use super::CassandraStore;
 use super::bloom::Bloom;
-use super::cluster::all;
 use super::mail::QUARANTINE;
 use super::rows::{self, Body};
 use super::survey::Range;
@@ -329,14 +328,7 @@ impl Comparison<'_> {
 
     /// Keeps those that seem to be so.
     async fn doubt(&mut self, doubts: Vec<Suspect>) -> Result<()> {
-        let mut looks = Vec::new();
-        for doubt in &doubts {
-            looks.push(self.store.confirms(doubt));
-        }
-        let confirmed = all(looks).await?;
-        let pairs = doubts.into_iter().zip(confirmed);
-        self.suspects
-            .extend(pairs.filter_map(|(doubt, is_so)| is_so.then_some(doubt)));
+        self.suspects.extend(self.store.confirmed(doubts).await?);
         if self.suspects.len() >= SUSPECTS {
             self.settle().await;
         }

@@ -128,13 +128,11 @@ impl Cluster {
                     .execute_single_page(&statement.prepared, &values, state.clone())
             };
             let (page, next) = self.persist((statement.name, statement.reach), page).await?;
-            let page = page.into_rows_result().map_err(unreadable)?;
-            for row in page.rows::<R>().map_err(unreadable)? {
-                rows.push(row.map_err(unreadable)?);
-            }
+            let (more, next) = read_page::<R>(page, next)?;
+            rows.extend(more);
             match next {
-                PagingStateResponse::HasMorePages { state: next } => state = next,
-                PagingStateResponse::NoMorePages => return Ok(rows),
+                Some(next) => state = next,
+                None => return Ok(rows),
             }
         }
     }
@@ -266,6 +264,23 @@ fn kind(error: &ExecutionError) -> &'static str {
         ExecutionError::LastAttemptError(_) => "broken_connection",
         _ => "other",
     }
+}
+
+/// The rows of a page, and where the next one begins.
+pub(super) fn read_page<R>(
+    page: QueryResult,
+    next: PagingStateResponse,
+) -> Result<(Vec<R>, Option<PagingState>)>
+where
+    R: for<'frame> DeserializeRow<'frame, 'frame>,
+{
+    let page = page.into_rows_result().map_err(unreadable)?;
+    let rows = page.rows::<R>().map_err(unreadable)?;
+    let rows = rows.collect::<std::result::Result<_, _>>().map_err(unreadable)?;
+    Ok(match next {
+        PagingStateResponse::HasMorePages { state } => (rows, Some(state)),
+        PagingStateResponse::NoMorePages => (rows, None),
+    })
 }
 
 /// An answer that is not what the schema says.

@@ -33,7 +33,7 @@ impl Kind {
         match self {
             Self::Repeatable | Self::Transaction => Reach::Delivery,
             // A quorum decides, which is less than `all`.
-            Self::Near | Self::Serial => Reach::Other,
+            Self::Near | Self::Serial | Self::Whole => Reach::Other,
         }
     }
 }

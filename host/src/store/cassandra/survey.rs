@@ -6,13 +6,13 @@
 //! breaker is not told.
 
 use super::CassandraStore;
-use super::cluster::{Statement, unreadable};
+use super::cluster::{Statement, read_page};
 use super::rows;
 use crate::message::MessageId;
 use crate::store::{Result, StoreError};
 use scylla::deserialize::row::DeserializeRow;
 use scylla::errors::{DbError, ExecutionError, RequestAttemptError};
-use scylla::response::{PagingState, PagingStateResponse};
+use scylla::response::PagingState;
 use scylla::serialize::row::SerializeRow;
 use std::collections::HashSet;
 use std::time::Duration;
@@ -105,13 +105,7 @@ impl CassandraStore {
             }
             tries += 1;
         };
-        let page = page.into_rows_result().map_err(unreadable)?;
-        let rows = page.rows::<R>().map_err(unreadable)?;
-        let rows = rows.collect::<std::result::Result<_, _>>().map_err(unreadable)?;
-        Ok(match next {
-            PagingStateResponse::HasMorePages { state } => (rows, Some(state)),
-            PagingStateResponse::NoMorePages => (rows, None),
-        })
+        read_page(page, next)
     }
 
     /// All rows of a question.

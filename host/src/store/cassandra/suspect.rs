@@ -4,6 +4,7 @@
 //! is a fault if it is still there when all that it depends on is read again.
 
 use super::CassandraStore;
+use super::cluster::all;
 use super::mail::{QUARANTINE, held_by};
 use super::rows::{self, PART};
 use super::{directory, kv};
@@ -137,6 +138,19 @@ impl fmt::Display for Suspect {
 }
 
 impl CassandraStore {
+    /// Those of these suspicions that are so.
+    pub(super) async fn confirmed(&self, suspects: Vec<Suspect>) -> Result<Vec<Suspect>> {
+        let mut looks = Vec::new();
+        for suspect in &suspects {
+            looks.push(self.confirms(suspect));
+        }
+        let confirmed = all(looks).await?;
+        let pairs = suspects.into_iter().zip(confirmed);
+        Ok(pairs
+            .filter_map(|(suspect, is_so)| is_so.then_some(suspect))
+            .collect())
+    }
+
     /// Whether it is so now, by every replica.
     pub(super) async fn confirms(&self, suspect: &Suspect) -> Result<bool> {
         let s = &self.statements;

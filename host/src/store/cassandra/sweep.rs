@@ -8,7 +8,6 @@
 use super::CassandraStore;
 use super::bloom::Bloom;
 use super::check::{Partition, partitions};
-use super::cluster::all;
 use super::rows::{self, Body};
 use super::survey::Range;
 use super::suspect::Suspect;
@@ -186,15 +185,6 @@ impl Sweep<'_> {
             Suspect::Unheld(id) => self.is_old(*id),
             _ => false,
         });
-        let old: Vec<_> = old.collect();
-        let mut looks = Vec::new();
-        for suspect in &old {
-            looks.push(self.store.confirms(suspect));
-        }
-        let confirmed = all(looks).await?;
-        let pairs = old.into_iter().zip(confirmed);
-        Ok(pairs
-            .filter_map(|(suspect, is_so)| is_so.then_some(suspect))
-            .collect())
+        self.store.confirmed(old.collect()).await
     }
 }

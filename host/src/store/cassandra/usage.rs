@@ -37,6 +37,8 @@ pub(super) struct Usages(Mutex<HashMap<Mailbox, Known>>);
 struct Known {
     usage: Usage,
     read: Option<Instant>,
+    /// Readings that began before this are behind what is known.
+    newest: Option<Instant>,
     ceiling: Option<Ceiling>,
     recent: HashMap<MessageId, Recent>,
 }
@@ -139,6 +141,7 @@ impl Usages {
     pub(super) fn doubt(&self, mailbox: &str) {
         if let Some(known) = self.lock().get_mut(mailbox) {
             known.read = None;
+            known.newest = Some(Instant::now());
         }
     }
 }
@@ -196,6 +199,10 @@ impl Known {
 
     fn learn(&mut self, reading: Reading) {
         let begun = reading.begun;
+        if self.newest.is_some_and(|newest| begun < newest) {
+            return;
+        }
+        self.newest = Some(begun);
         let old = super::rows::now_millis().saturating_sub(super::rows::OLDEST_ENTRY.as_millis() as u64);
         self.recent.retain(|_, recent| match recent.seen {
             Seen::UnderWay => true,

@@ -84,3 +84,20 @@ async fn removals_and_doubt() {
     usages.doubt(BOX);
     assert_eq!(usages.fresh(BOX, None), None);
 }
+
+/// Fifty deliveries read at once; an answer that came late forgot what a younger one had seen.
+#[tokio::test(start_paused = true)]
+async fn a_reading_that_comes_late_takes_nothing_back() {
+    let usages = Usages::default();
+    let mailbox = Mailbox::from(BOX);
+    let id = MessageId::new();
+    let late = reading(&[]);
+    tokio::time::advance(Duration::from_secs(1)).await;
+    usages.decide().count(Share {
+        mailbox: &mailbox,
+        id,
+        size: 10,
+    });
+    assert_eq!(usages.learn(BOX, reading(&[(id, 10)])), usage(10, 1));
+    assert_eq!(usages.learn(BOX, late), usage(10, 1));
+}

@@ -3,13 +3,14 @@
 //!
 //! Names are listed from a table of their own, in order and in pages. It is written before and after the row it
 //! names and may name too much, never too little: what it names is looked up. A question is answered by the
-//! nearest replica; an absent row is asked for again where transactions are decided.
+//! nearest replica; a row that is absent or not whole (a replica missed its creation and got a change of it) is asked
+//! for again where transactions are decided.
 
 use super::CassandraStore;
 use super::cluster::{Statement, all, unreadable};
 use super::rows;
 use crate::message::MessageId;
-use crate::store::{Account, Alias, Created, Directory, Domain, Maildrops, Result};
+use crate::store::{Account, Alias, Created, Directory, Domain, Maildrops, Result, StoreError};
 use async_trait::async_trait;
 
 use scylla::response::query_result::QueryResult;
@@ -36,8 +37,9 @@ impl Kind {
     }
 }
 
-type Row = (
-    i8,
+/// A row behind its key: kind, address, password, SCRAM's, quota in octets and messages, targets.
+pub(super) type Row = (
+    Option<i8>,
     Option<String>,
     Option<String>,
     Option<String>,
@@ -45,6 +47,24 @@ type Row = (
     Option<i64>,
     Option<Vec<String>>,
 );
+/// The same with its key.
+pub(super) type Named = (
+    String,
+    Option<i8>,
+    Option<String>,
+    Option<String>,
+    Option<String>,
+    Option<i64>,
+    Option<i64>,
+    Option<Vec<String>>,
+);
+
+/// What an address leads to.
+#[derive(Debug)]
+enum Leads {
+    ToAccount(Account),
+    ToOthers(Alias),
+}
 
 /// Whether a lightweight transaction was applied. Cassandra and ScyllaDB give different columns beside this one.
 pub(super) fn applied(answer: QueryResult) -> Result<bool> {
@@ -57,23 +77,37 @@ pub(super) fn applied(answer: QueryResult) -> Result<bool> {
     }
 }
 
-fn account(row: Row) -> Option<Account> {
-    let (kind, address, password, scram, quota_bytes, quota_messages, _) = row;
-    (kind == Kind::Account.code()).then_some(Account {
-        address: address?,
-        password,
-        scram,
-        quota_bytes: quota_bytes.map(rows::size),
-        quota_messages: quota_messages.map(rows::size),
+/// None of a row that is not whole.
+fn read(key: &str, row: Row) -> Option<Leads> {
+    let (kind, address, password, scram, quota_bytes, quota_messages, targets) = row;
+    Some(if kind? == Kind::Account.code() {
+        Leads::ToAccount(Account {
+            address: address?,
+            password,
+            scram,
+            quota_bytes: quota_bytes.map(rows::size),
+            quota_messages: quota_messages.map(rows::size),
+        })
+    } else {
+        Leads::ToOthers(Alias {
+            address: key.to_owned(),
+            targets: targets?,
+        })
     })
 }
 
-fn alias(key: &str, row: Row) -> Option<Alias> {
-    let (kind, .., targets) = row;
-    (kind == Kind::Alias.code()).then(|| Alias {
-        address: key.to_owned(),
-        targets: targets.unwrap_or_default(),
-    })
+fn account(leads: Leads) -> Option<Account> {
+    match leads {
+        Leads::ToAccount(account) => Some(account),
+        Leads::ToOthers(_) => None,
+    }
+}
+
+fn alias(leads: Leads) -> Option<Alias> {
+    match leads {
+        Leads::ToOthers(alias) => Some(alias),
+        Leads::ToAccount(_) => None,
+    }
 }
 
 pub(super) fn shard(key: &str) -> i8 {
@@ -96,12 +130,29 @@ impl CassandraStore {
         Ok(listing.into_iter().map(|entry| entry.id).collect())
     }
 
-    async fn address(&self, key: &str) -> Result<Option<Row>> {
-        let near = self.cluster.row(&self.statements.address_near, (key,)).await?;
-        match near {
-            Some(row) => Ok(Some(row)),
-            None => self.cluster.row(&self.statements.address, (key,)).await,
+    async fn address(&self, key: &str) -> Result<Option<Leads>> {
+        let near: Option<Row> = self.cluster.row(&self.statements.address_near, (key,)).await?;
+        match near.and_then(|row| read(key, row)) {
+            Some(found) => Ok(Some(found)),
+            None => self.decided(key).await,
         }
+    }
+
+    /// What transactions have decided. Half a row there is trouble of the cluster's, not an unknown address.
+    async fn decided(&self, key: &str) -> Result<Option<Leads>> {
+        let row: Option<Row> = self.cluster.row(&self.statements.address, (key,)).await?;
+        let torn = || StoreError::Engine(format!("the row of address {key} is not whole"));
+        row.map(|row| read(key, row).ok_or_else(torn)).transpose()
+    }
+
+    /// Whether it is this creation that an account comes from: a transaction whose answer is lost may have been
+    /// applied, and its repetition finds the address taken. A password tells, by its salt; without one nothing does.
+    async fn is_this(&self, key: &str, created: &Account) -> Result<bool> {
+        if created.password.is_none() {
+            return Ok(false);
+        }
+        let there = self.decided(key).await?.and_then(account);
+        Ok(there.is_some_and(|there| there.password == created.password && there.scram == created.scram))
     }
 
     /// Names an address in the listing while `create` makes it.
@@ -152,7 +203,7 @@ impl CassandraStore {
         kind: Kind,
         after: Option<&str>,
         limit: usize,
-        read: impl Fn(&str, Row) -> Option<T>,
+        pick: impl Fn(Leads) -> Option<T>,
     ) -> Result<Vec<T>> {
         let mut after = after.unwrap_or_default().to_owned();
         let mut found = Vec::new();
@@ -166,8 +217,7 @@ impl CassandraStore {
                 addresses.push(self.address(name));
             }
             let addresses = all(addresses).await?;
-            let pairs = names.iter().zip(addresses);
-            found.extend(pairs.filter_map(|(name, row)| read(name, row?)));
+            found.extend(addresses.into_iter().flatten().filter_map(&pick));
             if found.len() >= limit {
                 return Ok(found);
             }
@@ -226,7 +276,10 @@ impl Directory for CassandraStore {
         );
         // What is listed before the account is there is an earlier one's; behind that it may be the new one's.
         let earlier = self.ids(&key).await?;
-        let create = self.transact(&self.statements.create_account, values);
+        let create = async {
+            let created = self.transact(&self.statements.create_account, values).await?;
+            Ok(created || self.is_this(&key, &account).await?)
+        };
         let created = self.named(Kind::Account, &key, create).await?;
         if created {
             self.remove(&key, &earlier).await?;
@@ -255,12 +308,11 @@ impl Directory for CassandraStore {
     }
 
     async fn accounts(&self, after: Option<&str>, limit: usize) -> Result<Vec<Account>> {
-        self.listed(Kind::Account, after, limit, |_, row| account(row))
-            .await
+        self.listed(Kind::Account, after, limit, account).await
     }
 
     async fn alias(&self, key: &str) -> Result<Option<Alias>> {
-        Ok(self.address(key).await?.and_then(|row| alias(key, row)))
+        Ok(self.address(key).await?.and_then(alias))
     }
 
     async fn put_alias(&self, alias: Alias) -> Result<Created> {

@@ -16,9 +16,14 @@ mod cassandra;
 mod clock;
 mod faults;
 mod gateway;
+mod gateways;
+mod house;
 mod load;
 mod mail;
+mod nodes;
 mod serve;
+mod tables;
+mod timeline;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

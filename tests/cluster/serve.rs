@@ -4,6 +4,7 @@ use crate::cassandra;
 use crate::gateway::Site;
 use crate::mail::{self, Fate, Pop3, message};
 use crate::turn;
+use std::sync::Barrier;
 
 fn sites(keyspace: &str) -> [Site; 2] {
     let nodes = [cassandra::shared()];
@@ -83,4 +84,49 @@ fn a_change_of_the_directory_is_seen_by_the_other_gateway_at_once() {
     let fate = mail::send(first.mx, &["eve@example.org"], &message(4, 500));
     assert!(matches!(fate, Fate::Kept(_)), "{fate:?}");
     assert!(Pop3::login(second.pop3, "eve@example.org").is_ok());
+}
+
+/// Rounds of the race below: behind three refused logins from here the next ones wait.
+const ROUNDS: usize = 20;
+
+#[test]
+fn of_two_who_create_one_login_at_once_one_succeeds_and_its_password_counts() {
+    let _turn = turn();
+    let sites = &sites(&cassandra::keyspace());
+    let gateways = [sites[0].serve(), sites[1].serve()];
+    sites[0].done(&["domain", "add", "example.org"], "");
+    let mut wins = [0, 0];
+    for round in 0..ROUNDS {
+        let address = format!("user{round}@example.org");
+        let barrier = Barrier::new(2);
+        let create = |nth: usize| {
+            let password = format!("chosen by {nth} in {round}\n");
+            barrier.wait();
+            sites[nth].run(&["user", "add", &address, "--password-stdin"], &password)
+        };
+        let created = std::thread::scope(|scope| {
+            let other = scope.spawn(|| create(1));
+            [create(0), other.join().unwrap()]
+        });
+        let codes = created.each_ref().map(|output| output.status.code());
+        let said = created
+            .each_ref()
+            .map(|output| String::from_utf8_lossy(&output.stderr));
+        let winner = match codes {
+            [Some(0), Some(1)] => 0,
+            [Some(1), Some(0)] => 1,
+            _ => panic!("{codes:?}: {said:?}"),
+        };
+        wins[winner] += 1;
+        for gateway in &gateways {
+            let password = |nth| format!("chosen by {nth} in {round}");
+            let login = |nth| Pop3::login_with(gateway.pop3, &address, &password(nth)).map(drop);
+            assert_eq!(login(winner), Ok(()), "{said:?}");
+            if round == 0 {
+                let refused = login(1 - winner).unwrap_err();
+                assert!(refused.starts_with("-ERR [AUTH]"), "{refused}");
+            }
+        }
+    }
+    println!("{wins:?} of {ROUNDS} rounds");
 }

@@ -157,9 +157,9 @@ impl CassandraStore {
         type Row = (Option<i8>, Option<i32>, Option<Vec<u8>>, Option<Vec<u8>>);
         let key = (mailbox, rows::epoch(id), rows::uuid(id));
         let row = self.cluster.row::<Row>(small, key).await?;
-        if let Some((Some(codec), Some(size), Some(body), facts)) = row {
+        if let Some((Some(codec), Some(size), Some(body), Some(facts))) = row {
             let content = rows::unpack(codec, body, usize::try_from(size).unwrap_or(0))?;
-            let facts = facts.unwrap_or_default().into();
+            let facts = facts.into();
             return Ok(Some(Found::Small { content, facts }));
         }
         self.find_large(large, id).await
@@ -169,10 +169,10 @@ impl CassandraStore {
         type Row = (Option<i64>, Option<i64>, Option<Vec<u8>>);
         let row = self.cluster.row::<Row>(statement, (rows::uuid(id),)).await?;
         Ok(match row {
-            Some((Some(head), Some(text), facts)) => Some(Found::Large(Arc::new(Sizes {
+            Some((Some(head), Some(text), Some(facts))) => Some(Found::Large(Arc::new(Sizes {
                 head: rows::size(head),
                 text: rows::size(text),
-                facts: facts.unwrap_or_default().into(),
+                facts: facts.into(),
             }))),
             _ => None,
         })

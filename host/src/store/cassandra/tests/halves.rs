@@ -43,6 +43,15 @@ async fn a_part_of_a_body_without_its_octets_is_not_there() {
             "without {column}: {read:?}"
         );
     }
+    let id = aged(1000);
+    put(&store, id, 40_000, &["a@x.org"], &[]).await;
+    let text = "DELETE facts FROM {ks}.blob WHERE id = ?";
+    cql(&store, &keyspace, text, (rows::uuid(id),)).await;
+    let facts = store.facts(Holder::Mailbox("a@x.org"), id).await;
+    assert!(
+        matches!(facts, Err(StoreError::NotFound)),
+        "sizes alone: {facts:?}"
+    );
 }
 
 /// Mail for an address of which one replica had nothing but its kind was refused for good.

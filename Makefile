@@ -35,7 +35,7 @@ clients: plugins
 	$(CARGO) build --locked --package postern
 	python3 tests/clients/run.py --postern "$(DEBUG)"
 
-## Nodes, gateways and clocks that fail under mail, at length, with figures and a picture (FAULTS_MINUTES).
+## Nodes, gateways and clocks that fail under mail, at length, with figures and a picture (20 minutes).
 faults:
 	POSTERN_FAULTS=1 POSTERN_TIMELINE="$(abspath tests/results)" $(CARGO) test --locked --package postern --test cluster -- --nocapture
 	python3 tests/cluster/timeline.py tests/results/quorum-lost.json tests/results/quorum-lost.svg

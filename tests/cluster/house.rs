@@ -55,7 +55,11 @@ impl House {
 
     /// Mail until nothing takes longer than usual: new connections and cold nodes are not what is measured.
     pub(crate) fn warm(&self) -> Load {
-        let load = Load::start(&self.doors(), RATE);
+        self.warm_at(RATE)
+    }
+
+    pub(crate) fn warm_at(&self, rate: u32) -> Load {
+        let load = Load::start(&self.doors(), rate);
         load.go_on(Duration::from_secs(3));
         load
     }

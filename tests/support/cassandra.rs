@@ -19,6 +19,8 @@ use std::time::{Duration, Instant, SystemTime};
 const VERSION: &str = "5.0.9";
 /// What a node may take to answer CQL, on a machine that is busy with other tests.
 const PATIENCE: Duration = Duration::from_secs(180);
+/// The same of one that first takes its share from the others.
+const PATIENCE_TO_JOIN: Duration = Duration::from_secs(600);
 /// Clusters take blocks of ten ports between these, below the ephemeral ones.
 const PORTS: std::ops::Range<u16> = 21_000..29_000;
 const BLOCK: u16 = 10;
@@ -212,7 +214,7 @@ impl Cluster {
         joining.extend(settings);
         configure(&folder, index, self.nodes.len(), first, &joining).map_err(|error| error.to_string())?;
         self.launch_with(index, options)?;
-        self.await_cql(index)
+        self.await_cql_for(index, PATIENCE_TO_JOIN)
     }
 
     /// Starts a node that was killed without waiting for it.
@@ -231,7 +233,11 @@ impl Cluster {
 
     /// Waits until a node takes CQL connections; what it wrote last is the error if it ends instead.
     pub(crate) fn await_cql(&mut self, index: usize) -> Result<(), String> {
-        let (address, end) = (self.address(index), Instant::now() + PATIENCE);
+        self.await_cql_for(index, PATIENCE)
+    }
+
+    fn await_cql_for(&mut self, index: usize, patience: Duration) -> Result<(), String> {
+        let (address, end) = (self.address(index), Instant::now() + patience);
         let node = self.node(index);
         while TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_err() {
             let process = node.process.as_mut().ok_or("the node was killed")?;

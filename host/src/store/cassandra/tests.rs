@@ -5,8 +5,8 @@ mod upkeep;
 
 use super::*;
 use crate::config::{CassandraLimits, Consistency};
-use crate::store::contract::{QUARANTINE_MAX, contract};
-use crate::store::{Maildrops as _, Quarantine as _, cluster as nodes};
+use crate::store::contract::{self, QUARANTINE_MAX, contract};
+use crate::store::{Delivery, Mailbox, Maildrops as _, Quarantine as _, cluster as nodes};
 use scylla::statement::unprepared::Statement;
 use std::sync::{Mutex, PoisonError};
 
@@ -117,4 +117,41 @@ async fn a_store_that_is_dropped_is_gone() {
         }
     };
     tokio::time::timeout(Duration::from_secs(10), gone).await.unwrap();
+}
+
+/// Whether it was emptied when it was over already, or before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_epoch_that_is_over_and_empty_is_read_no_more() {
+    let (_keyspace, store) = empty().await;
+    let ann: Mailbox = "ann@example.org".into();
+    let day = |ago: u64| rows::now_millis() - ago * 24 * 60 * 60 * 1000;
+    let old = rows::id(rows::lowest_id(day(100)));
+    let delivery = Delivery {
+        id: old,
+        ..contract::delivery(vec![contract::entry(&ann, 2)])
+    };
+    let plan = mail::Plan {
+        entries: delivery.entries.iter().collect(),
+        copies: Vec::new(),
+    };
+    store.write(&delivery, &plan).await.unwrap();
+    assert_eq!(store.list(&ann).await.unwrap().len(), 1);
+    assert_eq!(store.epochs(&ann).await.unwrap().len(), 1);
+    store.remove(&ann, &[old]).await.unwrap();
+    assert_eq!(store.epochs(&ann).await.unwrap(), []);
+
+    let emptied = rows::epoch(rows::id(rows::lowest_id(day(60))));
+    store.put_epoch(&ann, emptied).await.unwrap();
+    let open = rows::epoch(rows::id(rows::lowest_id(day(0))));
+    store.put_epoch(&ann, open).await.unwrap();
+    assert_eq!(store.epochs(&ann).await.unwrap().len(), 2);
+    assert_eq!(store.list(&ann).await.unwrap(), []);
+    let left: Vec<_> = store
+        .epochs(&ann)
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|(epoch, _)| epoch)
+        .collect();
+    assert_eq!(left, [open]);
 }

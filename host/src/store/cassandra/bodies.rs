@@ -231,8 +231,8 @@ impl CassandraStore {
         Ok(octets.freeze())
     }
 
-    /// Parts in order. One replica alone, just back from its death, was seen to give rows without their columns:
-    /// such a row is not there, and a quorum is asked.
+    /// Parts in order. Of parts that a replica missed it may have the first one's key alone, since the sizes are
+    /// read with a row (see [`super::statements`]): such a row is not there, and a quorum is asked.
     async fn whole_parts(&self, statement: &Statement, key: (Uuid, i32, i32)) -> Result<Vec<(i8, Vec<u8>)>> {
         type Row = (i32, Option<i8>, Option<Vec<u8>>);
         let rows: Vec<Row> = self.cluster.rows(statement, key).await?;

@@ -3,15 +3,15 @@
 //!
 //! Names are listed from a table of their own, in order and in pages. It is written before and after the row it
 //! names and may name too much, never too little: what it names is looked up. A question is answered from what
-//! was found within `limits.directory_age`, or by the nearest replica; an absent row is asked for again of a quorum
-//! and not remembered. So what one gateway makes all know at once, and what it changes or removes the others
-//! know within that time.
+//! was found within `limits.directory_age`, or by the nearest replica; a row that is absent or not whole (a replica
+//! missed its creation and got a change of it) is asked for again of a quorum, and an absence is not remembered. So
+//! what one gateway makes all know at once, and what it changes or removes the others know within that time.
 
 use super::CassandraStore;
 use super::cluster::{Statement, all, unreadable};
 use super::rows;
 use crate::message::MessageId;
-use crate::store::{Account, Alias, Created, Directory, Domain, Maildrops, Result};
+use crate::store::{Account, Alias, Created, Directory, Domain, Maildrops, Result, StoreError};
 use async_trait::async_trait;
 
 use moka::sync::Cache;
@@ -43,8 +43,20 @@ impl Kind {
     }
 }
 
-type Row = (
-    i8,
+/// A row behind its key: kind, address, password, SCRAM's, quota in octets and messages, targets.
+pub(super) type Row = (
+    Option<i8>,
+    Option<String>,
+    Option<String>,
+    Option<String>,
+    Option<i64>,
+    Option<i64>,
+    Option<Vec<String>>,
+);
+/// The same with its key.
+pub(super) type Named = (
+    String,
+    Option<i8>,
     Option<String>,
     Option<String>,
     Option<String>,
@@ -53,10 +65,17 @@ type Row = (
     Option<Vec<String>>,
 );
 
+/// What an address leads to.
+#[derive(Debug, Clone)]
+enum Leads {
+    ToAccount(Account),
+    ToOthers(Alias),
+}
+
 /// Rows that were found a little while ago.
 #[derive(Debug)]
 pub(super) struct Recent {
-    addresses: Cache<String, Row>,
+    addresses: Cache<String, Leads>,
     domains: Cache<String, Domain>,
 }
 
@@ -64,7 +83,7 @@ impl Recent {
     pub(super) fn new(age: Duration) -> Self {
         let addresses = Cache::builder()
             .max_capacity(RECENT_OCTETS)
-            .weigher(|key: &String, row: &Row| octets(key, row))
+            .weigher(|key: &String, leads: &Leads| octets(key, leads))
             .time_to_live(age);
         // No site has so many domains that their number wants a bound of its own.
         let domains = Cache::builder()
@@ -77,11 +96,15 @@ impl Recent {
     }
 }
 
-fn octets(key: &str, (_, address, password, scram, _, _, targets): &Row) -> u32 {
-    let texts = [address, password, scram].into_iter().flatten();
-    let texts = texts.chain(targets.iter().flatten());
-    let octets = key.len() + texts.map(|text| text.len() + 24).sum::<usize>() + 128;
-    u32::try_from(octets).unwrap_or(u32::MAX)
+fn octets(key: &str, leads: &Leads) -> u32 {
+    let texts: usize = match leads {
+        Leads::ToAccount(account) => {
+            let keys = [&account.password, &account.scram].into_iter().flatten();
+            account.address.len() + keys.map(String::len).sum::<usize>()
+        }
+        Leads::ToOthers(alias) => alias.targets.iter().map(|target| target.len() + 24).sum(),
+    };
+    u32::try_from(key.len() + texts + 128).unwrap_or(u32::MAX)
 }
 
 /// Whether a lightweight transaction was applied. Cassandra and ScyllaDB give different columns beside this one.
@@ -95,23 +118,37 @@ pub(super) fn applied(answer: QueryResult) -> Result<bool> {
     }
 }
 
-fn account(row: Row) -> Option<Account> {
-    let (kind, address, password, scram, quota_bytes, quota_messages, _) = row;
-    (kind == Kind::Account.code()).then_some(Account {
-        address: address?,
-        password,
-        scram,
-        quota_bytes: quota_bytes.map(rows::size),
-        quota_messages: quota_messages.map(rows::size),
+/// None of a row that is not whole.
+fn read(key: &str, row: Row) -> Option<Leads> {
+    let (kind, address, password, scram, quota_bytes, quota_messages, targets) = row;
+    Some(if kind? == Kind::Account.code() {
+        Leads::ToAccount(Account {
+            address: address?,
+            password,
+            scram,
+            quota_bytes: quota_bytes.map(rows::size),
+            quota_messages: quota_messages.map(rows::size),
+        })
+    } else {
+        Leads::ToOthers(Alias {
+            address: key.to_owned(),
+            targets: targets?,
+        })
     })
 }
 
-fn alias(key: &str, row: Row) -> Option<Alias> {
-    let (kind, .., targets) = row;
-    (kind == Kind::Alias.code()).then(|| Alias {
-        address: key.to_owned(),
-        targets: targets.unwrap_or_default(),
-    })
+fn account(leads: Leads) -> Option<Account> {
+    match leads {
+        Leads::ToAccount(account) => Some(account),
+        Leads::ToOthers(_) => None,
+    }
+}
+
+fn alias(leads: Leads) -> Option<Alias> {
+    match leads {
+        Leads::ToOthers(alias) => Some(alias),
+        Leads::ToAccount(_) => None,
+    }
 }
 
 pub(super) fn shard(key: &str) -> i8 {
@@ -134,23 +171,35 @@ impl CassandraStore {
         Ok(listing.into_iter().map(|entry| entry.id).collect())
     }
 
-    async fn address(&self, key: &str) -> Result<Option<Row>> {
-        if let Some(row) = self.recent.addresses.get(key) {
-            return Ok(Some(row));
+    async fn address(&self, key: &str) -> Result<Option<Leads>> {
+        if let Some(leads) = self.recent.addresses.get(key) {
+            return Ok(Some(leads));
         }
         let found = self.found_address(key).await?;
-        if let Some(row) = &found {
-            self.recent.addresses.insert(key.to_owned(), row.clone());
+        if let Some(leads) = &found {
+            self.recent.addresses.insert(key.to_owned(), leads.clone());
         }
         Ok(found)
     }
 
-    async fn found_address(&self, key: &str) -> Result<Option<Row>> {
-        let near = self.cluster.row(&self.statements.address_near, (key,)).await?;
-        match near {
-            Some(row) => Ok(Some(row)),
-            None => self.cluster.row(&self.statements.address, (key,)).await,
+    async fn found_address(&self, key: &str) -> Result<Option<Leads>> {
+        let near: Option<Row> = self.cluster.row(&self.statements.address_near, (key,)).await?;
+        match near.and_then(|row| read(key, row)) {
+            Some(found) => Ok(Some(found)),
+            None => self.whole_row(&self.statements.address, key).await,
         }
+    }
+
+    /// Half a row where several replicas speak is trouble of the cluster's, not an unknown address.
+    async fn whole_row(&self, statement: &Statement, key: &str) -> Result<Option<Leads>> {
+        let row: Option<Row> = self.cluster.row(statement, (key,)).await?;
+        let torn = || StoreError::Engine(format!("the row of address {key} is not whole"));
+        row.map(|row| read(key, row).ok_or_else(torn)).transpose()
+    }
+
+    /// What transactions have decided.
+    async fn decided(&self, key: &str) -> Result<Option<Leads>> {
+        self.whole_row(&self.statements.address_serial, key).await
     }
 
     /// Changes the row of an address.
@@ -163,6 +212,16 @@ impl CassandraStore {
         let changed = self.transact(statement, values).await;
         self.recent.addresses.invalidate(key);
         changed
+    }
+
+    /// Whether it is this creation that an account comes from: a transaction whose answer is lost may have been
+    /// applied, and its repetition finds the address taken. A password tells, by its salt; without one nothing does.
+    async fn is_this(&self, key: &str, created: &Account) -> Result<bool> {
+        if created.password.is_none() {
+            return Ok(false);
+        }
+        let there = self.decided(key).await?.and_then(account);
+        Ok(there.is_some_and(|there| there.password == created.password && there.scram == created.scram))
     }
 
     /// Names an address in the listing while `create` makes it.
@@ -215,7 +274,7 @@ impl CassandraStore {
         kind: Kind,
         after: Option<&str>,
         limit: usize,
-        read: impl Fn(&str, Row) -> Option<T>,
+        pick: impl Fn(Leads) -> Option<T>,
     ) -> Result<Vec<T>> {
         let mut after = after.unwrap_or_default().to_owned();
         let mut found = Vec::new();
@@ -229,8 +288,7 @@ impl CassandraStore {
                 addresses.push(self.found_address(name));
             }
             let addresses = all(addresses).await?;
-            let pairs = names.iter().zip(addresses);
-            found.extend(pairs.filter_map(|(name, row)| read(name, row?)));
+            found.extend(addresses.into_iter().flatten().filter_map(&pick));
             if found.len() >= limit {
                 return Ok(found);
             }
@@ -299,7 +357,12 @@ impl Directory for CassandraStore {
         );
         // What is listed before the account is there is an earlier one's; behind that it may be the new one's.
         let earlier = self.ids(&key).await?;
-        let create = self.change_address(&key, &self.statements.create_account, values);
+        let create = async {
+            let created = self
+                .change_address(&key, &self.statements.create_account, values)
+                .await?;
+            Ok(created || self.is_this(&key, &account).await?)
+        };
         let created = self.named(Kind::Account, &key, create).await?;
         if created {
             self.remove(&key, &earlier).await?;
@@ -308,8 +371,7 @@ impl Directory for CassandraStore {
     }
 
     async fn account_to_change(&self, key: &str) -> Result<Option<Account>> {
-        let row = self.cluster.row(&self.statements.address_serial, (key,)).await?;
-        Ok(row.and_then(account))
+        Ok(self.decided(key).await?.and_then(account))
     }
 
     async fn update_account(&self, account: Account) -> Result<bool> {
@@ -335,12 +397,11 @@ impl Directory for CassandraStore {
     }
 
     async fn accounts(&self, after: Option<&str>, limit: usize) -> Result<Vec<Account>> {
-        self.listed(Kind::Account, after, limit, |_, row| account(row))
-            .await
+        self.listed(Kind::Account, after, limit, account).await
     }
 
     async fn alias(&self, key: &str) -> Result<Option<Alias>> {
-        Ok(self.address(key).await?.and_then(|row| alias(key, row)))
+        Ok(self.address(key).await?.and_then(alias))
     }
 
     async fn put_alias(&self, alias: Alias) -> Result<Created> {

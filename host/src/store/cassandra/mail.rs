@@ -73,7 +73,14 @@ impl Maildrops for CassandraStore {
     }
 
     async fn list(&self, mailbox: &str) -> Result<Vec<Entry>> {
-        type Row = (Uuid, i64, Option<i64>, Vec<u8>, Option<String>);
+        type Row = (
+            Uuid,
+            Option<i64>,
+            Option<i64>,
+            Option<Vec<u8>>,
+            Option<String>,
+            Option<i8>,
+        );
         let begun = Instant::now();
         let epochs = self.epochs(mailbox).await?;
         let mut pages = Vec::new();
@@ -85,14 +92,17 @@ impl Maildrops for CassandraStore {
         for ((epoch, _), _) in epochs.iter().zip(&pages).filter(|(_, page)| page.is_empty()) {
             self.leave_behind(mailbox, *epoch).await;
         }
-        let entry = |(msg, size, size7, trace, uidl): Row| Entry {
-            id: rows::id(msg),
-            size: rows::size(size),
-            downgraded_size: rows::size(size7.unwrap_or(size)),
-            trace: trace.into(),
-            uidl,
+        let entry = |(msg, size, size7, trace, uidl, body): Row| {
+            let (size, trace, _) = (size?, trace?, body?);
+            Some(Entry {
+                id: rows::id(msg),
+                size: rows::size(size),
+                downgraded_size: rows::size(size7.unwrap_or(size)),
+                trace: trace.into(),
+                uidl,
+            })
         };
-        let mut entries: Vec<Entry> = pages.into_iter().flatten().map(entry).collect();
+        let mut entries: Vec<Entry> = pages.into_iter().flatten().filter_map(entry).collect();
         entries.sort_by_key(|entry| entry.id);
         // A listing that is read anyway makes usage exact.
         let rows = entries.iter().map(|entry| (entry.id, entry.size)).collect();
@@ -302,7 +312,7 @@ impl CassandraStore {
         let begun = Instant::now();
         let mut found = Vec::new();
         for (epoch, low) in self.epochs(mailbox).await? {
-            type Row = (Uuid, i64);
+            type Row = (Uuid, Option<i64>);
             let page: Vec<Row> = match mailbox {
                 QUARANTINE => {
                     self.cluster
@@ -320,16 +330,20 @@ impl CassandraStore {
             }
             found.extend(
                 page.into_iter()
-                    .map(|(msg, size)| (rows::id(msg), rows::size(size))),
+                    .filter_map(|(msg, size)| Some((rows::id(msg), rows::size(size?)))),
             );
         }
         Ok(self.usages.learn(mailbox, Reading { begun, rows: found }))
     }
 
     async fn remove_rows(&self, mailbox: &str, epoch: i32, ids: &[Uuid]) -> Result<()> {
-        type Row = (Uuid, i64, i8);
+        type Row = (Uuid, Option<i64>, Option<i8>);
         let key = (mailbox, epoch, ids);
         let held: Vec<Row> = self.cluster.rows(&self.statements.held, key).await?;
+        let held = held
+            .into_iter()
+            .filter_map(|(msg, size, body)| Some((msg, size?, body?)));
+        let held: Vec<_> = held.collect();
         if held.is_empty() {
             return Ok(());
         }

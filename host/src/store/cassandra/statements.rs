@@ -2,6 +2,12 @@
 //!
 //! Inserts carry the time of the message's id and deletions one ahead of now, so that both may be repeated. What
 //! is touched by lightweight transactions (directory, policies' values) is written without a time.
+//!
+//! Where replicas differ, a read of several writes to those that are behind what it read, and no more (read repair):
+//! of a row that a replica has missed it gets the key and the columns of the statement. Such half a row counts as
+//! absent wherever rows are read. A quorum never answers with half of what was acknowledged, for one of it has the
+//! whole; one replica may. Directory and policies' values are read by one replica, or for long, and so always with
+//! all their columns.
 
 use super::cluster::{Reach, Statement, Together};
 use crate::config::Consistency as Configured;
@@ -82,7 +88,7 @@ macro_rules! statements {
 statements! {{
     put_entry: Repeatable, "INSERT INTO {ks}.entry (mbox, epoch, msg, size, size7, trace, uidl, body) \
         VALUES (?, ?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ?";
-    entries: Quorum, "SELECT msg, size, size7, trace, uidl FROM {ks}.entry \
+    entries: Quorum, "SELECT msg, size, size7, trace, uidl, body FROM {ks}.entry \
         WHERE mbox = ? AND epoch = ? AND msg >= ?";
     sizes: Quorum, "SELECT msg, size FROM {ks}.entry WHERE mbox = ? AND epoch = ? AND msg >= ?";
     held: Quorum, "SELECT msg, size, body FROM {ks}.entry WHERE mbox = ? AND epoch = ? AND msg IN ?";
@@ -163,7 +169,7 @@ statements! {{
         WHERE token(mbox, epoch) > ? AND token(mbox, epoch) <= ?";
     listed_one: Whole, "SELECT mbox, msg, size, size7, trace, uidl, body FROM {ks}.entry \
         WHERE mbox = ? AND epoch = ? AND msg = ?";
-    every_value: Whole, "SELECT plugin, k, v, over_at FROM {ks}.plugin_kv \
+    every_value: Whole, "SELECT plugin, k, v, ver, over_at FROM {ks}.plugin_kv \
         WHERE token(plugin, k) > ? AND token(plugin, k) <= ?";
 
     every_entry: Whole, "SELECT mbox, epoch, msg, body FROM {ks}.entry \
@@ -174,9 +180,9 @@ statements! {{
     every_blob: Whole, "SELECT DISTINCT id, head_size, text_size FROM {ks}.blob WHERE token(id) > ? AND token(id) <= ?";
     every_ref: Whole, "SELECT blob, holder FROM {ks}.blob_ref WHERE token(blob) > ? AND token(blob) <= ?";
     every_held: Whole, "SELECT epoch, msg, blob FROM {ks}.quarantine WHERE token(epoch) > ? AND token(epoch) <= ?";
-    every_address: Whole, "SELECT key, kind FROM {ks}.address WHERE token(key) > ? AND token(key) <= ?";
-    every_kv: Whole, "SELECT plugin, k FROM {ks}.plugin_kv WHERE token(plugin, k) > ? AND token(plugin, k) <= ?";
-    every_kv_size: Whole, "SELECT plugin, k FROM {ks}.plugin_size \
+    every_address: Whole, "SELECT key, kind, address, password, scram, quota_bytes, quota_messages, targets \
+        FROM {ks}.address WHERE token(key) > ? AND token(key) <= ?";
+        every_kv_size: Whole, "SELECT plugin, k, octets, over_at FROM {ks}.plugin_size \
         WHERE token(plugin, shard) > ? AND token(plugin, shard) <= ?";
     whole_entries: Whole, "SELECT msg FROM {ks}.entry WHERE mbox = ? AND epoch = ? AND msg IN ?";
     whole_any_entry: Whole, "SELECT msg FROM {ks}.entry WHERE mbox = ? AND epoch = ? LIMIT 1";
@@ -188,9 +194,10 @@ statements! {{
     whole_any_ref: Whole, "SELECT holder FROM {ks}.blob_ref WHERE blob = ? LIMIT 1";
     whole_held: Whole, "SELECT blob FROM {ks}.quarantine WHERE epoch = ? AND msg = ?";
     whole_any_held: Whole, "SELECT msg FROM {ks}.quarantine WHERE epoch = ? LIMIT 1";
-    whole_address: Whole, "SELECT kind FROM {ks}.address WHERE key = ?";
+    whole_address: Whole, "SELECT kind, address, password, scram, quota_bytes, quota_messages, targets \
+        FROM {ks}.address WHERE key = ?";
     whole_name: Whole, "SELECT key FROM {ks}.address_name WHERE kind = ? AND shard = ? AND key = ?";
-    whole_kv: Whole, "SELECT v, over_at FROM {ks}.plugin_kv WHERE plugin = ? AND k = ?";
+    whole_kv: Whole, "SELECT v, ver, over_at FROM {ks}.plugin_kv WHERE plugin = ? AND k = ?";
     whole_kv_size: Whole, "SELECT octets, over_at FROM {ks}.plugin_size WHERE plugin = ? AND shard = ? AND k = ?";
     kv_sizes: Quorum, "SELECT k, octets, over_at FROM {ks}.plugin_size WHERE plugin = ? AND shard = ?";
 } parts {

@@ -1,6 +1,7 @@
 //! The contract on a real Cassandra, and what is this engine's alone.
 
 mod copying;
+mod halves;
 mod upkeep;
 
 use super::*;

@@ -6,15 +6,13 @@
 //! nearest replica; an absent row is asked for again where transactions are decided.
 
 use super::CassandraStore;
-use super::cluster::{Statement, all, unreadable};
+use super::cluster::all;
 use super::rows;
 use crate::message::MessageId;
 use crate::store::{Account, Alias, Created, Directory, Domain, Maildrops, Result};
 use async_trait::async_trait;
 
-use scylla::response::query_result::QueryResult;
-use scylla::serialize::row::SerializeRow;
-use scylla::value::{CqlValue, Row as AnyRow};
+use scylla::value::CqlValue;
 use std::hash::Hasher as _;
 use xxhash_rust::xxh3::Xxh3Default;
 
@@ -46,17 +44,6 @@ type Row = (
     Option<Vec<String>>,
 );
 
-/// Whether a lightweight transaction was applied. Cassandra and ScyllaDB give different columns beside this one.
-pub(super) fn applied(answer: QueryResult) -> Result<bool> {
-    let rows = answer.into_rows_result().map_err(unreadable)?;
-    let column = rows.column_specs().get_by_name("[applied]").map(|(at, _)| at);
-    let row: AnyRow = rows.first_row().map_err(unreadable)?;
-    match column.and_then(|at| row.columns.into_iter().nth(at).flatten()) {
-        Some(CqlValue::Boolean(applied)) => Ok(applied),
-        _ => Err(unreadable("a transaction does not say whether it was applied")),
-    }
-}
-
 fn account(row: Row) -> Option<Account> {
     let (kind, address, password, scram, quota_bytes, quota_messages, _) = row;
     (kind == Kind::Account.code()).then_some(Account {
@@ -66,6 +53,20 @@ fn account(row: Row) -> Option<Account> {
         quota_bytes: quota_bytes.map(rows::size),
         quota_messages: quota_messages.map(rows::size),
     })
+}
+
+/// What a new account's row has, as a transaction shows it.
+fn columns(account: &Account) -> [(&'static str, Option<CqlValue>); 6] {
+    let text = |column: &Option<String>| column.clone().map(CqlValue::Text);
+    let number = |column: Option<u64>| column.map(rows::big).map(CqlValue::BigInt);
+    [
+        ("kind", Some(CqlValue::TinyInt(Kind::Account.code()))),
+        ("address", Some(CqlValue::Text(account.address.clone()))),
+        ("password", text(&account.password)),
+        ("scram", text(&account.scram)),
+        ("quota_bytes", number(account.quota_bytes)),
+        ("quota_messages", number(account.quota_messages)),
+    ]
 }
 
 fn alias(key: &str, row: Row) -> Option<Alias> {
@@ -83,14 +84,6 @@ pub(super) fn shard(key: &str) -> i8 {
 }
 
 impl CassandraStore {
-    pub(super) async fn transact(
-        &self,
-        statement: &Statement,
-        values: impl SerializeRow + Sync,
-    ) -> Result<bool> {
-        applied(self.cluster.execute(statement, values).await?)
-    }
-
     async fn ids(&self, mailbox: &str) -> Result<Vec<MessageId>> {
         let listing = self.list(mailbox).await?;
         Ok(listing.into_iter().map(|entry| entry.id).collect())
@@ -193,8 +186,9 @@ impl Directory for CassandraStore {
 
     async fn create_domain(&self, domain: Domain) -> Result<Created> {
         let values = (&domain.name, &domain.alias_of);
-        let created = self.transact(&self.statements.create_domain, values).await?;
-        Ok(said(created))
+        let decided = self.decide(&self.statements.create_domain, values).await?;
+        let written = [("alias_of", domain.alias_of.clone().map(CqlValue::Text))];
+        Ok(said(decided.made(&written)))
     }
 
     async fn remove_domain(&self, name: &str) -> Result<bool> {
@@ -226,7 +220,10 @@ impl Directory for CassandraStore {
         );
         // What is listed before the account is there is an earlier one's; behind that it may be the new one's.
         let earlier = self.ids(&key).await?;
-        let create = self.transact(&self.statements.create_account, values);
+        let create = async {
+            let decided = self.decide(&self.statements.create_account, values).await?;
+            Ok(decided.made(&columns(&account)))
+        };
         let created = self.named(Kind::Account, &key, create).await?;
         if created {
             self.remove(&key, &earlier).await?;

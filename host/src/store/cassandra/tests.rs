@@ -1,20 +1,26 @@
 //! The contract on a real Cassandra, and what is this engine's alone.
 
 mod copying;
+mod gateways;
+mod paths;
 mod upkeep;
+
+pub(crate) use paths::counted;
 
 use super::*;
 use crate::config::{CassandraLimits, Consistency};
-use crate::store::contract::{QUARANTINE_MAX, contract};
+use crate::store::contract::{QUARANTINE_MAX, contract, mutants};
 use crate::store::{Maildrops as _, Quarantine as _, cluster as nodes};
 use scylla::statement::unprepared::Statement;
 use std::sync::{Mutex, PoisonError};
+
+const DEADLINE: Duration = Duration::from_secs(20);
 
 /// Keyspaces whose test is over: a schema takes longer to make than to empty.
 static USED: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 /// A keyspace of one test, which the next may have after it.
-struct Keyspace(String);
+pub(crate) struct Keyspace(String);
 
 impl Drop for Keyspace {
     fn drop(&mut self) {
@@ -34,19 +40,70 @@ pub(super) fn config(nodes: Vec<String>, keyspace: &str, replication: usize) -> 
         login: None,
         limits: CassandraLimits {
             in_flight: 128,
-            deadline: Duration::from_secs(20),
+            deadline: DEADLINE,
         },
     }
 }
 
+async fn open(keyspace: &str, deadline: Duration) -> Arc<CassandraStore> {
+    let node = tokio::task::spawn_blocking(nodes::shared).await.unwrap();
+    let mut config = config(vec![node], keyspace, 1);
+    config.limits.deadline = deadline;
+    CassandraStore::open(&config, QUARANTINE_MAX).await.unwrap()
+}
+
+impl Keyspace {
+    /// The store of another gateway over the same keyspace.
+    pub(crate) async fn beside(&self) -> Arc<CassandraStore> {
+        self.beside_for(DEADLINE).await
+    }
+
+    /// The same for one that gives up so soon.
+    async fn beside_for(&self, deadline: Duration) -> Arc<CassandraStore> {
+        open(&self.0, deadline).await
+    }
+}
+
+impl CassandraStore {
+    /// Lets the store take it to be so many milliseconds later than now, and no later.
+    pub(crate) fn stop_clock(&self, ahead: u64) {
+        let moment = rows::now_millis() + ahead;
+        self.clock
+            .stopped
+            .store(moment, std::sync::atomic::Ordering::Relaxed);
+    }
+
+    /// As if the time of a maildrop's lease were over.
+    pub(crate) async fn forget_lease(&self, keyspace: &Keyspace, mailbox: &str) {
+        let text = format!(
+            "DELETE FROM {}.maildrop_lock WHERE mbox = ? IF EXISTS",
+            keyspace.0
+        );
+        self.cluster
+            .session
+            .query_unpaged(text, (mailbox,))
+            .await
+            .unwrap();
+    }
+
+    /// As if the time were over in which what is known of these mailboxes is believed.
+    pub(crate) fn doubt(&self, mailboxes: impl IntoIterator<Item = String>) {
+        mailboxes
+            .into_iter()
+            .for_each(|mailbox| self.usages.doubt(&mailbox));
+    }
+
+    /// The statements that were sent since the last call, in order of their names.
+    pub(crate) fn sent(&self) -> Vec<&'static str> {
+        self.cluster.witness.take()
+    }
+}
+
 /// An empty store on the shared node.
-async fn empty() -> (Keyspace, Arc<CassandraStore>) {
+pub(crate) async fn empty() -> (Keyspace, Arc<CassandraStore>) {
     let used = USED.lock().unwrap_or_else(PoisonError::into_inner).pop();
     let name = used.clone().unwrap_or_else(nodes::keyspace);
-    let node = tokio::task::spawn_blocking(nodes::shared).await.unwrap();
-    let store = CassandraStore::open(&config(vec![node], &name, 1), QUARANTINE_MAX)
-        .await
-        .unwrap();
+    let store = open(&name, DEADLINE).await;
     if used.is_some() {
         for table in schema::tables() {
             let mut truncate = Statement::new(format!("TRUNCATE {name}.{table}"));
@@ -58,6 +115,7 @@ async fn empty() -> (Keyspace, Arc<CassandraStore>) {
 }
 
 contract! { empty().await }
+mutants! { empty().await }
 
 /// An open breaker refuses all that would find the cluster well again; before there was a probe nothing did.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

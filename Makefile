@@ -10,7 +10,7 @@ BUILT      := $(abspath $(or $(CARGO_TARGET_DIR),plugins/target))
 GUESTS     := $(BUILT)/$(WASM)/release
 STATE      := .postern
 
-.PHONY: run test faults lint bench fuzz plugins target gateway clients
+.PHONY: run test faults mutations lint bench fuzz plugins target gateway clients
 
 ## A working gateway on the embedded store, on unprivileged ports, with a demo account.
 run: plugins
@@ -39,6 +39,10 @@ clients: plugins
 faults:
 	POSTERN_FAULTS=1 POSTERN_TIMELINE="$(abspath tests/results)" $(CARGO) test --locked --package postern --test cluster -- --nocapture
 	python3 tests/cluster/timeline.py tests/results/quorum-lost.json tests/results/quorum-lost.svg
+
+## What Cassandra's store promises inside, broken one promise at a time: its tests must turn red (10 minutes).
+mutations:
+	tests/mutations.py
 
 lint: target
 	$(CARGO) fmt --all --check

@@ -13,6 +13,7 @@ mod clock;
 mod cluster;
 mod directory;
 mod kv;
+mod lease;
 mod mail;
 mod moving;
 mod quarantine;
@@ -23,13 +24,14 @@ mod statements;
 mod survey;
 mod suspect;
 mod sweep;
+mod transaction;
 mod usage;
 mod watch;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
-use super::{Mailbox, Mend, Report, Result, Store, StoreError, Swept};
+use super::{Leases, Mailbox, Mend, Report, Result, Store, StoreError, Swept};
 use crate::config::CassandraConfig;
 use crate::message::MessageId;
 use async_trait::async_trait;
@@ -161,6 +163,10 @@ impl Store for CassandraStore {
     fn remarks(&self) -> Vec<String> {
         let clock = format!("this machine's clock is {} Cassandra's", self.clock.offset());
         self.surveyed().remark().into_iter().chain([clock]).collect()
+    }
+
+    fn leases(self: Arc<Self>) -> Option<Arc<dyn Leases>> {
+        Some(self)
     }
 
     async fn check(&self, mend: Mend) -> Result<Report> {

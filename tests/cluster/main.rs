@@ -14,11 +14,15 @@ mod books;
 #[path = "../support/cassandra.rs"]
 mod cassandra;
 mod clock;
+mod copying;
+mod dashboard;
+mod dropped;
 mod faults;
 mod gateway;
 mod load;
 mod mail;
 mod serve;
+mod trust;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

@@ -214,8 +214,9 @@ async fn advance(session: &Session, layout: &Layout, holder: Uuid) -> Result<App
     let note = format!(
         "UPDATE {keyspace}.schema_version SET v = ?, applied = toTimestamp(now()) WHERE k = 'version' IF v = ?"
     );
+    let made = super::made(session, keyspace).await?;
     for version in found.unwrap_or(0) + 1..=CURRENT {
-        for step in layout.steps(version) {
+        for step in layout.steps(version, made) {
             if !transact(session, &renew, (holder, holder)).await?.is_applied() {
                 return Err(SchemaError::Held(Duration::ZERO));
             }
@@ -246,20 +247,20 @@ async fn agree(session: &Session) -> Result<(), SchemaError> {
 }
 
 /// A row with the names of its columns: those of lightweight transactions differ between servers.
-struct Named(Vec<(String, Option<CqlValue>)>);
+pub(super) struct Named(Vec<(String, Option<CqlValue>)>);
 
 impl Named {
-    fn get(&self, name: &str) -> Option<&CqlValue> {
+    pub(super) fn get(&self, name: &str) -> Option<&CqlValue> {
         self.0.iter().find(|(found, _)| found == name)?.1.as_ref()
     }
 
-    fn is_applied(&self) -> bool {
+    pub(super) fn is_applied(&self) -> bool {
         self.get("[applied]") == Some(&CqlValue::Boolean(true))
     }
 }
 
 /// A lightweight transaction, tried again: every one here may be repeated.
-async fn transact(
+pub(super) async fn transact(
     session: &Session,
     text: &str,
     values: impl SerializeRow + Clone,

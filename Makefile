@@ -10,12 +10,17 @@ BUILT      := $(abspath $(or $(CARGO_TARGET_DIR),plugins/target))
 GUESTS     := $(BUILT)/$(WASM)/release
 STATE      := .postern
 
-.PHONY: run test faults mutations lint bench fuzz plugins target gateway clients
+.PHONY: run demo-cluster test faults mutations lint bench fuzz plugins target gateway clients
 
 ## A working gateway on the embedded store, on unprivileged ports, with a demo account.
 run: plugins
 	$(CARGO) build --locked --release --package postern
 	@config/run.sh "$(RELEASE)" "$(STATE)" "$(GUESTS)"
+
+## Three Cassandra nodes and two gateways that share them, until Ctrl-C.
+demo-cluster:
+	$(CARGO) build --locked --release --package postern --bin postern --example demo-cluster
+	@"$(BUILD)/release/examples/demo-cluster" "$(RELEASE)"
 
 ## All tests, real mail clients included.
 test: target

@@ -10,6 +10,7 @@
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -94,7 +95,8 @@ impl Cluster {
         Self::begin(nodes, settings).unwrap_or_else(|error| panic!("{error}"))
     }
 
-    fn begin(count: usize, settings: &[(&str, &str)]) -> Result<Self, String> {
+    /// The same for those who want to tell of an error themselves.
+    pub(crate) fn begin(count: usize, settings: &[(&str, &str)]) -> Result<Self, String> {
         assert!((1..=MOST_NODES).contains(&count), "{count} nodes");
         for (program, package) in [("java", "a Java 17 runtime"), ("setpriv", "util-linux")] {
             if !has(program) {
@@ -252,6 +254,12 @@ impl Cluster {
             std::thread::sleep(Duration::from_millis(50));
         }
         Ok(())
+    }
+
+    /// The process of a node, while it runs.
+    pub(crate) fn pid(&mut self, index: usize) -> Option<u32> {
+        let process = self.node(index).process.as_mut()?;
+        matches!(process.try_wait(), Ok(None)).then(|| process.id())
     }
 
     /// Resident memory of a node in KiB.
@@ -598,6 +606,8 @@ fn daemon(folder: &Path, jars: &Path, jmx: u16, options: &[String]) -> io::Resul
         .arg("org.apache.cassandra.service.CassandraDaemon")
         .current_dir(folder)
         .env("MALLOC_ARENA_MAX", "2")
+        // Ctrl-C is for the process that started it.
+        .process_group(0)
         .stdin(Stdio::null())
         .stderr(out.try_clone()?)
         .stdout(out);

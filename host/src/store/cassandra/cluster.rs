@@ -22,6 +22,7 @@ use scylla::serialize::batch::BatchValues;
 use scylla::serialize::row::SerializeRow;
 use scylla::statement::batch::Batch;
 use scylla::statement::prepared::PreparedStatement;
+use std::sync::OnceLock;
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
@@ -81,6 +82,8 @@ pub(super) enum Earlier {
 pub(super) struct Cluster {
     pub(super) session: Session,
     pub(super) breaker: Breaker,
+    /// Why nothing is asked of it any more.
+    lost: OnceLock<String>,
     in_flight: Semaphore,
     deadline: Duration,
     #[cfg(test)]
@@ -100,11 +103,21 @@ impl Cluster {
         Self {
             session,
             breaker: Breaker::default(),
+            lost: OnceLock::new(),
             in_flight: Semaphore::new(limits.in_flight),
             deadline: limits.deadline,
             #[cfg(test)]
             witness: witness::Witness::default(),
         }
+    }
+
+    /// From now on every request fails with this reason; answers whether that is new.
+    pub(super) fn lose(&self, reason: &str) -> bool {
+        self.lost.set(reason.to_owned()).is_ok()
+    }
+
+    pub(super) fn lost(&self) -> Option<StoreError> {
+        self.lost.get().cloned().map(StoreError::Engine)
     }
 
     /// One request whose answer has no rows, or few.
@@ -192,6 +205,9 @@ impl Cluster {
     where
         F: Future<Output = std::result::Result<T, ExecutionError>>,
     {
+        if let Some(lost) = self.lost() {
+            return Err(lost);
+        }
         if self.breaker.admit() == Admission::Refused {
             metrics::counter!("postern_cassandra_refused_total").increment(1);
             return Err(StoreError::Engine("Cassandra is out of reach".to_owned()));

@@ -215,8 +215,9 @@ async fn advance(session: &Session, layout: &Layout, holder: Uuid) -> Result<App
     let note = format!(
         "UPDATE {keyspace}.schema_version SET v = ?, applied = toTimestamp(now()) WHERE k = 'version' IF v = ?"
     );
+    let made = super::made(session, keyspace).await?;
     for version in found.unwrap_or(0) + 1..=CURRENT {
-        for step in layout.steps(version) {
+        for step in layout.steps(version, made) {
             if !transact(session, &renew, (holder, holder)).await?.is_applied() {
                 return Err(SchemaError::Held(Duration::ZERO));
             }
@@ -247,7 +248,7 @@ async fn agree(session: &Session) -> Result<(), SchemaError> {
 }
 
 /// A lightweight transaction, tried again: every one here may be repeated.
-async fn transact(
+pub(super) async fn transact(
     session: &Session,
     text: &str,
     values: impl SerializeRow + Clone,

@@ -51,7 +51,8 @@ const PLAIN: Table = Table {
 
 pub(super) const SCHEMA_VERSION: Table = Table {
     name: "schema_version",
-    purpose: "The version of these tables, and the lease of whoever changes them. Lightweight transactions only.",
+    purpose: "The version of these tables, the lease of whoever changes them, and an id that tells a keyspace from a later one of \
+        its name. Lightweight transactions only.",
     columns: "k text PRIMARY KEY, v int, applied timestamp, holder uuid",
     ..PLAIN
 };

@@ -384,7 +384,12 @@ pub trait Directory: Send + Sync {
     async fn remove_domain(&self, name: &str) -> Result<bool>;
     async fn domains(&self) -> Result<Vec<Domain>>;
 
+    /// Where gateways share a store, what another changed or removed may be seen a little later.
     async fn account(&self, key: &str) -> Result<Option<Account>>;
+    /// The account as its last change left it, at whatever price: for those who change it.
+    async fn account_to_change(&self, key: &str) -> Result<Option<Account>> {
+        self.account(key).await
+    }
     /// The account begins with an empty mailbox: mail that was under way when an earlier account of this name was
     /// removed may have come to it since, and is nobody else's to read.
     async fn create_account(&self, account: Account) -> Result<Created>;

@@ -3,7 +3,8 @@
 use crate::cassandra;
 use crate::gateway::Site;
 use crate::mail::{self, Fate, Pop3, message};
-use crate::turn;
+use crate::{PATIENCE, turn};
+use std::time::Instant;
 
 fn sites(keyspace: &str) -> [Site; 2] {
     let nodes = [cassandra::shared()];
@@ -61,7 +62,7 @@ fn two_gateways_start_at_once_on_an_empty_cluster_and_are_one_mail_server() {
 }
 
 #[test]
-fn a_change_of_the_directory_is_seen_by_the_other_gateway_at_once() {
+fn what_one_gateway_makes_the_other_knows_at_once_and_what_it_removes_soon() {
     let _turn = turn();
     let keyspace = cassandra::keyspace();
     let [one, other] = &sites(&keyspace);
@@ -75,7 +76,17 @@ fn a_change_of_the_directory_is_seen_by_the_other_gateway_at_once() {
     let again = other.run(&["user", "add", "bob@example.org", "--no-login"], "");
     assert_eq!(again.status.code(), Some(1), "one address is one account");
     one.done(&["user", "remove", "bob@example.org", "--yes"], "");
-    let gone = mail::send(second.mx, &["bob@example.org"], &message(3, 500));
+    let gone = mail::send(first.mx, &["bob@example.org"], &message(3, 500));
+    assert!(refusal(&gone).starts_with("550 "), "{gone:?}");
+    // `limits.directory_age`.
+    let end = Instant::now() + PATIENCE;
+    let gone = loop {
+        let fate = mail::send(second.mx, &["bob@example.org"], &message(3, 500));
+        if !matches!(fate, Fate::Kept(_)) {
+            break fate;
+        }
+        assert!(Instant::now() < end, "it is still taken");
+    };
     assert!(refusal(&gone).starts_with("550 "), "{gone:?}");
     // A site whose gateway does not run.
     let third = Site::new(&[cassandra::shared()], &keyspace, 1);

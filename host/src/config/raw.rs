@@ -129,6 +129,7 @@ pub(super) struct CassandraTls {
 pub(super) struct CassandraLimits {
     pub(super) in_flight: Option<usize>,
     pub(super) deadline: Option<Span>,
+    pub(super) directory_age: Option<Span>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -36,6 +36,7 @@ use async_trait::async_trait;
 use bodies::{Arriving, Found};
 use clock::{Clock, Offset};
 use cluster::Cluster;
+use directory::Recent;
 use kv::Shares;
 use moka::sync::Cache;
 use schema::Layout;
@@ -87,6 +88,7 @@ pub struct CassandraStore {
     settled: Cache<MessageId, ()>,
     found: Cache<MessageId, Found>,
     epochs_said: Cache<(Mailbox, i32), ()>,
+    recent: Recent,
     shares: Shares,
 }
 
@@ -110,7 +112,7 @@ impl CassandraStore {
         let session = session::connect(config).await?;
         let survey = Survey::first(&session, &config.datacenter).await?;
         schema::apply(&session, &Layout::of(config)).await?;
-        let statements = Statements::prepare(&session, &config.keyspace).await;
+        let statements = Statements::prepare(&session, &config.keyspace, config.consistency).await;
         let statements = statements.map_err(Box::new)?;
         let found = Cache::builder()
             .max_capacity(FOUND_OCTETS)
@@ -131,6 +133,7 @@ impl CassandraStore {
                 .build(),
             found: found.build(),
             epochs_said: Cache::new(EPOCHS_SAID),
+            recent: Recent::new(config.limits.directory_age),
             shares: Shares::default(),
         });
         tokio::spawn(watch::probe(Arc::downgrade(&store)));

@@ -2,8 +2,10 @@
 //! lightweight transaction: two nodes cannot create one address twice.
 //!
 //! Names are listed from a table of their own, in order and in pages. It is written before and after the row it
-//! names and may name too much, never too little: what it names is looked up. A question is answered by the
-//! nearest replica; an absent row is asked for again where transactions are decided.
+//! names and may name too much, never too little: what it names is looked up. A question is answered from what
+//! was found within `limits.directory_age`, or by the nearest replica; an absent row is asked for again of a quorum
+//! and not remembered. So what one gateway makes all know at once, and what it changes or removes the others
+//! know within that time.
 
 use super::CassandraStore;
 use super::cluster::{Statement, all, unreadable};
@@ -12,13 +14,18 @@ use crate::message::MessageId;
 use crate::store::{Account, Alias, Created, Directory, Domain, Maildrops, Result};
 use async_trait::async_trait;
 
+use moka::sync::Cache;
 use scylla::response::query_result::QueryResult;
 use scylla::serialize::row::SerializeRow;
 use scylla::value::{CqlValue, Row as AnyRow};
 use std::hash::Hasher as _;
+use std::time::Duration;
 use xxhash_rust::xxh3::Xxh3Default;
 
 const SHARDS: i8 = 16;
+
+/// Octets of rows that are remembered: some hundred thousand accounts.
+const RECENT_OCTETS: u64 = 32 * 1024 * 1024;
 
 /// What an address is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +52,37 @@ type Row = (
     Option<i64>,
     Option<Vec<String>>,
 );
+
+/// Rows that were found a little while ago.
+#[derive(Debug)]
+pub(super) struct Recent {
+    addresses: Cache<String, Row>,
+    domains: Cache<String, Domain>,
+}
+
+impl Recent {
+    pub(super) fn new(age: Duration) -> Self {
+        let addresses = Cache::builder()
+            .max_capacity(RECENT_OCTETS)
+            .weigher(|key: &String, row: &Row| octets(key, row))
+            .time_to_live(age);
+        // No site has so many domains that their number wants a bound of its own.
+        let domains = Cache::builder()
+            .max_capacity(RECENT_OCTETS / 256)
+            .time_to_live(age);
+        Self {
+            addresses: addresses.build(),
+            domains: domains.build(),
+        }
+    }
+}
+
+fn octets(key: &str, (_, address, password, scram, _, _, targets): &Row) -> u32 {
+    let texts = [address, password, scram].into_iter().flatten();
+    let texts = texts.chain(targets.iter().flatten());
+    let octets = key.len() + texts.map(|text| text.len() + 24).sum::<usize>() + 128;
+    u32::try_from(octets).unwrap_or(u32::MAX)
+}
 
 /// Whether a lightweight transaction was applied. Cassandra and ScyllaDB give different columns beside this one.
 pub(super) fn applied(answer: QueryResult) -> Result<bool> {
@@ -97,11 +135,34 @@ impl CassandraStore {
     }
 
     async fn address(&self, key: &str) -> Result<Option<Row>> {
+        if let Some(row) = self.recent.addresses.get(key) {
+            return Ok(Some(row));
+        }
+        let found = self.found_address(key).await?;
+        if let Some(row) = &found {
+            self.recent.addresses.insert(key.to_owned(), row.clone());
+        }
+        Ok(found)
+    }
+
+    async fn found_address(&self, key: &str) -> Result<Option<Row>> {
         let near = self.cluster.row(&self.statements.address_near, (key,)).await?;
         match near {
             Some(row) => Ok(Some(row)),
             None => self.cluster.row(&self.statements.address, (key,)).await,
         }
+    }
+
+    /// Changes the row of an address.
+    async fn change_address(
+        &self,
+        key: &str,
+        statement: &Statement,
+        values: impl SerializeRow + Sync,
+    ) -> Result<bool> {
+        let changed = self.transact(statement, values).await;
+        self.recent.addresses.invalidate(key);
+        changed
     }
 
     /// Names an address in the listing while `create` makes it.
@@ -125,7 +186,9 @@ impl CassandraStore {
     async fn drop_address(&self, kind: Kind, key: &str) -> Result<bool> {
         let now = rows::written_at(MessageId::new());
         let values = (key, kind.code());
-        let dropped = self.transact(&self.statements.drop_address, values).await?;
+        let dropped = self
+            .change_address(key, &self.statements.drop_address, values)
+            .await?;
         let values = (now, kind.code(), shard(key), key);
         self.cluster.execute(&self.statements.drop_name, values).await?;
         Ok(dropped)
@@ -163,7 +226,7 @@ impl CassandraStore {
             };
             let mut addresses = Vec::new();
             for name in &names {
-                addresses.push(self.address(name));
+                addresses.push(self.found_address(name));
             }
             let addresses = all(addresses).await?;
             let pairs = names.iter().zip(addresses);
@@ -180,6 +243,9 @@ impl CassandraStore {
 impl Directory for CassandraStore {
     async fn domain(&self, name: &str) -> Result<Option<Domain>> {
         type Row = (String, Option<String>);
+        if let Some(domain) = self.recent.domains.get(name) {
+            return Ok(Some(domain));
+        }
         let near = self
             .cluster
             .row::<Row>(&self.statements.domain_near, (name,))
@@ -188,17 +254,24 @@ impl Directory for CassandraStore {
             Some(row) => Some(row),
             None => self.cluster.row(&self.statements.domain, (name,)).await?,
         };
-        Ok(found.map(|(name, alias_of)| Domain { name, alias_of }))
+        let found = found.map(|(name, alias_of)| Domain { name, alias_of });
+        if let Some(domain) = &found {
+            self.recent.domains.insert(name.to_owned(), domain.clone());
+        }
+        Ok(found)
     }
 
     async fn create_domain(&self, domain: Domain) -> Result<Created> {
         let values = (&domain.name, &domain.alias_of);
-        let created = self.transact(&self.statements.create_domain, values).await?;
-        Ok(said(created))
+        let created = self.transact(&self.statements.create_domain, values).await;
+        self.recent.domains.invalidate(&domain.name);
+        Ok(said(created?))
     }
 
     async fn remove_domain(&self, name: &str) -> Result<bool> {
-        self.transact(&self.statements.drop_domain, (name,)).await
+        let removed = self.transact(&self.statements.drop_domain, (name,)).await;
+        self.recent.domains.invalidate(name);
+        removed
     }
 
     async fn domains(&self) -> Result<Vec<Domain>> {
@@ -226,7 +299,7 @@ impl Directory for CassandraStore {
         );
         // What is listed before the account is there is an earlier one's; behind that it may be the new one's.
         let earlier = self.ids(&key).await?;
-        let create = self.transact(&self.statements.create_account, values);
+        let create = self.change_address(&key, &self.statements.create_account, values);
         let created = self.named(Kind::Account, &key, create).await?;
         if created {
             self.remove(&key, &earlier).await?;
@@ -234,16 +307,23 @@ impl Directory for CassandraStore {
         Ok(said(created))
     }
 
+    async fn account_to_change(&self, key: &str) -> Result<Option<Account>> {
+        let row = self.cluster.row(&self.statements.address_serial, (key,)).await?;
+        Ok(row.and_then(account))
+    }
+
     async fn update_account(&self, account: Account) -> Result<bool> {
+        let key = account.address.to_lowercase();
         let values = (
             &account.address,
             &account.password,
             &account.scram,
             account.quota_bytes.map(rows::big),
             account.quota_messages.map(rows::big),
-            account.address.to_lowercase(),
+            &key,
         );
-        self.transact(&self.statements.update_account, values).await
+        self.change_address(&key, &self.statements.update_account, values)
+            .await
     }
 
     async fn remove_account(&self, key: &str) -> Result<bool> {
@@ -265,21 +345,16 @@ impl Directory for CassandraStore {
 
     async fn put_alias(&self, alias: Alias) -> Result<Created> {
         let (key, targets) = (&alias.address, &alias.targets);
-        if self
-            .transact(&self.statements.update_alias, (targets, key))
-            .await?
-        {
+        let update = &self.statements.update_alias;
+        if self.change_address(key, update, (targets, key)).await? {
             return Ok(Created::Yes);
         }
-        let create = self.transact(&self.statements.create_alias, (key, targets));
+        let create = self.change_address(key, &self.statements.create_alias, (key, targets));
         if self.named(Kind::Alias, key, create).await? {
             return Ok(Created::Yes);
         }
         // An account has the address, or another node made the alias just now.
-        let replaced = self
-            .transact(&self.statements.update_alias, (targets, key))
-            .await?;
-        Ok(said(replaced))
+        Ok(said(self.change_address(key, update, (targets, key)).await?))
     }
 
     async fn remove_alias(&self, key: &str) -> Result<bool> {

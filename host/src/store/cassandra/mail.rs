@@ -77,11 +77,14 @@ impl Maildrops for CassandraStore {
         let begun = Instant::now();
         let epochs = self.epochs(mailbox).await?;
         let mut pages = Vec::new();
-        for (epoch, low) in epochs {
-            let key = (mailbox, epoch, low);
+        for (epoch, low) in &epochs {
+            let key = (mailbox, *epoch, *low);
             pages.push(self.cluster.rows::<Row>(&self.statements.entries, key));
         }
         let pages = all(pages).await?;
+        for ((epoch, _), _) in epochs.iter().zip(&pages).filter(|(_, page)| page.is_empty()) {
+            self.leave_behind(mailbox, *epoch).await;
+        }
         let entry = |(msg, size, size7, trace, uidl): Row| Entry {
             id: rows::id(msg),
             size: rows::size(size),
@@ -282,13 +285,16 @@ impl CassandraStore {
         all(refs).await.map(|_: Vec<_>| ())
     }
 
-    /// The epochs that a mailbox has rows of, oldest first, and the lowest id of each that may be listed.
+    /// The epochs that a mailbox may have rows of, oldest first, and the lowest id of each that may be listed. One
+    /// whose mark is at its end is over: nothing of it is read again.
     pub(super) async fn epochs(&self, mailbox: &str) -> Result<Vec<(i32, Uuid)>> {
         type Row = (i32, Option<Uuid>);
         let found: Vec<Row> = self.cluster.rows(&self.statements.epochs, (mailbox,)).await?;
-        Ok(found
+        let begun = found
             .into_iter()
-            .map(|(epoch, low)| (epoch, low.unwrap_or(Uuid::nil())))
+            .map(|(epoch, low)| (epoch, low.unwrap_or(Uuid::nil())));
+        Ok(begun
+            .filter(|(epoch, low)| *low < rows::lowest_id(rows::end_of(*epoch)))
             .collect())
     }
 
@@ -309,6 +315,9 @@ impl CassandraStore {
                         .await?
                 }
             };
+            if page.is_empty() {
+                self.leave_behind(mailbox, epoch).await;
+            }
             found.extend(
                 page.into_iter()
                     .map(|(msg, size)| (rows::id(msg), rows::size(size))),
@@ -357,6 +366,13 @@ impl CassandraStore {
         match left {
             Some(_) => Ok(()),
             None => self.drop_body(body).await,
+        }
+    }
+
+    /// An epoch in which nothing was found: once nothing can come into it any more, it is over.
+    async fn leave_behind(&self, mailbox: &str, epoch: i32) {
+        if rows::now_millis() > rows::end_of(epoch) + rows::LOW_BEHIND.as_millis() as u64 {
+            self.advance_low(mailbox, epoch).await;
         }
     }
 

@@ -5,8 +5,10 @@ mod upkeep;
 
 use super::*;
 use crate::config::{CassandraLimits, Consistency};
-use crate::store::contract::{QUARANTINE_MAX, contract};
-use crate::store::{Maildrops as _, Quarantine as _, cluster as nodes};
+use crate::store::contract::{self, QUARANTINE_MAX, contract};
+use crate::store::{
+    Account, Delivery, Directory as _, Domain, Mailbox, Maildrops as _, Quarantine as _, cluster as nodes,
+};
 use scylla::statement::unprepared::Statement;
 use std::sync::{Mutex, PoisonError};
 
@@ -35,6 +37,7 @@ pub(super) fn config(nodes: Vec<String>, keyspace: &str, replication: usize) -> 
         limits: CassandraLimits {
             in_flight: 128,
             deadline: Duration::from_secs(20),
+            directory_age: Duration::from_secs(3600),
         },
     }
 }
@@ -117,4 +120,113 @@ async fn a_store_that_is_dropped_is_gone() {
         }
     };
     tokio::time::timeout(Duration::from_secs(10), gone).await.unwrap();
+}
+
+/// Whether it was emptied when it was over already, or before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_epoch_that_is_over_and_empty_is_read_no_more() {
+    let (_keyspace, store) = empty().await;
+    let ann: Mailbox = "ann@example.org".into();
+    let day = |ago: u64| rows::now_millis() - ago * 24 * 60 * 60 * 1000;
+    let old = rows::id(rows::lowest_id(day(100)));
+    let delivery = Delivery {
+        id: old,
+        ..contract::delivery(vec![contract::entry(&ann, 2)])
+    };
+    let plan = mail::Plan {
+        entries: delivery.entries.iter().collect(),
+        copies: Vec::new(),
+    };
+    store.write(&delivery, &plan).await.unwrap();
+    assert_eq!(store.list(&ann).await.unwrap().len(), 1);
+    assert_eq!(store.epochs(&ann).await.unwrap().len(), 1);
+    store.remove(&ann, &[old]).await.unwrap();
+    assert_eq!(store.epochs(&ann).await.unwrap(), []);
+
+    let emptied = rows::epoch(rows::id(rows::lowest_id(day(60))));
+    store.put_epoch(&ann, emptied).await.unwrap();
+    let open = rows::epoch(rows::id(rows::lowest_id(day(0))));
+    store.put_epoch(&ann, open).await.unwrap();
+    assert_eq!(store.epochs(&ann).await.unwrap().len(), 2);
+    assert_eq!(store.list(&ann).await.unwrap(), []);
+    let left: Vec<_> = store
+        .epochs(&ann)
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|(epoch, _)| epoch)
+        .collect();
+    assert_eq!(left, [open]);
+}
+
+/// Another gateway's store on the same keyspace.
+async fn beside(keyspace: &Keyspace, directory_age: Duration) -> Arc<CassandraStore> {
+    let node = tokio::task::spawn_blocking(nodes::shared).await.unwrap();
+    let mut config = config(vec![node], &keyspace.0, 1);
+    config.limits.directory_age = directory_age;
+    CassandraStore::open(&config, QUARANTINE_MAX).await.unwrap()
+}
+
+fn account(bytes: u64) -> Account {
+    Account {
+        address: "Ann@example.org".to_owned(),
+        password: None,
+        scram: None,
+        quota_bytes: Some(bytes),
+        quota_messages: None,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_another_gateway_changes_is_known_after_the_directory_s_age_and_what_it_makes_at_once() {
+    let (keyspace, one) = empty().await;
+    let remembers = beside(&keyspace, Duration::from_secs(3600)).await;
+    let forgets = beside(&keyspace, Duration::ZERO).await;
+    let key = "ann@example.org";
+    assert_eq!(remembers.account(key).await.unwrap(), None);
+    one.create_account(account(1)).await.unwrap();
+    assert_eq!(
+        remembers.account(key).await.unwrap(),
+        Some(account(1)),
+        "an absence is not remembered"
+    );
+    assert_eq!(forgets.account(key).await.unwrap(), Some(account(1)));
+
+    one.update_account(account(2)).await.unwrap();
+    assert_eq!(
+        one.account(key).await.unwrap(),
+        Some(account(2)),
+        "its own change"
+    );
+    assert_eq!(remembers.account(key).await.unwrap(), Some(account(1)));
+    assert_eq!(remembers.account_to_change(key).await.unwrap(), Some(account(2)));
+    assert_eq!(forgets.account(key).await.unwrap(), Some(account(2)));
+
+    one.remove_account(key).await.unwrap();
+    assert_eq!(one.account(key).await.unwrap(), None, "its own change");
+    assert_eq!(remembers.account(key).await.unwrap(), Some(account(1)));
+    assert_eq!(forgets.account(key).await.unwrap(), None);
+    assert!(
+        !remembers.remove_account(key).await.unwrap(),
+        "it was not there any more"
+    );
+    assert_eq!(remembers.account(key).await.unwrap(), None);
+
+    let domain = |alias_of: Option<&str>| Domain {
+        name: "example.net".to_owned(),
+        alias_of: alias_of.map(str::to_owned),
+    };
+    one.create_domain(domain(None)).await.unwrap();
+    assert_eq!(remembers.domain("example.net").await.unwrap(), Some(domain(None)));
+    one.remove_domain("example.net").await.unwrap();
+    one.create_domain(domain(Some("example.org"))).await.unwrap();
+    assert_eq!(
+        one.domain("example.net").await.unwrap(),
+        Some(domain(Some("example.org")))
+    );
+    assert_eq!(remembers.domain("example.net").await.unwrap(), Some(domain(None)));
+    assert_eq!(
+        forgets.domain("example.net").await.unwrap(),
+        Some(domain(Some("example.org")))
+    );
 }

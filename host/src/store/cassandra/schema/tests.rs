@@ -29,6 +29,7 @@ fn config(node: String) -> CassandraConfig {
         limits: CassandraLimits {
             in_flight: 128,
             deadline: Duration::from_secs(20),
+            directory_age: Duration::from_secs(5),
         },
     }
 }

@@ -10,7 +10,7 @@ BUILT      := $(abspath $(or $(CARGO_TARGET_DIR),plugins/target))
 GUESTS     := $(BUILT)/$(WASM)/release
 STATE      := .postern
 
-.PHONY: run demo-cluster test faults mutations lint bench fuzz plugins target gateway clients
+.PHONY: run demo-cluster test faults mutations lint bench bench-cassandra fuzz plugins target gateway clients
 
 ## A working gateway on the embedded store, on unprivileged ports, with a demo account.
 run: plugins
@@ -60,6 +60,14 @@ lint: target
 ## Rates, each beside its ceiling in the same run.
 bench:
 	$(CARGO) bench --locked --package postern --bench deliveries
+
+## CassMail's evaluation over real Cassandra nodes: PART=a…g, 30 minutes each, which goes on where it was broken off
+## when it is said again; without PART the short form of a and b. Tables and pictures go to tests/results.
+RUNS := $(BUILD)/bench-cassandra/runs.jsonl
+bench-cassandra:
+	$(CARGO) build --locked --release --package postern --package load
+	"$(BUILD)/release/load" cassandra $(PART) --runs "$(RUNS)"
+	python3 tests/load/tables.py "$(RUNS)" --into tests/results
 
 ## A bounded run of every fuzz target (FUZZ_SECONDS each).
 fuzz:

@@ -237,8 +237,8 @@ impl Cluster {
 
     fn launch_with(&mut self, index: usize, options: &[String]) -> Result<(), String> {
         let (folder, first) = (self.node(index).folder.clone(), self.block.first);
-        let command =
-            daemon(&folder, &self.jars, jmx(first, index), self.life, options).map_err(|error| error.to_string())?;
+        let command = daemon(&folder, &self.jars, jmx(first, index), self.life, options)
+            .map_err(|error| error.to_string())?;
         let process = spawn(command).map_err(|error| format!("java does not start: {error}"))?;
         self.node(index).process = Some(process);
         Ok(())

@@ -72,7 +72,14 @@ impl Keyspace {
     /// The same for one that remembers nothing of the directory.
     async fn beside_forgetful(&self) -> Arc<CassandraStore> {
         let directory_age = Duration::ZERO;
-        open(&self.0, CassandraLimits { directory_age, ..limits() }).await
+        open(
+            &self.0,
+            CassandraLimits {
+                directory_age,
+                ..limits()
+            },
+        )
+        .await
     }
 }
 

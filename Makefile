@@ -10,12 +10,17 @@ BUILT      := $(abspath $(or $(CARGO_TARGET_DIR),plugins/target))
 GUESTS     := $(BUILT)/$(WASM)/release
 STATE      := .postern
 
-.PHONY: run test faults lint bench fuzz plugins target gateway clients
+.PHONY: run demo-cluster test faults mutations lint bench bench-cassandra fuzz plugins target gateway clients
 
 ## A working gateway on the embedded store, on unprivileged ports, with a demo account.
 run: plugins
 	$(CARGO) build --locked --release --package postern
 	@config/run.sh "$(RELEASE)" "$(STATE)" "$(GUESTS)"
+
+## Three Cassandra nodes and two gateways that share them, until Ctrl-C.
+demo-cluster:
+	$(CARGO) build --locked --release --package postern --bin postern --example demo-cluster
+	@"$(BUILD)/release/examples/demo-cluster" "$(RELEASE)"
 
 ## All tests, real mail clients included.
 test: target
@@ -40,6 +45,10 @@ faults:
 	POSTERN_FAULTS=1 POSTERN_TIMELINE="$(abspath tests/results)" $(CARGO) test --locked --package postern --test cluster -- --nocapture
 	python3 tests/cluster/timeline.py tests/results/quorum-lost.json tests/results/quorum-lost.svg
 
+## What Cassandra's store promises inside, broken one promise at a time: its tests must turn red (10 minutes).
+mutations:
+	tests/mutations.py
+
 lint: target
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
@@ -51,6 +60,14 @@ lint: target
 ## Rates, each beside its ceiling in the same run.
 bench:
 	$(CARGO) bench --locked --package postern --bench deliveries
+
+## CassMail's evaluation over real Cassandra nodes: PART=a…g, 30 minutes each, which goes on where it was broken off
+## when it is said again; without PART the short form of a and b. Tables and pictures go to tests/results.
+RUNS := $(BUILD)/bench-cassandra/runs.jsonl
+bench-cassandra:
+	$(CARGO) build --locked --release --package postern --package load
+	"$(BUILD)/release/load" cassandra $(PART) --runs "$(RUNS)"
+	python3 tests/load/tables.py "$(RUNS)" --into tests/results
 
 ## A bounded run of every fuzz target (FUZZ_SECONDS each).
 fuzz:

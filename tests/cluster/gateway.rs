@@ -19,13 +19,20 @@ pub(crate) struct Site {
 
 impl Site {
     pub(crate) fn new(nodes: &[String], keyspace: &str, replication: usize) -> Self {
+        Self::with(&format!(
+            "nodes: {nodes:?}, keyspace: {keyspace}, replication: {replication}"
+        ))
+    }
+
+    /// The same with these keys of `store.cassandra`.
+    pub(crate) fn with(cassandra: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let text = format!(
             "hostname: localhost\nstate: state\npostmaster: admin@example.org\nlisteners:\n\
              - {{ name: mx, role: mx, tls: none, address: \"127.0.0.1:0\" }}\n\
              - {{ name: pop3, role: pop3, tls: none, plaintext_auth: true, address: \"127.0.0.1:0\" }}\n\
              - {{ name: admin, role: admin, address: \"127.0.0.1:0\" }}\n\
-             store: {{ cassandra: {{ nodes: {nodes:?}, keyspace: {keyspace}, replication: {replication} }} }}\n"
+             store: {{ cassandra: {{ {cassandra} }} }}\n"
         );
         std::fs::write(folder.path().join("postern.yaml"), text).unwrap();
         Self { folder }

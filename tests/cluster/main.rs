@@ -14,6 +14,9 @@ mod books;
 #[path = "../support/cassandra.rs"]
 mod cassandra;
 mod clock;
+mod copying;
+mod dashboard;
+mod dropped;
 mod faults;
 mod gateway;
 mod gateways;
@@ -24,6 +27,7 @@ mod nodes;
 mod serve;
 mod tables;
 mod timeline;
+mod trust;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

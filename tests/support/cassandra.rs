@@ -10,6 +10,7 @@
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -49,7 +50,7 @@ pub(crate) fn shared() -> String {
         panic!("{error}");
     }
     if NODE.get().is_none() {
-        match Cluster::begin(1, &[]) {
+        match Cluster::begin(1, &[], Life::Short) {
             Ok(cluster) => drop(NODE.set(cluster)),
             Err(error) => {
                 *failed = Some(error.clone());
@@ -76,6 +77,16 @@ pub(crate) struct Cluster {
     nodes: Vec<Node>,
     block: Block,
     jars: PathBuf,
+    life: Life,
+}
+
+/// How long nodes are to run, which decides what Java compiles.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Life {
+    /// Tests: the first compiler's code is soon there, the second one's would come too late.
+    Short,
+    /// Benches, as in production: both compilers.
+    Long,
 }
 
 struct Node {
@@ -91,10 +102,11 @@ impl Cluster {
 
     /// The same with lines of `cassandra.yaml` that go before the usual ones.
     pub(crate) fn start_with(nodes: usize, settings: &[(&str, &str)]) -> Self {
-        Self::begin(nodes, settings).unwrap_or_else(|error| panic!("{error}"))
+        Self::begin(nodes, settings, Life::Short).unwrap_or_else(|error| panic!("{error}"))
     }
 
-    fn begin(count: usize, settings: &[(&str, &str)]) -> Result<Self, String> {
+    /// The same for those who want to tell of an error themselves.
+    pub(crate) fn begin(count: usize, settings: &[(&str, &str)], life: Life) -> Result<Self, String> {
         assert!((1..=MOST_NODES).contains(&count), "{count} nodes");
         for (program, package) in [("java", "a Java 17 runtime"), ("setpriv", "util-linux")] {
             if !has(program) {
@@ -109,6 +121,7 @@ impl Cluster {
             nodes: Vec::new(),
             block,
             jars,
+            life,
         };
         for index in 1..=count {
             let folder = cluster.block.folder.join(format!("node{index}"));
@@ -224,8 +237,8 @@ impl Cluster {
 
     fn launch_with(&mut self, index: usize, options: &[String]) -> Result<(), String> {
         let (folder, first) = (self.node(index).folder.clone(), self.block.first);
-        let command =
-            daemon(&folder, &self.jars, jmx(first, index), options).map_err(|error| error.to_string())?;
+        let command = daemon(&folder, &self.jars, jmx(first, index), self.life, options)
+            .map_err(|error| error.to_string())?;
         let process = spawn(command).map_err(|error| format!("java does not start: {error}"))?;
         self.node(index).process = Some(process);
         Ok(())
@@ -252,6 +265,12 @@ impl Cluster {
             std::thread::sleep(Duration::from_millis(50));
         }
         Ok(())
+    }
+
+    /// The process of a node, while it runs.
+    pub(crate) fn pid(&mut self, index: usize) -> Option<u32> {
+        let process = self.node(index).process.as_mut()?;
+        matches!(process.try_wait(), Ok(None)).then(|| process.id())
     }
 
     /// Resident memory of a node in KiB.
@@ -537,7 +556,7 @@ fn class_path(folder: &Path, jars: &Path) -> String {
     format!("{}:{}/*", folder.join("conf").display(), jars.display())
 }
 
-fn daemon(folder: &Path, jars: &Path, jmx: u16, options: &[String]) -> io::Result<Command> {
+fn daemon(folder: &Path, jars: &Path, jmx: u16, life: Life, options: &[String]) -> io::Result<Command> {
     let conf = folder.join("conf");
     // The agent that measures memtables; its version is Cassandra's choice.
     let agent = fs::read_dir(jars)?
@@ -554,12 +573,11 @@ fn daemon(folder: &Path, jars: &Path, jmx: u16, options: &[String]) -> io::Resul
     let mut command = Command::new("setpriv");
     command
         .args(["--pdeathsig", "KILL", "java", "-Xms256M", "-Xmx640M", "-Xss256k"])
-        // Short lives: the first compiler's code is soon there, the second one's would come too late.
-        .args([
-            "-XX:TieredStopAtLevel=1",
-            "-XX:+UseSerialGC",
-            "-XX:MaxDirectMemorySize=384M",
-        ])
+        .args(match life {
+            Life::Short => &["-XX:TieredStopAtLevel=1"][..],
+            Life::Long => &[],
+        })
+        .args(["-XX:+UseSerialGC", "-XX:MaxDirectMemorySize=384M"])
         .args([
             "-XX:ActiveProcessorCount=2",
             "-XX:+PerfDisableSharedMem",
@@ -598,6 +616,8 @@ fn daemon(folder: &Path, jars: &Path, jmx: u16, options: &[String]) -> io::Resul
         .arg("org.apache.cassandra.service.CassandraDaemon")
         .current_dir(folder)
         .env("MALLOC_ARENA_MAX", "2")
+        // Ctrl-C is for the process that started it.
+        .process_group(0)
         .stdin(Stdio::null())
         .stderr(out.try_clone()?)
         .stdout(out);

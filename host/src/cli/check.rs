@@ -7,8 +7,9 @@ mod roles;
 
 use super::policies;
 use super::serve::word;
-use crate::config::{Config, TlsMode};
+use crate::config::{Config, StoreConfig, TlsMode};
 use crate::policy::{Policies, State};
+use crate::store::cassandra::session;
 use crate::tls::{self, Loaded};
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -21,6 +22,9 @@ pub(super) fn run(path: &Path) -> anyhow::Result<ExitCode> {
     let (loaded, mut faults) = tls::inspect(&config);
     let (policies, refused) = policies::inspect(&config)?;
     faults.extend(refused.iter().map(ToString::to_string));
+    if let StoreConfig::Cassandra(cluster) = &config.store {
+        faults.extend(session::inspect(cluster).err().map(|fault| fault.to_string()));
+    }
     if !faults.is_empty() {
         anyhow::bail!(faults.join("\n"));
     }

@@ -217,6 +217,7 @@ pub(super) struct Submission {
 #[serde(deny_unknown_fields)]
 pub(super) struct Pop3 {
     pub(super) login_delay: Option<Span>,
+    pub(super) lease: Option<Span>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -235,6 +235,27 @@ fn both_edges_of_the_limits_that_standards_or_the_store_set() {
     }
 }
 
+#[test]
+fn a_lease_on_maildrops_is_for_a_cluster_and_has_both_its_edges() {
+    let refused = faults_with("pop3: { lease: 60s }");
+    assert!(
+        refused.contains("pop3.lease: is for several gateways over one Cassandra"),
+        "{refused}"
+    );
+    let with = |lease: &str| {
+        parse(&format!(
+            "{MINIMAL}store: {{ cassandra: {{ nodes: [a] }} }}\npop3: {{ lease: {lease} }}"
+        ))
+    };
+    assert_eq!(with("30s").unwrap().pop3.lease, Some(Duration::from_secs(30)));
+    assert!(with("1h").is_ok());
+    for bad in ["29999ms", "3601s"] {
+        let faults = with(bad).unwrap_err().to_string();
+        assert!(faults.contains(&format!("pop3.lease: {bad} is too")), "{faults}");
+    }
+    assert_eq!(parse(MINIMAL).unwrap().pop3.lease, None);
+}
+
 /// Kept for no time, mail that was answered 250 would be gone before anybody could look.
 #[test]
 fn quarantine_keeps_for_an_hour_at_least_and_has_room() {
@@ -413,10 +434,12 @@ fn trusted_networks_hold_their_addresses() {
 
 const DEFAULT_FILE: &str = include_str!("../../../config/postern.yaml");
 
-/// The default file with every `#key:` (no space behind the `#`) taken in.
-fn uncommented() -> String {
+const CLUSTER_FILE: &str = include_str!("../../../config/cluster.yaml");
+
+/// A file with every `#key:` (no space behind the `#`) taken in.
+fn uncommented(file: &str) -> String {
     let mut text = String::new();
-    for line in DEFAULT_FILE.lines() {
+    for line in file.lines() {
         let indent = line.len() - line.trim_start().len();
         let is_key = |rest: &&str| rest.starts_with(|c: char| c.is_ascii_lowercase() || c == '-');
         match line.trim_start().strip_prefix('#').filter(is_key) {
@@ -429,9 +452,17 @@ fn uncommented() -> String {
 
 /// The same with one store of those that it shows.
 fn with_store(kept: &str) -> String {
-    let mut whole: Value = serde_yaml::from_str(&uncommented()).unwrap();
+    let mut whole: Value = serde_yaml::from_str(&uncommented(DEFAULT_FILE)).unwrap();
     let stores = whole.get_mut("store").and_then(Value::as_mapping_mut).unwrap();
     stores.retain(|name, _| name.as_str() == Some(kept));
+    if kept == "embedded" {
+        // What only a cluster has.
+        whole
+            .get_mut("pop3")
+            .and_then(Value::as_mapping_mut)
+            .unwrap()
+            .remove("lease");
+    }
     serde_yaml::to_string(&whole).unwrap()
 }
 
@@ -456,7 +487,7 @@ fn silent(value: &Value, path: &str, found: &mut Vec<String>) {
 #[test]
 fn the_default_file_loads_and_shows_every_key() {
     parse(DEFAULT_FILE).unwrap();
-    let raw: Raw = serde_yaml::from_str(&uncommented()).unwrap();
+    let raw: Raw = serde_yaml::from_str(&uncommented(DEFAULT_FILE)).unwrap();
     let mut missing = Vec::new();
     silent(&serde_yaml::to_value(&raw).unwrap(), "", &mut missing);
     assert!(
@@ -517,4 +548,28 @@ fn paths_are_printed_without_the_way_up_that_the_files_folder_puts_into_them() {
         let config = Config::parse(&text, std::path::Path::new(base)).unwrap();
         assert_eq!(config.state.to_str(), Some(placed), "{state} beside {base}");
     }
+}
+
+#[test]
+fn the_cluster_s_file_loads_and_shows_every_key_of_the_store_with_its_default() {
+    let StoreConfig::Cassandra(bare) = parse(CLUSTER_FILE).unwrap().store else {
+        panic!("another store");
+    };
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("cassandra-password"), "x").unwrap();
+    let whole = uncommented(CLUSTER_FILE);
+    let StoreConfig::Cassandra(shown) = Config::parse(&whole, folder.path()).unwrap().store else {
+        panic!("another store");
+    };
+    assert!(shown.ca.is_some() && shown.login.is_some());
+    let shown = CassandraConfig {
+        ca: None,
+        login: None,
+        ..shown
+    };
+    assert_eq!(bare, shown);
+    let raw: Raw = serde_yaml::from_str(&whole).unwrap();
+    let mut missing = Vec::new();
+    silent(&serde_yaml::to_value(&raw.store).unwrap(), "store", &mut missing);
+    assert_eq!(missing, ["store.embedded"]);
 }

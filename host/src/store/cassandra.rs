@@ -3,7 +3,8 @@
 //! A write is acknowledged at the configured consistency (LOCAL_QUORUM), a request is retried until
 //! `limits.deadline`, and what cannot be done by then is the store's trouble: 451. Nothing on mail's path uses
 //! lightweight transactions, counters or logged batches; the directory and policies' values use nothing else.
-//! Refused: a cluster whose schema is not this version's, and a clock that is not the cluster's ([`clock`]).
+//! Refused: a cluster whose schema is not this version's, and a clock that is not the cluster's ([`clock`]). A keyspace
+//! that is dropped, or made anew, under a running store is given up until the next start ([`watch`]).
 
 mod bloom;
 mod bodies;
@@ -13,6 +14,7 @@ mod clock;
 mod cluster;
 mod directory;
 mod kv;
+mod lease;
 mod mail;
 mod moving;
 mod quarantine;
@@ -23,13 +25,14 @@ mod statements;
 mod survey;
 mod suspect;
 mod sweep;
+mod transaction;
 mod usage;
 mod watch;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
-use super::{Mailbox, Mend, Report, Result, Store, StoreError, Swept};
+use super::{Leases, Mailbox, Mend, Report, Result, Store, StoreError, Swept};
 use crate::config::CassandraConfig;
 use crate::message::MessageId;
 use async_trait::async_trait;
@@ -39,7 +42,7 @@ use cluster::Cluster;
 use directory::Recent;
 use kv::Shares;
 use moka::sync::Cache;
-use schema::Layout;
+use schema::{Layout, Made};
 use scylla::errors::PrepareError;
 use statements::Statements;
 use std::path::Path;
@@ -78,6 +81,8 @@ pub enum OpenError {
 #[derive(Debug)]
 pub struct CassandraStore {
     datacenter: String,
+    keyspace: String,
+    made: Made,
     cluster: Cluster,
     clock: Clock,
     survey: Mutex<Survey>,
@@ -112,6 +117,7 @@ impl CassandraStore {
         let session = session::connect(config).await?;
         let survey = Survey::first(&session, &config.datacenter).await?;
         schema::apply(&session, &Layout::of(config)).await?;
+        let made = Made::Once(schema::made(&session, &config.keyspace).await?);
         let statements = Statements::prepare(&session, &config.keyspace, config.consistency).await;
         let statements = statements.map_err(Box::new)?;
         let found = Cache::builder()
@@ -120,6 +126,8 @@ impl CassandraStore {
             .time_to_live(FOUND_KEEPS);
         let store = Arc::new(Self {
             datacenter: config.datacenter.clone(),
+            keyspace: config.keyspace.clone(),
+            made,
             clock: Clock::new(survey.offset.unwrap_or_default()),
             survey: Mutex::new(survey),
             cluster: Cluster::new(session, &config.limits),
@@ -136,6 +144,7 @@ impl CassandraStore {
             recent: Recent::new(config.limits.directory_age),
             shares: Shares::default(),
         });
+        at_zero();
         tokio::spawn(watch::probe(Arc::downgrade(&store)));
         tokio::spawn(watch::survey(Arc::downgrade(&store)));
         Ok(store)
@@ -146,9 +155,21 @@ impl CassandraStore {
     }
 }
 
+/// What counts nothing yet is there all the same: the first of a kind is seen as a change.
+fn at_zero() {
+    metrics::gauge!("postern_cassandra_in_flight").increment(0.0);
+    metrics::gauge!("postern_cassandra_breaker_open").set(0.0);
+    metrics::counter!("postern_cassandra_breaker_opened_total").increment(0);
+    metrics::counter!("postern_cassandra_refused_total").increment(0);
+    metrics::counter!("postern_limit_hits_total", "limit" => "store.cassandra.limits.in_flight").increment(0);
+}
+
 #[async_trait]
 impl Store for CassandraStore {
     fn ready(&self) -> Result<()> {
+        if let Some(lost) = self.cluster.lost() {
+            return Err(lost);
+        }
         match self.cluster.breaker.open_for() {
             Some(since) => Err(StoreError::Engine(format!(
                 "Cassandra is out of reach for {} s; it is tried every second",
@@ -161,6 +182,10 @@ impl Store for CassandraStore {
     fn remarks(&self) -> Vec<String> {
         let clock = format!("this machine's clock is {} Cassandra's", self.clock.offset());
         self.surveyed().remark().into_iter().chain([clock]).collect()
+    }
+
+    fn leases(self: Arc<Self>) -> Option<Arc<dyn Leases>> {
+        Some(self)
     }
 
     async fn check(&self, mend: Mend) -> Result<Report> {

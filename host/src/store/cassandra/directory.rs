@@ -8,16 +8,15 @@
 //! what one gateway makes all know at once, and what it changes or removes the others know within that time.
 
 use super::CassandraStore;
-use super::cluster::{Statement, all, unreadable};
+use super::cluster::{Statement, all};
 use super::rows;
 use crate::message::MessageId;
 use crate::store::{Account, Alias, Created, Directory, Domain, Maildrops, Result, StoreError};
 use async_trait::async_trait;
 
 use moka::sync::Cache;
-use scylla::response::query_result::QueryResult;
 use scylla::serialize::row::SerializeRow;
-use scylla::value::{CqlValue, Row as AnyRow};
+use scylla::value::CqlValue;
 use std::hash::Hasher as _;
 use std::time::Duration;
 use xxhash_rust::xxh3::Xxh3Default;
@@ -107,17 +106,6 @@ fn octets(key: &str, leads: &Leads) -> u32 {
     u32::try_from(key.len() + texts + 128).unwrap_or(u32::MAX)
 }
 
-/// Whether a lightweight transaction was applied. Cassandra and ScyllaDB give different columns beside this one.
-pub(super) fn applied(answer: QueryResult) -> Result<bool> {
-    let rows = answer.into_rows_result().map_err(unreadable)?;
-    let column = rows.column_specs().get_by_name("[applied]").map(|(at, _)| at);
-    let row: AnyRow = rows.first_row().map_err(unreadable)?;
-    match column.and_then(|at| row.columns.into_iter().nth(at).flatten()) {
-        Some(CqlValue::Boolean(applied)) => Ok(applied),
-        _ => Err(unreadable("a transaction does not say whether it was applied")),
-    }
-}
-
 /// None of a row that is not whole.
 fn read(key: &str, row: Row) -> Option<Leads> {
     let (kind, address, password, scram, quota_bytes, quota_messages, targets) = row;
@@ -151,6 +139,20 @@ fn alias(leads: Leads) -> Option<Alias> {
     }
 }
 
+/// What a new account's row has, as a transaction shows it.
+fn columns(account: &Account) -> [(&'static str, Option<CqlValue>); 6] {
+    let text = |column: &Option<String>| column.clone().map(CqlValue::Text);
+    let number = |column: Option<u64>| column.map(rows::big).map(CqlValue::BigInt);
+    [
+        ("kind", Some(CqlValue::TinyInt(Kind::Account.code()))),
+        ("address", Some(CqlValue::Text(account.address.clone()))),
+        ("password", text(&account.password)),
+        ("scram", text(&account.scram)),
+        ("quota_bytes", number(account.quota_bytes)),
+        ("quota_messages", number(account.quota_messages)),
+    ]
+}
+
 pub(super) fn shard(key: &str) -> i8 {
     let mut hasher = Xxh3Default::new();
     hasher.write(key.as_bytes());
@@ -158,14 +160,6 @@ pub(super) fn shard(key: &str) -> i8 {
 }
 
 impl CassandraStore {
-    pub(super) async fn transact(
-        &self,
-        statement: &Statement,
-        values: impl SerializeRow + Sync,
-    ) -> Result<bool> {
-        applied(self.cluster.execute(statement, values).await?)
-    }
-
     async fn ids(&self, mailbox: &str) -> Result<Vec<MessageId>> {
         let listing = self.list(mailbox).await?;
         Ok(listing.into_iter().map(|entry| entry.id).collect())
@@ -212,16 +206,6 @@ impl CassandraStore {
         let changed = self.transact(statement, values).await;
         self.recent.addresses.invalidate(key);
         changed
-    }
-
-    /// Whether it is this creation that an account comes from: a transaction whose answer is lost may have been
-    /// applied, and its repetition finds the address taken. A password tells, by its salt; without one nothing does.
-    async fn is_this(&self, key: &str, created: &Account) -> Result<bool> {
-        if created.password.is_none() {
-            return Ok(false);
-        }
-        let there = self.decided(key).await?.and_then(account);
-        Ok(there.is_some_and(|there| there.password == created.password && there.scram == created.scram))
     }
 
     /// Names an address in the listing while `create` makes it.
@@ -321,9 +305,10 @@ impl Directory for CassandraStore {
 
     async fn create_domain(&self, domain: Domain) -> Result<Created> {
         let values = (&domain.name, &domain.alias_of);
-        let created = self.transact(&self.statements.create_domain, values).await;
+        let decided = self.decide(&self.statements.create_domain, values).await;
         self.recent.domains.invalidate(&domain.name);
-        Ok(said(created?))
+        let written = [("alias_of", domain.alias_of.clone().map(CqlValue::Text))];
+        Ok(said(decided?.made(&written)))
     }
 
     async fn remove_domain(&self, name: &str) -> Result<bool> {
@@ -358,10 +343,9 @@ impl Directory for CassandraStore {
         // What is listed before the account is there is an earlier one's; behind that it may be the new one's.
         let earlier = self.ids(&key).await?;
         let create = async {
-            let created = self
-                .change_address(&key, &self.statements.create_account, values)
-                .await?;
-            Ok(created || self.is_this(&key, &account).await?)
+            let decided = self.decide(&self.statements.create_account, values).await;
+            self.recent.addresses.invalidate(&key);
+            Ok(decided?.made(&columns(&account)))
         };
         let created = self.named(Kind::Account, &key, create).await?;
         if created {

@@ -140,7 +140,7 @@ impl Maildrops for CassandraStore {
 impl CassandraStore {
     /// `low` may have passed an old id, so its row would be listed by nobody.
     fn young_enough(&self, delivery: &Delivery) -> Result<()> {
-        let age = rows::now_millis().saturating_sub(delivery.id.unix_millis());
+        let age = self.clock.now().saturating_sub(delivery.id.unix_millis());
         match delivery.entries.is_empty() || u128::from(age) <= rows::OLDEST_ENTRY.as_millis() {
             true => Ok(()),
             false => Err(StoreError::Engine(format!(

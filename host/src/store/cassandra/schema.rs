@@ -5,16 +5,18 @@
 //! A schema that is newer than this program is refused and never touched. The dialect of ScyllaDB is text
 //! that nobody has run yet, which [`Layout::print`] says.
 //!
-//! Every table has a fixed id, made from keyspace and table: two who create one at the same time then
-//! create the same one on every node, where ids chosen by the nodes would differ and lose writes. So a
-//! keyspace that was dropped is not to be made again under its name; see `config/README.md`.
+//! Every table has an id that is fixed before it is made: two who create one at the same time then create the same one
+//! on every node, where ids chosen by the nodes would differ and lose writes. That of the table of versions is drawn
+//! from the keyspace's name, those of the others from the keyspace's own id ([`made`]).
 
 mod apply;
+mod made;
 mod tables;
 #[cfg(test)]
 mod tests;
 
 pub use apply::{Applied, SchemaError, Status, apply, status};
+pub(super) use made::{Made, made};
 
 use crate::config::CassandraConfig;
 use std::fmt::Write as _;
@@ -22,7 +24,7 @@ use tables::{Compaction, Compression, Grace, TABLES, Table};
 use uuid::Uuid;
 
 /// The version that this program reads and writes.
-pub const CURRENT: i32 = 1;
+pub const CURRENT: i32 = 2;
 
 /// The names in it are drawn from this one: never change it.
 const NAMESPACE: Uuid = Uuid::from_u128(0x8d0f_3b62_6c0e_5b7e_9a41_5f6d_61b3_70c4);
@@ -72,29 +74,25 @@ impl Layout {
         )
     }
 
-    /// The table of versions, which every version needs.
+    /// The table of versions, which every version needs. Its id depends on the keyspace's name and on nothing else.
     fn versions(&self) -> String {
-        self.table(&tables::SCHEMA_VERSION)
+        let table = &tables::SCHEMA_VERSION;
+        let name = format!("{}/{}", self.keyspace, table.name);
+        self.table(table, Uuid::new_v5(&NAMESPACE, name.as_bytes()))
     }
 
-    /// What leads from the version before to `version`.
-    fn steps(&self, version: i32) -> Vec<String> {
+    /// What leads from the version before to `version`, in the keyspace with this id.
+    fn steps(&self, version: i32, made: Uuid) -> Vec<String> {
         let of_version = TABLES.iter().filter(|table| table.since == version);
-        of_version.map(|table| self.table(table)).collect()
+        of_version
+            .map(|table| self.table(table, id(made, table)))
+            .collect()
     }
 
-    /// The id of a table: the same wherever and by whomever it is made.
-    fn id(&self, table: &str) -> Uuid {
-        Uuid::new_v5(&NAMESPACE, format!("{}/{table}", self.keyspace).as_bytes())
-    }
-
-    fn table(&self, table: &Table) -> String {
+    fn table(&self, table: &Table, id: Uuid) -> String {
         let mut text = format!(
-            "CREATE TABLE IF NOT EXISTS {}.{} ({}) WITH id = {}",
-            self.keyspace,
-            table.name,
-            table.columns,
-            self.id(table.name)
+            "CREATE TABLE IF NOT EXISTS {}.{} ({}) WITH id = {id}",
+            self.keyspace, table.name, table.columns
         );
         let _ = write!(
             text,
@@ -111,23 +109,37 @@ impl Layout {
         text
     }
 
-    /// All statements, with what each table is for, for those who apply them by hand.
+    /// All statements, with what each table is for, for those who apply them by hand: once, for one keyspace.
     pub fn print(&self) -> String {
+        let made = Uuid::new_v4();
         let mut text = format!("-- Postern's schema, version {CURRENT}.\n");
         if self.dialect == Dialect::Scylla {
             text.push_str("-- The dialect of ScyllaDB: written from its documentation and not run on it.\n");
         }
         let _ = writeln!(text, "{};", self.keyspace());
-        for table in std::iter::once(&tables::SCHEMA_VERSION).chain(TABLES) {
-            let _ = writeln!(text, "\n-- {}\n{};", table.purpose, self.table(table));
+        let versions = &tables::SCHEMA_VERSION;
+        let _ = writeln!(text, "\n-- {}\n{};", versions.purpose, self.versions());
+        let note = format!("INSERT INTO {}.schema_version", self.keyspace);
+        let _ = writeln!(text, "{note} (k, holder) VALUES ('made', {made}) IF NOT EXISTS;");
+        for table in TABLES {
+            let _ = writeln!(
+                text,
+                "\n-- {}\n{};",
+                table.purpose,
+                self.table(table, id(made, table))
+            );
         }
         let _ = writeln!(
             text,
-            "\nINSERT INTO {}.schema_version (k, v, applied) VALUES ('version', {CURRENT}, toTimestamp(now())) IF NOT EXISTS;",
-            self.keyspace
+            "\n{note} (k, v, applied) VALUES ('version', {CURRENT}, toTimestamp(now())) IF NOT EXISTS;"
         );
         text
     }
+}
+
+/// The same for all who make the table in the keyspace with this id.
+fn id(made: Uuid, table: &Table) -> Uuid {
+    Uuid::new_v5(&made, table.name.as_bytes())
 }
 
 /// The tables that hold anything but the version.

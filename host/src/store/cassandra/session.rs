@@ -1,5 +1,7 @@
 //! A session with the cluster: what the driver is told about connections, time-outs, trust and logins.
 
+mod reason;
+
 use crate::config::{CassandraConfig, Consistency};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
@@ -7,7 +9,6 @@ use scylla::client::PoolSize;
 use scylla::client::execution_profile::ExecutionProfile;
 use scylla::client::session::Session;
 use scylla::client::session_builder::SessionBuilder;
-use scylla::errors::NewSessionError;
 use scylla::policies::load_balancing::DefaultPolicy;
 use scylla::policies::speculative_execution::SimpleSpeculativeExecutionPolicy;
 use scylla::policies::timestamp_generator::MonotonicTimestampGenerator;
@@ -32,12 +33,8 @@ const CONNECTIONS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1);
 pub enum ConnectError {
     #[error("cannot read {file}: {text}; store.cassandra.tls.ca is a PEM file of certificates")]
     Authority { file: PathBuf, text: String },
-    #[error("no node of {nodes} can be spoken to: {error}{hint}")]
-    Nodes {
-        nodes: String,
-        error: Box<NewSessionError>,
-        hint: &'static str,
-    },
+    #[error("no node of {nodes} can be spoken to: {reason}")]
+    Nodes { nodes: String, reason: String },
 }
 
 /// Connects to the first node that answers and learns of the others.
@@ -73,8 +70,7 @@ pub async fn connect(config: &CassandraConfig) -> Result<Session, ConnectError> 
     }
     builder.build().await.map_err(|error| ConnectError::Nodes {
         nodes: config.nodes.join(", "),
-        hint: hint(config, &error),
-        error: Box::new(error),
+        reason: reason::reason(config, &error),
     })
 }
 
@@ -84,6 +80,11 @@ fn consistency(configured: Consistency) -> cql::Consistency {
         Consistency::LocalQuorum => cql::Consistency::LocalQuorum,
         Consistency::All => cql::Consistency::All,
     }
+}
+
+/// Whether the authority's file can be used.
+pub fn inspect(config: &CassandraConfig) -> Result<(), ConnectError> {
+    config.ca.as_deref().map_or(Ok(()), |file| trust(file).map(drop))
 }
 
 /// TLS with the certificates of one authority, by the same provider as the gateway's listeners.
@@ -108,15 +109,4 @@ fn trust(file: &Path) -> Result<Arc<rustls::ClientConfig>, ConnectError> {
         .with_root_certificates(roots)
         .with_no_client_auth();
     Ok(Arc::new(config))
-}
-
-/// A node that wants TLS closes a connection without it and says nothing.
-fn hint(config: &CassandraConfig, error: &NewSessionError) -> &'static str {
-    let closed = |text: &str| {
-        text.contains("reset by peer") || text.contains("Broken pipe") || text.contains("closed")
-    };
-    match config.ca.is_none() && closed(&format!("{error:?}")) {
-        true => "; does it want TLS? Then name store.cassandra.tls.ca",
-        false => "",
-    }
 }

@@ -161,6 +161,10 @@ statements! {{
     claim_sweep: Transaction, "INSERT INTO {ks}.schema_version (k, applied) VALUES ('sweep', toTimestamp(now())) \
         IF NOT EXISTS USING TTL ?";
 
+    take_lease: Transaction, "INSERT INTO {ks}.maildrop_lock (mbox, holder) VALUES (?, ?) IF NOT EXISTS USING TTL ?";
+    renew_lease: Transaction, "UPDATE {ks}.maildrop_lock USING TTL ? SET holder = ? WHERE mbox = ? IF holder = ?";
+    end_lease: Transaction, "DELETE FROM {ks}.maildrop_lock WHERE mbox = ? IF holder = ?";
+
     begin_copy: Transaction, "INSERT INTO {ks}.schema_version (k, applied) VALUES ('copy', toTimestamp(now())) \
         IF NOT EXISTS";
     copying: Serial, "SELECT k FROM {ks}.schema_version WHERE k = 'copy'";

@@ -1,23 +1,27 @@
 //! The contract on a real Cassandra, and what is this engine's alone.
 
 mod copying;
+mod gateways;
 mod halves;
+mod paths;
 mod upkeep;
+
+pub(crate) use paths::counted;
 
 use super::*;
 use crate::config::{CassandraLimits, Consistency};
-use crate::store::contract::{self, QUARANTINE_MAX, contract};
-use crate::store::{
-    Account, Delivery, Directory as _, Domain, Mailbox, Maildrops as _, Quarantine as _, cluster as nodes,
-};
+use crate::store::contract::{self, QUARANTINE_MAX, contract, mutants};
+use crate::store::{Delivery, Mailbox, Maildrops as _, Quarantine as _, cluster as nodes};
 use scylla::statement::unprepared::Statement;
 use std::sync::{Mutex, PoisonError};
+
+const DEADLINE: Duration = Duration::from_secs(20);
 
 /// Keyspaces whose test is over: a schema takes longer to make than to empty.
 static USED: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 /// A keyspace of one test, which the next may have after it.
-struct Keyspace(String);
+pub(crate) struct Keyspace(String);
 
 impl Drop for Keyspace {
     fn drop(&mut self) {
@@ -35,22 +39,90 @@ pub(super) fn config(nodes: Vec<String>, keyspace: &str, replication: usize) -> 
         consistency: Consistency::LocalQuorum,
         ca: None,
         login: None,
-        limits: CassandraLimits {
-            in_flight: 128,
-            deadline: Duration::from_secs(20),
-            directory_age: Duration::from_secs(3600),
-        },
+        limits: limits(),
+    }
+}
+
+fn limits() -> CassandraLimits {
+    CassandraLimits {
+        in_flight: 128,
+        deadline: DEADLINE,
+        directory_age: Duration::from_secs(3600),
+    }
+}
+
+async fn open(keyspace: &str, limits: CassandraLimits) -> Arc<CassandraStore> {
+    let node = tokio::task::spawn_blocking(nodes::shared).await.unwrap();
+    let mut config = config(vec![node], keyspace, 1);
+    config.limits = limits;
+    CassandraStore::open(&config, QUARANTINE_MAX).await.unwrap()
+}
+
+impl Keyspace {
+    /// The store of another gateway over the same keyspace.
+    pub(crate) async fn beside(&self) -> Arc<CassandraStore> {
+        open(&self.0, limits()).await
+    }
+
+    /// The same for one that gives up so soon.
+    async fn beside_for(&self, deadline: Duration) -> Arc<CassandraStore> {
+        open(&self.0, CassandraLimits { deadline, ..limits() }).await
+    }
+
+    /// The same for one that remembers nothing of the directory.
+    async fn beside_forgetful(&self) -> Arc<CassandraStore> {
+        let directory_age = Duration::ZERO;
+        open(
+            &self.0,
+            CassandraLimits {
+                directory_age,
+                ..limits()
+            },
+        )
+        .await
+    }
+}
+
+impl CassandraStore {
+    /// Lets the store take it to be so many milliseconds later than now, and no later.
+    pub(crate) fn stop_clock(&self, ahead: u64) {
+        let moment = rows::now_millis() + ahead;
+        self.clock
+            .stopped
+            .store(moment, std::sync::atomic::Ordering::Relaxed);
+    }
+
+    /// As if the time of a maildrop's lease were over.
+    pub(crate) async fn forget_lease(&self, keyspace: &Keyspace, mailbox: &str) {
+        let text = format!(
+            "DELETE FROM {}.maildrop_lock WHERE mbox = ? IF EXISTS",
+            keyspace.0
+        );
+        self.cluster
+            .session
+            .query_unpaged(text, (mailbox,))
+            .await
+            .unwrap();
+    }
+
+    /// As if the time were over in which what is known of these mailboxes is believed.
+    pub(crate) fn doubt(&self, mailboxes: impl IntoIterator<Item = String>) {
+        mailboxes
+            .into_iter()
+            .for_each(|mailbox| self.usages.doubt(&mailbox));
+    }
+
+    /// The statements that were sent since the last call, in order of their names.
+    pub(crate) fn sent(&self) -> Vec<&'static str> {
+        self.cluster.witness.take()
     }
 }
 
 /// An empty store on the shared node.
-async fn empty() -> (Keyspace, Arc<CassandraStore>) {
+pub(crate) async fn empty() -> (Keyspace, Arc<CassandraStore>) {
     let used = USED.lock().unwrap_or_else(PoisonError::into_inner).pop();
     let name = used.clone().unwrap_or_else(nodes::keyspace);
-    let node = tokio::task::spawn_blocking(nodes::shared).await.unwrap();
-    let store = CassandraStore::open(&config(vec![node], &name, 1), QUARANTINE_MAX)
-        .await
-        .unwrap();
+    let store = open(&name, limits()).await;
     if used.is_some() {
         for table in schema::tables() {
             let mut truncate = Statement::new(format!("TRUNCATE {name}.{table}"));
@@ -62,6 +134,7 @@ async fn empty() -> (Keyspace, Arc<CassandraStore>) {
 }
 
 contract! { empty().await }
+mutants! { empty().await }
 
 /// An open breaker refuses all that would find the cluster well again; before there was a probe nothing did.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -158,76 +231,4 @@ async fn an_epoch_that_is_over_and_empty_is_read_no_more() {
         .map(|(epoch, _)| epoch)
         .collect();
     assert_eq!(left, [open]);
-}
-
-/// Another gateway's store on the same keyspace.
-async fn beside(keyspace: &Keyspace, directory_age: Duration) -> Arc<CassandraStore> {
-    let node = tokio::task::spawn_blocking(nodes::shared).await.unwrap();
-    let mut config = config(vec![node], &keyspace.0, 1);
-    config.limits.directory_age = directory_age;
-    CassandraStore::open(&config, QUARANTINE_MAX).await.unwrap()
-}
-
-fn account(bytes: u64) -> Account {
-    Account {
-        address: "Ann@example.org".to_owned(),
-        password: None,
-        scram: None,
-        quota_bytes: Some(bytes),
-        quota_messages: None,
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_another_gateway_changes_is_known_after_the_directory_s_age_and_what_it_makes_at_once() {
-    let (keyspace, one) = empty().await;
-    let remembers = beside(&keyspace, Duration::from_secs(3600)).await;
-    let forgets = beside(&keyspace, Duration::ZERO).await;
-    let key = "ann@example.org";
-    assert_eq!(remembers.account(key).await.unwrap(), None);
-    one.create_account(account(1)).await.unwrap();
-    assert_eq!(
-        remembers.account(key).await.unwrap(),
-        Some(account(1)),
-        "an absence is not remembered"
-    );
-    assert_eq!(forgets.account(key).await.unwrap(), Some(account(1)));
-
-    one.update_account(account(2)).await.unwrap();
-    assert_eq!(
-        one.account(key).await.unwrap(),
-        Some(account(2)),
-        "its own change"
-    );
-    assert_eq!(remembers.account(key).await.unwrap(), Some(account(1)));
-    assert_eq!(remembers.account_to_change(key).await.unwrap(), Some(account(2)));
-    assert_eq!(forgets.account(key).await.unwrap(), Some(account(2)));
-
-    one.remove_account(key).await.unwrap();
-    assert_eq!(one.account(key).await.unwrap(), None, "its own change");
-    assert_eq!(remembers.account(key).await.unwrap(), Some(account(1)));
-    assert_eq!(forgets.account(key).await.unwrap(), None);
-    assert!(
-        !remembers.remove_account(key).await.unwrap(),
-        "it was not there any more"
-    );
-    assert_eq!(remembers.account(key).await.unwrap(), None);
-
-    let domain = |alias_of: Option<&str>| Domain {
-        name: "example.net".to_owned(),
-        alias_of: alias_of.map(str::to_owned),
-    };
-    one.create_domain(domain(None)).await.unwrap();
-    assert_eq!(remembers.domain("example.net").await.unwrap(), Some(domain(None)));
-    one.remove_domain("example.net").await.unwrap();
-    one.create_domain(domain(Some("example.org"))).await.unwrap();
-    assert_eq!(
-        one.domain("example.net").await.unwrap(),
-        Some(domain(Some("example.org")))
-    );
-    assert_eq!(remembers.domain("example.net").await.unwrap(), Some(domain(None)));
-    assert_eq!(
-        forgets.domain("example.net").await.unwrap(),
-        Some(domain(Some("example.org")))
-    );
 }

@@ -1,15 +1,18 @@
 //! What the store looks after by itself, as long as it lives: whether the cluster is back when the breaker is
-//! open, and every 30 s what each node says of its clock and of its commit log.
+//! open, which nodes are there, whether the keyspace is still the one that was opened, and every 30 s what each node
+//! says of its clock and of its commit log.
 //!
 //! A node that does not answer is passed over; what it said last does not count.
 
 use super::clock::Offset;
 use super::rows;
+use super::schema::Made;
 use super::{CassandraStore, OpenError};
 use crate::message::MessageId;
 use futures_util::future::join_all;
 use scylla::client::session::Session;
 use scylla::cluster::Node;
+use scylla::errors::{DbError, ExecutionError, RequestAttemptError};
 use scylla::policies::load_balancing::{NodeIdentifier, SingleTargetLoadBalancingPolicy};
 use scylla::statement::Statement;
 use scylla::value::CqlTimestamp;
@@ -20,7 +23,9 @@ use tokio::time::{Instant, sleep};
 
 /// Between two tries while the breaker is open.
 const PROBE: Duration = Duration::from_secs(1);
-/// Between two looks at the nodes.
+/// Between two looks at what the driver knows of the nodes, which costs nothing.
+const LOOK: Duration = Duration::from_secs(1);
+/// Between two questions to the nodes.
 const SURVEY: Duration = Duration::from_secs(30);
 
 const NOW: &str = "SELECT toTimestamp(now()) FROM system.local";
@@ -102,7 +107,13 @@ async fn offset(session: &Session, node: &Arc<Node>) -> Option<Offset> {
 }
 
 async fn sync(session: &Session, node: &Arc<Node>) -> Option<String> {
-    let answer = session.query_unpaged(asked_of(node, SYNC), ()).await.ok()?;
+    let answer = match session.query_unpaged(asked_of(node, SYNC), ()).await {
+        Ok(answer) => answer,
+        Err(ExecutionError::LastAttemptError(RequestAttemptError::DbError(DbError::Unauthorized, _))) => {
+            return Some("not to be read (the role lacks SELECT on system_views.settings)".to_owned());
+        }
+        Err(_) => return None,
+    };
     let (value,) = answer.into_rows_result().ok()?.first_row().ok()?;
     Some(value)
 }
@@ -122,14 +133,50 @@ pub(super) async fn probe(store: Weak<CassandraStore>) {
 
 /// Looks at the nodes; ends with the store.
 pub(super) async fn survey(store: Weak<CassandraStore>) {
+    let mut surveyed = Instant::now();
     loop {
-        sleep(SURVEY).await;
+        sleep(LOOK).await;
         let Some(store) = store.upgrade() else { return };
+        let state = store.cluster.session.get_cluster_state();
+        for node in state.get_nodes_info() {
+            let up = metrics::gauge!("postern_cassandra_node_up", "node" => node.address.to_string());
+            up.set(if node.is_connected() { 1.0 } else { 0.0 });
+        }
+        let dropped = state.get_keyspace(&store.keyspace).is_none() && store.cluster.lost().is_none();
+        if surveyed.elapsed() < SURVEY && !dropped {
+            continue;
+        }
+        surveyed = Instant::now();
         let survey = Survey::take(&store.cluster.session, &store.datacenter).await;
         if let Some(offset) = survey.offset {
             store.clock.learn(offset);
         }
         *store.surveyed() = survey;
+        store.is_still_the_same().await;
+    }
+}
+
+impl CassandraStore {
+    /// Gives everything up for good if the keyspace is not the one that was opened: what is remembered of the old one
+    /// (epochs that are written down, bodies that are there) would lose mail in the new one.
+    async fn is_still_the_same(&self) {
+        let session = &self.cluster.session;
+        let state = session.get_cluster_state();
+        let asked = state.get_nodes_info().iter().filter(|node| node.is_connected());
+        let said = asked.map(|node| Made::as_told(session, asked_of(node, &Made::statement(&self.keyspace))));
+        let said: Vec<Made> = join_all(said).await.into_iter().flatten().collect();
+        // One node may not know yet, or no longer, what the others know.
+        if said.is_empty() || said.contains(&self.made) {
+            return;
+        }
+        let reason = format!(
+            "keyspace {} was dropped, or made anew, under this gateway, which takes and gives no mail any more: see to \
+             the keyspace, then start the gateway again",
+            self.keyspace
+        );
+        if self.cluster.lose(&reason) {
+            tracing::error!("{reason}");
+        }
     }
 }
 

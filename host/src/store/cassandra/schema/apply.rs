@@ -5,13 +5,14 @@
 //! with its holder; the others wait. Statements that fail are tried again: right after a change some nodes do
 //! not know yet what others have made.
 
+use super::super::transaction::Named;
 use super::{CURRENT, Layout};
 use scylla::client::session::Session;
 use scylla::errors::{DbError, ExecutionError, RequestAttemptError, SchemaAgreementError};
 use scylla::serialize::row::SerializeRow;
 use scylla::statement::unprepared::Statement;
 use scylla::statement::{Consistency, SerialConsistency};
-use scylla::value::{CqlValue, Row};
+use scylla::value::CqlValue;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
@@ -214,8 +215,9 @@ async fn advance(session: &Session, layout: &Layout, holder: Uuid) -> Result<App
     let note = format!(
         "UPDATE {keyspace}.schema_version SET v = ?, applied = toTimestamp(now()) WHERE k = 'version' IF v = ?"
     );
+    let made = super::made(session, keyspace).await?;
     for version in found.unwrap_or(0) + 1..=CURRENT {
-        for step in layout.steps(version) {
+        for step in layout.steps(version, made) {
             if !transact(session, &renew, (holder, holder)).await?.is_applied() {
                 return Err(SchemaError::Held(Duration::ZERO));
             }
@@ -245,21 +247,8 @@ async fn agree(session: &Session) -> Result<(), SchemaError> {
         .map_err(|error| SchemaError::Agreement(Box::new(error)))
 }
 
-/// A row with the names of its columns: those of lightweight transactions differ between servers.
-struct Named(Vec<(String, Option<CqlValue>)>);
-
-impl Named {
-    fn get(&self, name: &str) -> Option<&CqlValue> {
-        self.0.iter().find(|(found, _)| found == name)?.1.as_ref()
-    }
-
-    fn is_applied(&self) -> bool {
-        self.get("[applied]") == Some(&CqlValue::Boolean(true))
-    }
-}
-
 /// A lightweight transaction, tried again: every one here may be repeated.
-async fn transact(
+pub(super) async fn transact(
     session: &Session,
     text: &str,
     values: impl SerializeRow + Clone,
@@ -279,19 +268,7 @@ async fn rows(
     statement.set_serial_consistency(Some(SerialConsistency::LocalSerial));
     let ask = || async { session.query_unpaged(statement.clone(), values.clone()).await };
     let result = persist(ask).await?;
-    let wrong = |error: &dyn std::fmt::Display| SchemaError::Answer(error.to_string());
-    let result = result.into_rows_result().map_err(|error| wrong(&error))?;
-    let names: Vec<String> = result
-        .column_specs()
-        .iter()
-        .map(|column| column.name().to_owned())
-        .collect();
-    let mut all = Vec::new();
-    for row in result.rows::<Row>().map_err(|error| wrong(&error))? {
-        let row = row.map_err(|error| wrong(&error))?;
-        all.push(Named(names.iter().cloned().zip(row.columns).collect()));
-    }
-    Ok(all)
+    Named::all(result).map_err(SchemaError::Answer)
 }
 
 /// Tries until it is done, is refused for good, or the time is over.

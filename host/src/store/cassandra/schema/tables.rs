@@ -51,7 +51,8 @@ const PLAIN: Table = Table {
 
 pub(super) const SCHEMA_VERSION: Table = Table {
     name: "schema_version",
-    purpose: "The version of these tables, and the lease of whoever changes them. Lightweight transactions only.",
+    purpose: "The version of these tables, the lease of whoever changes them, and an id that tells a keyspace from a later one of \
+        its name. Lightweight transactions only.",
     columns: "k text PRIMARY KEY, v int, applied timestamp, holder uuid",
     ..PLAIN
 };
@@ -141,6 +142,15 @@ pub(super) const TABLES: &[Table] = &[
         name: "plugin_size",
         purpose: "Octets of each value of a policy, to be summed.",
         columns: "plugin text, shard tinyint, k text, octets int, over_at bigint, PRIMARY KEY ((plugin, shard), k)",
+        grace: Grace::ThreeDays,
+        ..PLAIN
+    },
+    Table {
+        name: "maildrop_lock",
+        since: 2,
+        purpose: "Which POP3 session has a maildrop, where pop3.lease is set; it expires with its holder. Lightweight \
+            transactions only.",
+        columns: "mbox text PRIMARY KEY, holder uuid",
         grace: Grace::ThreeDays,
         ..PLAIN
     },

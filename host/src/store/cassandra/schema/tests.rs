@@ -67,7 +67,7 @@ async fn tables_in(session: &Session, layout: &Layout) -> Vec<(String, Uuid)> {
 }
 
 #[test]
-fn a_table_s_id_depends_on_keyspace_and_table_and_on_nothing_else() {
+fn the_id_of_the_table_of_versions_depends_on_the_keyspace_s_name_alone() {
     let mail = layout("mail", Dialect::Cassandra);
     let elsewhere = Layout {
         datacenter: "dc2".to_owned(),
@@ -75,22 +75,27 @@ fn a_table_s_id_depends_on_keyspace_and_table_and_on_nothing_else() {
         ..layout("mail", Dialect::Scylla)
     };
     // Written down: a change would part two programs that create at the same time.
-    assert_eq!(mail.id("entry").to_string(), ENTRY_OF_MAIL);
-    assert_eq!(mail.id("entry"), elsewhere.id("entry"));
-    let mut ids: Vec<_> = ["mail", "post"]
+    for layout in [&mail, &elsewhere] {
+        assert!(
+            layout
+                .versions()
+                .contains("WITH id = 6b2a5997-36c5-51b2-888c-f27fbc816739")
+        );
+    }
+    assert!(!layout("post", Dialect::Cassandra).versions().contains("6b2a5997"));
+}
+
+#[test]
+fn the_ids_of_the_other_tables_depend_on_the_keyspace_s_id_and_differ() {
+    let (one, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
+    let mut ids: Vec<_> = [one, one, other]
         .iter()
-        .flat_map(|keyspace| {
-            TABLES
-                .iter()
-                .map(|table| layout(keyspace, Dialect::Cassandra).id(table.name))
-        })
+        .flat_map(|made| TABLES.iter().map(|table| id(*made, table)))
         .collect();
     ids.sort_unstable();
     ids.dedup();
     assert_eq!(ids.len(), 2 * TABLES.len());
 }
-
-const ENTRY_OF_MAIL: &str = "165de50c-5ef3-5a46-b784-634adb31606e";
 
 #[test]
 fn the_dialect_of_scylla_has_no_word_that_it_does_not_know_and_says_that_it_was_not_run() {
@@ -113,9 +118,11 @@ fn the_dialect_of_scylla_has_no_word_that_it_does_not_know_and_says_that_it_was_
 #[test]
 fn every_version_up_to_the_current_one_makes_something() {
     let mail = layout("mail", Dialect::Cassandra);
-    let steps: usize = (1..=CURRENT).map(|version| mail.steps(version).len()).sum();
+    let steps: usize = (1..=CURRENT)
+        .map(|version| mail.steps(version, Uuid::nil()).len())
+        .sum();
     assert_eq!(steps, TABLES.len());
-    assert!((1..=CURRENT).all(|version| !mail.steps(version).is_empty()));
+    assert!((1..=CURRENT).all(|version| !mail.steps(version, Uuid::nil()).is_empty()));
 }
 
 #[tokio::test]
@@ -125,15 +132,35 @@ async fn applied_twice_it_is_made_once_and_the_status_follows() {
     assert_eq!(apply(&session, &layout).await.unwrap(), Applied::Made);
     assert_eq!(status(&session, &layout).await.unwrap(), Status::Current);
     assert_eq!(apply(&session, &layout).await.unwrap(), Applied::Found);
-    let mut made = tables_in(&session, &layout).await;
-    let mut expected: Vec<_> = std::iter::once(&tables::SCHEMA_VERSION)
-        .chain(TABLES)
-        .map(|table| (table.name.to_owned(), layout.id(table.name)))
+    let made = made(&session, &layout.keyspace).await.unwrap();
+    let mut found = tables_in(&session, &layout).await;
+    found.retain(|(name, _)| name != "schema_version");
+    let mut expected: Vec<_> = TABLES
+        .iter()
+        .map(|table| (table.name.to_owned(), id(made, table)))
         .collect();
-    made.sort();
+    found.sort();
     expected.sort();
-    assert_eq!(made, expected);
+    assert_eq!(found, expected);
     dropped(&session, &layout).await;
+}
+
+#[tokio::test]
+async fn after_a_drop_it_is_another_keyspace_and_no_table_but_that_of_versions_has_its_old_id() {
+    let (session, layout) = node().await;
+    let mut seen = Vec::new();
+    for _ in 0..2 {
+        assert_eq!(apply(&session, &layout).await.unwrap(), Applied::Made);
+        seen.extend(tables_in(&session, &layout).await);
+        let asked = || Statement::new(Made::statement(&layout.keyspace));
+        let id = made(&session, &layout.keyspace).await.unwrap();
+        assert_eq!(Made::as_told(&session, asked()).await, Some(Made::Once(id)));
+        dropped(&session, &layout).await;
+        assert_eq!(Made::as_told(&session, asked()).await, Some(Made::Never));
+    }
+    seen.sort_unstable();
+    seen.dedup();
+    assert_eq!(seen.len(), 2 * TABLES.len() + 1);
 }
 
 #[tokio::test]
@@ -182,7 +209,8 @@ async fn an_application_that_was_cut_off_is_finished_by_the_next() {
     let (session, layout) = node().await;
     run(&session, &layout.keyspace()).await;
     run(&session, &layout.versions()).await;
-    run(&session, &layout.table(&TABLES[0])).await;
+    let made = made(&session, &layout.keyspace).await.unwrap();
+    run(&session, &layout.table(&TABLES[0], id(made, &TABLES[0]))).await;
     assert_eq!(status(&session, &layout).await.unwrap(), Status::Absent);
     assert_eq!(apply(&session, &layout).await.unwrap(), Applied::Made);
     assert_eq!(tables_in(&session, &layout).await.len(), TABLES.len() + 1);
@@ -211,4 +239,32 @@ async fn a_keyspace_that_the_cluster_cannot_serve_is_not_made() {
         "{refused}"
     );
     assert_eq!(status(&session, &layout).await.unwrap(), Status::Absent);
+}
+
+/// Gateways of the version before go on meanwhile: what they know stays as it is.
+#[tokio::test]
+async fn a_schema_of_the_first_version_gets_what_came_since() {
+    let (session, layout) = node().await;
+    run(&session, &layout.keyspace()).await;
+    run(&session, &layout.versions()).await;
+    let made = made(&session, &layout.keyspace).await.unwrap();
+    for step in layout.steps(1, made) {
+        run(&session, &step).await;
+    }
+    let keyspace = &layout.keyspace;
+    run(
+        &session,
+        &format!("INSERT INTO {keyspace}.schema_version (k, v) VALUES ('version', 1) IF NOT EXISTS"),
+    )
+    .await;
+    let before = tables_in(&session, &layout).await;
+    assert!(before.iter().all(|(name, _)| name != "maildrop_lock"));
+    assert_eq!(status(&session, &layout).await.unwrap(), Status::Older(1));
+    assert_eq!(apply(&session, &layout).await.unwrap(), Applied::Made);
+    assert_eq!(status(&session, &layout).await.unwrap(), Status::Current);
+    let after = tables_in(&session, &layout).await;
+    assert!(before.iter().all(|table| after.contains(table)));
+    let lock = TABLES.iter().find(|table| table.name == "maildrop_lock").unwrap();
+    assert!(after.contains(&(lock.name.to_owned(), id(made, lock))));
+    dropped(&session, &layout).await;
 }

@@ -3,9 +3,9 @@
 //!
 //! On one node a quorum is that node, so what is half here is half for good.
 
-use super::upkeep::{account, aged, cql, put};
+use super::upkeep::{aged, cql, put};
 use super::*;
-use crate::store::{Bodies as _, Created, Directory as _, Holder, Usage};
+use crate::store::{Bodies as _, Directory as _, Holder, Usage};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn half_a_listing_row_is_not_listed_and_hides_no_other() {
@@ -99,22 +99,4 @@ async fn half_a_quarantined_copy_is_not_there_and_hides_no_other() {
         store.quarantined_one(half).await,
         Err(StoreError::NotFound)
     ));
-}
-
-/// Two people may choose one password; its hash has a salt.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_creation_that_is_repeated_is_still_its_own() {
-    let (_keyspace, store) = empty().await;
-    let with = |password: &str| crate::store::Account {
-        password: Some(password.to_owned()),
-        ..account("a@x.org")
-    };
-    for (created, expected) in [
-        (with("salted one"), Created::Yes),
-        (with("salted one"), Created::Yes),
-        (with("salted two"), Created::Exists),
-        (account("a@x.org"), Created::Exists),
-    ] {
-        assert_eq!(store.create_account(created).await.unwrap(), expected);
-    }
 }

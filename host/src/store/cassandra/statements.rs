@@ -186,7 +186,7 @@ statements! {{
     every_held: Whole, "SELECT epoch, msg, blob FROM {ks}.quarantine WHERE token(epoch) > ? AND token(epoch) <= ?";
     every_address: Whole, "SELECT key, kind, address, password, scram, quota_bytes, quota_messages, targets \
         FROM {ks}.address WHERE token(key) > ? AND token(key) <= ?";
-        every_kv_size: Whole, "SELECT plugin, k, octets, over_at FROM {ks}.plugin_size \
+    every_kv_size: Whole, "SELECT plugin, k, octets, over_at FROM {ks}.plugin_size \
         WHERE token(plugin, shard) > ? AND token(plugin, shard) <= ?";
     whole_entries: Whole, "SELECT msg FROM {ks}.entry WHERE mbox = ? AND epoch = ? AND msg IN ?";
     whole_any_entry: Whole, "SELECT msg FROM {ks}.entry WHERE mbox = ? AND epoch = ? LIMIT 1";

@@ -122,7 +122,7 @@ impl Unfinished {
     }
 
     /// Whether the connection ends without a final reply.
-    pub(crate) fn is_broken(mut self) -> bool {
+    pub(crate) fn broke_off(mut self) -> bool {
         self.0.reply().is_err()
     }
 }

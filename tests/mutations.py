@@ -110,10 +110,10 @@ MUTATIONS = [
     (
         "only the newest epoch is listed",
         STORE + "mail.rs",
-        "        let mut pages = Vec::new();\n        for (epoch, low) in epochs {\n",
+        "        let mut pages = Vec::new();\n        for (epoch, low) in &epochs {\n",
         """        let mut pages = Vec::new();
         let skipped = if crate::mutant("NAME") { epochs.len().saturating_sub(1) } else { 0 };
-        for (epoch, low) in epochs.into_iter().skip(skipped) {
+        for (epoch, low) in epochs.iter().skip(skipped) {
 """,
         "mail_of_several_epochs_is_listed_in_order_and_counted",
     ),

@@ -153,7 +153,7 @@ fn each_wrong_one(node: &str, ca: &Path, others: &Path) {
         ),
         (
             format!("nodes: [{node:?}], tls: {{ ca: {ca:?} }}, user: guest, password: \"file:password\""),
-            "guest has no CREATE permission",
+            "User guest has no SELECT permission on <table mail.schema_version>",
         ),
         (
             format!("nodes: [{node:?}], tls: {{ ca: {others:?} }}"),

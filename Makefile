@@ -10,7 +10,7 @@ BUILT      := $(abspath $(or $(CARGO_TARGET_DIR),plugins/target))
 GUESTS     := $(BUILT)/$(WASM)/release
 STATE      := .postern
 
-.PHONY: run demo-cluster test faults lint bench fuzz plugins target gateway clients
+.PHONY: run demo-cluster test faults mutations lint bench bench-cassandra fuzz plugins target gateway clients
 
 ## A working gateway on the embedded store, on unprivileged ports, with a demo account.
 run: plugins
@@ -40,9 +40,14 @@ clients: plugins
 	$(CARGO) build --locked --package postern
 	python3 tests/clients/run.py --postern "$(DEBUG)"
 
-## Nodes, gateways and clocks that fail under mail, at length, with figures (10 minutes).
+## Nodes, gateways and clocks that fail under mail, at length, with figures and a picture (20 minutes).
 faults:
-	POSTERN_FAULTS=1 $(CARGO) test --locked --package postern --test cluster -- --nocapture
+	POSTERN_FAULTS=1 POSTERN_TIMELINE="$(abspath tests/results)" $(CARGO) test --locked --package postern --test cluster -- --nocapture
+	python3 tests/cluster/timeline.py tests/results/quorum-lost.json tests/results/quorum-lost.svg
+
+## What Cassandra's store promises inside, broken one promise at a time: its tests must turn red (10 minutes).
+mutations:
+	tests/mutations.py
 
 lint: target
 	$(CARGO) fmt --all --check
@@ -55,6 +60,14 @@ lint: target
 ## Rates, each beside its ceiling in the same run.
 bench:
 	$(CARGO) bench --locked --package postern --bench deliveries
+
+## CassMail's evaluation over real Cassandra nodes: PART=a…g, 30 minutes each, which goes on where it was broken off
+## when it is said again; without PART the short form of a and b. Tables and pictures go to tests/results.
+RUNS := $(BUILD)/bench-cassandra/runs.jsonl
+bench-cassandra:
+	$(CARGO) build --locked --release --package postern --package load
+	"$(BUILD)/release/load" cassandra $(PART) --runs "$(RUNS)"
+	python3 tests/load/tables.py "$(RUNS)" --into tests/results
 
 ## A bounded run of every fuzz target (FUZZ_SECONDS each).
 fuzz:

@@ -5,8 +5,8 @@
 
 mod cassandra;
 mod check;
-mod decode;
-mod fault;
+pub(crate) mod decode;
+pub(crate) mod fault;
 mod listeners;
 mod raw;
 #[cfg(test)]
@@ -152,6 +152,8 @@ pub struct SubmissionConfig {
 pub struct Pop3Config {
     /// Shortest time between two logins of one account.
     pub login_delay: Option<Duration>,
+    /// Sessions of one account exclude each other over all gateways; one that died holds its maildrop for so long.
+    pub lease: Option<Duration>,
 }
 
 /// What policies may take.

@@ -15,7 +15,7 @@ mod users;
 use crate::directory::{Directory, LoginError};
 use crate::message::BadMessageId;
 use crate::policy::Policies;
-use crate::store::{Alias, Domain, Mend, Store, StoreError};
+use crate::store::{Alias, Domain, Mend, Report, Store, StoreError};
 use serde::{Deserialize, Serialize};
 pub(crate) use socket::Reply;
 pub use socket::{MOST_REQUEST, serve, socket_path};
@@ -206,6 +206,8 @@ pub enum Record {
     },
     /// Something found by a check.
     Finding(String),
+    /// The figures of a check; what it found came before.
+    Checked(Report),
 }
 
 /// Why an operation was not, or not wholly, carried out: one line for a person.

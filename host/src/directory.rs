@@ -203,7 +203,7 @@ impl Directory {
     /// Changes an account as it is now, so that two changes at once both last; whether it was there.
     pub async fn change_account(&self, key: &str, change: impl FnOnce(&mut Account)) -> Result<bool> {
         let _alone = self.changes.lock().await;
-        let Some(mut account) = self.store.account(key).await? else {
+        let Some(mut account) = self.store.account_to_change(key).await? else {
             return Ok(false);
         };
         change(&mut account);

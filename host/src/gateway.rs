@@ -8,7 +8,7 @@ use crate::config::{Config, Role, StoreConfig};
 use crate::directory::Directory;
 use crate::net::Admission;
 use crate::policy::Policies;
-use crate::pop3::Locks;
+use crate::pop3::{Leasing, Locks};
 use crate::store::embedded::Options;
 use crate::store::{CassandraStore, EmbeddedStore, Store};
 use crate::tls::{Tls, TlsError};
@@ -33,6 +33,8 @@ pub struct Gateway {
     pub accounts: Arc<AccountSessions>,
     /// Maildrops that POP3 sessions have open.
     pub maildrops: Arc<Locks>,
+    /// How they are kept from other gateways' sessions (`pop3.lease`).
+    pub leasing: Option<Leasing>,
     /// Octets of messages in transfer and commit (`limits.bytes_in_flight`).
     pub in_flight: Arc<Budget>,
     /// Cancelled when `limits.drain` is over: a session says 421 and ends, whatever is under way.
@@ -58,6 +60,7 @@ impl Gateway {
             ),
             accounts: AccountSessions::new(config.limits.sessions_per_account),
             maildrops: Locks::new(config.pop3.login_delay),
+            leasing: Leasing::of(&store, config.pop3.lease),
             in_flight: Budget::telling(config.limits.bytes_in_flight, move |octets| {
                 kept_free.in_flight(octets);
             }),

@@ -3,19 +3,22 @@
 //! The machine decides; here are the sockets, the clock, the directory and the store. One message is in
 //! memory a chunk at a time, save the header section of one that is to be downgraded. A maildrop is held
 //! by one session and is free again before QUIT is answered, or when the session ends in any other way,
-//! which deletes nothing: only [`Question::Remove`](postern_proto::pop3::Question::Remove) does.
+//! which deletes nothing: only [`Question::Remove`](postern_proto::pop3::Question::Remove) does. With `pop3.lease`
+//! that holds among all gateways, and a session whose lease was not renewed ends and deletes nothing.
 //!
 //! A client that is silent, or takes nothing of what it asked for, is closed after `limits.pop3_idle` without
 //! a word (RFC 1939 §3); so is one that takes longer than `limits.transfer` for one message, for it keeps its
 //! maildrop from others. When the gateway stops, sessions end as soon as they wait for a command: what is being
 //! sent is finished, a QUIT that has come is done, and messages that were only marked stay (RFC 1939 §6).
 
+mod lease;
 mod locks;
 mod maildrop;
 mod parcel;
 mod tally;
 mod wire;
 
+pub use lease::Leasing;
 pub use locks::Locks;
 
 use crate::config::TlsMode;
@@ -41,11 +44,13 @@ pub async fn serve(connection: Connection, gateway: Arc<Gateway>, shutdown: Canc
         maildrop: None,
         parcel: None,
         gateway,
+        lost: shutdown.child_token(),
         shutdown,
     };
     let wire = Wire::new(connection, visit.gateway.config.limits.pop3_idle);
     let end = Box::pin(visit.run(wire)).await;
     visit.tally.end(end);
+    visit.close().await;
 }
 
 fn settings(connection: &Connection, gateway: &Gateway) -> Settings {
@@ -74,6 +79,8 @@ struct Visit {
     parcel: Option<Parcel>,
     gateway: Arc<Gateway>,
     shutdown: CancellationToken,
+    /// The maildrop is not this session's any more, or the gateway stops.
+    lost: CancellationToken,
 }
 
 impl Visit {
@@ -83,16 +90,13 @@ impl Visit {
             match self.session.step() {
                 Step::Read => {
                     wire.flush().await?;
-                    match wire.read(&self.shutdown).await? {
+                    match wire.read(&self.lost).await? {
                         Read::Input(input) => self.session.feed(&input),
-                        Read::Stopping => {
-                            closed = Closed::ByShutdown;
-                            self.session.abort(Reply::shutting_down());
-                        }
+                        Read::Stopping => closed = self.stop(),
                     }
                 }
                 Step::Write(reply) => {
-                    self.note(&reply);
+                    self.note(&reply).await;
                     wire.reply(&reply).await?;
                 }
                 Step::Ask(question) => {
@@ -124,31 +128,49 @@ impl Visit {
         }
     }
 
-    fn note(&mut self, reply: &Reply) {
+    /// Ends the session from here.
+    fn stop(&mut self) -> Closed {
+        let (closed, reply) = match self.shutdown.is_cancelled() {
+            true => (Closed::ByShutdown, Reply::shutting_down()),
+            false => (Closed::ByLoss, Reply::maildrop_lost()),
+        };
+        self.session.abort(reply);
+        closed
+    }
+
+    async fn note(&mut self, reply: &Reply) {
         let verb = self.session.verb();
         self.tally.replied(verb, reply);
         // A client that has read the answer to QUIT may come again at once, and must find its maildrop free.
         if verb == "QUIT" && reply.is_positive() {
-            self.maildrop = None;
+            self.close().await;
+        }
+    }
+
+    async fn close(&mut self) {
+        if let Some(opened) = self.maildrop.take() {
+            opened.close().await;
         }
     }
 
     async fn answer(&mut self, question: Question) -> Answer {
         match question {
             Question::Auth(question) => Answer::Auth(self.judge(question).await),
-            Question::Open { account } => match Opened::open(&self.gateway, &account).await {
-                Ok(opened) => {
-                    self.tally.opened(opened.mailbox());
-                    let messages = opened.messages();
-                    self.maildrop = Some(opened);
-                    Answer::Opened(messages)
+            Question::Open { account } => {
+                match Opened::open(&self.gateway, &account, self.lost.clone()).await {
+                    Ok(opened) => {
+                        self.tally.opened(opened.mailbox());
+                        let messages = opened.messages();
+                        self.maildrop = Some(opened);
+                        Answer::Opened(messages)
+                    }
+                    Err(refusal) => {
+                        let client = self.client;
+                        tracing::info!(%client, account, reason = ?refusal, "login refused");
+                        Answer::Refused(refusal)
+                    }
                 }
-                Err(refusal) => {
-                    let client = self.client;
-                    tracing::info!(%client, account, reason = ?refusal, "login refused");
-                    Answer::Refused(refusal)
-                }
-            },
+            }
             Question::Fetch(fetch) => {
                 let Some(listed) = self.maildrop.as_ref().and_then(|drop| drop.entry(fetch.place)) else {
                     return Answer::Trouble(postern_proto::pop3::Trouble::Temporary);
@@ -162,12 +184,13 @@ impl Visit {
                 }
             }
             Question::Remove(places) => {
-                let Some(opened) = self.maildrop.take() else {
+                let Some(opened) = &self.maildrop else {
                     return Answer::Trouble(postern_proto::pop3::Trouble::Temporary);
                 };
                 let answer = opened.remove(&places, &*self.gateway.store).await;
-                if answer == Answer::Removed {
-                    self.tally.deleted(places.len());
+                match answer == Answer::Removed {
+                    true => self.tally.deleted(places.len()),
+                    false => self.close().await,
                 }
                 answer
             }

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 pub mod cassandra;
 #[cfg(test)]
@@ -384,7 +385,12 @@ pub trait Directory: Send + Sync {
     async fn remove_domain(&self, name: &str) -> Result<bool>;
     async fn domains(&self) -> Result<Vec<Domain>>;
 
+    /// Where gateways share a store, what another changed or removed may be seen a little later.
     async fn account(&self, key: &str) -> Result<Option<Account>>;
+    /// The account as its last change left it, at whatever price: for those who change it.
+    async fn account_to_change(&self, key: &str) -> Result<Option<Account>> {
+        self.account(key).await
+    }
     /// The account begins with an empty mailbox: mail that was under way when an earlier account of this name was
     /// removed may have come to it since, and is nobody else's to read.
     async fn create_account(&self, account: Account) -> Result<Created>;
@@ -441,6 +447,25 @@ pub struct KvWrite {
     pub quota: u64,
 }
 
+/// Whether a lease is the asker's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Leased {
+    Held,
+    /// Another has it; or, where it was to be renewed, its time was over.
+    Refused,
+}
+
+/// Maildrops that are one session's alone among all gateways, for a while. Within one process they are without it.
+#[async_trait]
+pub trait Leases: Send + Sync + std::fmt::Debug {
+    /// Takes a maildrop that nobody has; it is free again after `lasts` (whole seconds) by itself.
+    async fn take_lease(&self, mailbox: &str, holder: MessageId, lasts: Duration) -> Result<Leased>;
+    /// Has it for `lasts` from now on, if `holder` has it still.
+    async fn renew_lease(&self, mailbox: &str, holder: MessageId, lasts: Duration) -> Result<Leased>;
+    /// Gives it back, if `holder` has it still.
+    async fn end_lease(&self, mailbox: &str, holder: MessageId) -> Result<()>;
+}
+
 /// Everything at once: what a gateway holds.
 #[async_trait]
 pub trait Store: Bodies + Maildrops + Quarantine + Directory + Kv + std::fmt::Debug {
@@ -454,6 +479,11 @@ pub trait Store: Bodies + Maildrops + Quarantine + Directory + Kv + std::fmt::De
 
     /// Tells how many octets of messages are under way: the store keeps 4 times as many free.
     fn in_flight(&self, _octets: u64) {}
+
+    /// Leases, where several processes have the store at once.
+    fn leases(self: Arc<Self>) -> Option<Arc<dyn Leases>> {
+        None
+    }
 
     /// Compares what the store says in several places; deliveries go on. Reads every key.
     async fn check(&self, mend: Mend) -> Result<Report>;

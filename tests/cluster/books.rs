@@ -15,6 +15,13 @@ pub(crate) struct Found {
     half_deleted: usize,
 }
 
+impl Found {
+    /// Entries, in all mailboxes.
+    pub(crate) fn count(&self) -> usize {
+        self.times.values().sum()
+    }
+}
+
 /// Every mailbox as one gateway lists it. Everything listed is read, whole.
 pub(crate) fn listing(gateway: &mut Gateway, site: &Site) -> Found {
     let mut found = Found::default();

@@ -9,7 +9,7 @@
 mod cassandra;
 
 use anyhow::Context as _;
-use cassandra::Cluster;
+use cassandra::{Cluster, Life};
 use std::fs::{self, File};
 use std::io::BufRead as _;
 use std::os::unix::fs::DirBuilderExt as _;
@@ -37,7 +37,7 @@ fn main() -> anyhow::Result<()> {
         anyhow::bail!("a demo runs in this folder already");
     }
     println!("Three Cassandra nodes start; that takes half a minute.");
-    let nodes = Cluster::begin(NODES, &[]).map_err(anyhow::Error::msg)?;
+    let nodes = Cluster::begin(NODES, &[], Life::Long).map_err(anyhow::Error::msg)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;

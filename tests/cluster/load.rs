@@ -53,7 +53,14 @@ pub(crate) struct Load {
 }
 
 impl Load {
+    /// Small ones mostly.
     pub(crate) fn start(gateways: &[SocketAddr], a_second: u32) -> Self {
+        let size = |token: usize| if token.is_multiple_of(10) { 40_000 } else { 2_000 };
+        Self::of(gateways, a_second, size)
+    }
+
+    /// Of sizes that the tokens say.
+    pub(crate) fn of(gateways: &[SocketAddr], a_second: u32, size: fn(usize) -> usize) -> Self {
         let shared = Arc::new(Shared::default());
         let gateways = Arc::new(Mutex::new(gateways.to_vec()));
         let (mine, places) = (Arc::clone(&shared), Arc::clone(&gateways));
@@ -72,7 +79,7 @@ impl Load {
                     places[token % places.len()]
                 };
                 let shared = Arc::clone(&mine);
-                under_way.push(std::thread::spawn(move || shared.deliver(mx, token)));
+                under_way.push(std::thread::spawn(move || shared.deliver(mx, token, size(token))));
             }
             under_way
         });
@@ -119,13 +126,12 @@ impl Load {
 }
 
 impl Shared {
-    /// Mostly small ones for one mailbox; some large, some for two.
-    fn deliver(&self, mx: SocketAddr, token: usize) {
+    /// For one mailbox; some for two.
+    fn deliver(&self, mx: SocketAddr, token: usize, size: usize) {
         let mut to = vec![USERS[token % USERS.len()]];
         if token.is_multiple_of(7) {
             to.push(USERS[(token + 1) % USERS.len()]);
         }
-        let size = if token.is_multiple_of(10) { 40_000 } else { 2_000 };
         let begun = Instant::now();
         let fate = mail::send(mx, &to, &mail::message(token, size));
         let sent = Sent {

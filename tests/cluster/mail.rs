@@ -39,6 +39,23 @@ impl Lines {
         }
     }
 
+    /// An SMTP transaction up to its text; answers the last reply.
+    fn prepare(&mut self, to: &[&str]) -> io::Result<String> {
+        let mut commands = vec!["EHLO client.example\r\n".to_owned()];
+        commands.push("MAIL FROM:<a@example.net>\r\n".to_owned());
+        commands.extend(to.iter().map(|to| format!("RCPT TO:<{to}>\r\n")));
+        commands.push("DATA\r\n".to_owned());
+        let mut reply = self.reply()?;
+        for command in commands {
+            if !reply.starts_with('2') {
+                break;
+            }
+            self.send(&command)?;
+            reply = self.reply()?;
+        }
+        Ok(reply)
+    }
+
     /// The lines up to the one that is a dot, unstuffed.
     fn lines(&mut self) -> io::Result<Vec<String>> {
         let mut lines = Vec::new();
@@ -92,20 +109,27 @@ pub(crate) fn send(mx: SocketAddr, to: &[&str], message: &str) -> Fate {
     transact(mx, to, message).unwrap_or(Fate::Broken)
 }
 
+/// A transaction in the middle of its text.
+pub(crate) struct Unfinished(Lines);
+
+impl Unfinished {
+    pub(crate) fn begin(mx: SocketAddr, to: &str, text: &str) -> Self {
+        let mut smtp = Lines::connect(mx).unwrap();
+        let reply = smtp.prepare(&[to]).unwrap();
+        assert!(reply.starts_with("354"), "{reply}");
+        smtp.send(text).unwrap();
+        Self(smtp)
+    }
+
+    /// Whether the connection ends without a final reply.
+    pub(crate) fn is_broken(mut self) -> bool {
+        self.0.reply().is_err()
+    }
+}
+
 fn transact(mx: SocketAddr, to: &[&str], message: &str) -> io::Result<Fate> {
     let mut smtp = Lines::connect(mx)?;
-    let mut commands = vec!["EHLO client.example\r\n".to_owned()];
-    commands.push("MAIL FROM:<a@example.net>\r\n".to_owned());
-    commands.extend(to.iter().map(|to| format!("RCPT TO:<{to}>\r\n")));
-    commands.push("DATA\r\n".to_owned());
-    let mut reply = smtp.reply()?;
-    for command in commands {
-        if !reply.starts_with('2') {
-            return Ok(Fate::Refused(reply));
-        }
-        smtp.send(&command)?;
-        reply = smtp.reply()?;
-    }
+    let reply = smtp.prepare(to)?;
     if !reply.starts_with("354") {
         return Ok(Fate::Refused(reply));
     }
@@ -127,11 +151,15 @@ pub(crate) struct Pop3(Lines);
 impl Pop3 {
     /// The error is what the server said, or nothing.
     pub(crate) fn login(address: SocketAddr, user: &str) -> Result<Self, String> {
+        Self::login_with(address, user, PASSWORD)
+    }
+
+    pub(crate) fn login_with(address: SocketAddr, user: &str, password: &str) -> Result<Self, String> {
         let broken = |error: io::Error| error.to_string();
         let mut pop3 = Self(Lines::connect(address).map_err(broken)?);
         pop3.0.line().map_err(broken)?;
         pop3.ask(&format!("USER {user}"))?;
-        pop3.ask(&format!("PASS {PASSWORD}"))?;
+        pop3.ask(&format!("PASS {password}"))?;
         Ok(pop3)
     }
 

@@ -19,9 +19,14 @@ mod dashboard;
 mod dropped;
 mod faults;
 mod gateway;
+mod gateways;
+mod house;
 mod load;
 mod mail;
+mod nodes;
 mod serve;
+mod tables;
+mod timeline;
 mod trust;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

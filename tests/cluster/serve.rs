@@ -3,7 +3,9 @@
 use crate::cassandra;
 use crate::gateway::Site;
 use crate::mail::{self, Fate, Pop3, message};
-use crate::turn;
+use crate::{PATIENCE, at_length, turn};
+use std::sync::Barrier;
+use std::time::Instant;
 
 fn sites(keyspace: &str) -> [Site; 2] {
     let nodes = [cassandra::shared()];
@@ -61,7 +63,7 @@ fn two_gateways_start_at_once_on_an_empty_cluster_and_are_one_mail_server() {
 }
 
 #[test]
-fn a_change_of_the_directory_is_seen_by_the_other_gateway_at_once() {
+fn what_one_gateway_makes_the_other_knows_at_once_and_what_it_removes_soon() {
     let _turn = turn();
     let keyspace = cassandra::keyspace();
     let [one, other] = &sites(&keyspace);
@@ -75,7 +77,17 @@ fn a_change_of_the_directory_is_seen_by_the_other_gateway_at_once() {
     let again = other.run(&["user", "add", "bob@example.org", "--no-login"], "");
     assert_eq!(again.status.code(), Some(1), "one address is one account");
     one.done(&["user", "remove", "bob@example.org", "--yes"], "");
-    let gone = mail::send(second.mx, &["bob@example.org"], &message(3, 500));
+    let gone = mail::send(first.mx, &["bob@example.org"], &message(3, 500));
+    assert!(refusal(&gone).starts_with("550 "), "{gone:?}");
+    // `limits.directory_age`.
+    let end = Instant::now() + PATIENCE;
+    let gone = loop {
+        let fate = mail::send(second.mx, &["bob@example.org"], &message(3, 500));
+        if !matches!(fate, Fate::Kept(_)) {
+            break fate;
+        }
+        assert!(Instant::now() < end, "it is still taken");
+    };
     assert!(refusal(&gone).starts_with("550 "), "{gone:?}");
     // A site whose gateway does not run.
     let third = Site::new(&[cassandra::shared()], &keyspace, 1);
@@ -83,4 +95,48 @@ fn a_change_of_the_directory_is_seen_by_the_other_gateway_at_once() {
     let fate = mail::send(first.mx, &["eve@example.org"], &message(4, 500));
     assert!(matches!(fate, Fate::Kept(_)), "{fate:?}");
     assert!(Pop3::login(second.pop3, "eve@example.org").is_ok());
+}
+
+#[test]
+fn of_two_who_create_one_login_at_once_one_succeeds_and_its_password_counts() {
+    let _turn = turn();
+    let sites = &sites(&cassandra::keyspace());
+    let gateways = [sites[0].serve(), sites[1].serve()];
+    sites[0].done(&["domain", "add", "example.org"], "");
+    let mut wins = [0, 0];
+    let rounds = if at_length() { 20 } else { 5 };
+    for round in 0..rounds {
+        let address = format!("user{round}@example.org");
+        let barrier = Barrier::new(2);
+        let create = |nth: usize| {
+            let password = format!("chosen by {nth} in {round}\n");
+            barrier.wait();
+            sites[nth].run(&["user", "add", &address, "--password-stdin"], &password)
+        };
+        let created = std::thread::scope(|scope| {
+            let other = scope.spawn(|| create(1));
+            [create(0), other.join().unwrap()]
+        });
+        let codes = created.each_ref().map(|output| output.status.code());
+        let said = created
+            .each_ref()
+            .map(|output| String::from_utf8_lossy(&output.stderr));
+        let winner = match codes {
+            [Some(0), Some(1)] => 0,
+            [Some(1), Some(0)] => 1,
+            _ => panic!("{codes:?}: {said:?}"),
+        };
+        wins[winner] += 1;
+        for gateway in &gateways {
+            let password = |nth| format!("chosen by {nth} in {round}");
+            let login = |nth| Pop3::login_with(gateway.pop3, &address, &password(nth)).map(drop);
+            assert_eq!(login(winner), Ok(()), "{said:?}");
+            // Behind three refused logins the next ones wait.
+            if round == 0 {
+                let refused = login(1 - winner).unwrap_err();
+                assert!(refused.starts_with("-ERR [AUTH]"), "{refused}");
+            }
+        }
+    }
+    println!("{wins:?} of {rounds} rounds");
 }

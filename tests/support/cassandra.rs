@@ -20,6 +20,8 @@ use std::time::{Duration, Instant, SystemTime};
 const VERSION: &str = "5.0.9";
 /// What a node may take to answer CQL, on a machine that is busy with other tests.
 const PATIENCE: Duration = Duration::from_secs(180);
+/// The same of one that first takes its share from the others.
+const PATIENCE_TO_JOIN: Duration = Duration::from_secs(600);
 /// Clusters take blocks of ten ports between these, below the ephemeral ones.
 const PORTS: std::ops::Range<u16> = 21_000..29_000;
 const BLOCK: u16 = 10;
@@ -48,7 +50,7 @@ pub(crate) fn shared() -> String {
         panic!("{error}");
     }
     if NODE.get().is_none() {
-        match Cluster::begin(1, &[]) {
+        match Cluster::begin(1, &[], Life::Short) {
             Ok(cluster) => drop(NODE.set(cluster)),
             Err(error) => {
                 *failed = Some(error.clone());
@@ -75,6 +77,16 @@ pub(crate) struct Cluster {
     nodes: Vec<Node>,
     block: Block,
     jars: PathBuf,
+    life: Life,
+}
+
+/// How long nodes are to run, which decides what Java compiles.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Life {
+    /// Tests: the first compiler's code is soon there, the second one's would come too late.
+    Short,
+    /// Benches, as in production: both compilers.
+    Long,
 }
 
 struct Node {
@@ -90,11 +102,11 @@ impl Cluster {
 
     /// The same with lines of `cassandra.yaml` that go before the usual ones.
     pub(crate) fn start_with(nodes: usize, settings: &[(&str, &str)]) -> Self {
-        Self::begin(nodes, settings).unwrap_or_else(|error| panic!("{error}"))
+        Self::begin(nodes, settings, Life::Short).unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// The same for those who want to tell of an error themselves.
-    pub(crate) fn begin(count: usize, settings: &[(&str, &str)]) -> Result<Self, String> {
+    pub(crate) fn begin(count: usize, settings: &[(&str, &str)], life: Life) -> Result<Self, String> {
         assert!((1..=MOST_NODES).contains(&count), "{count} nodes");
         for (program, package) in [("java", "a Java 17 runtime"), ("setpriv", "util-linux")] {
             if !has(program) {
@@ -109,6 +121,7 @@ impl Cluster {
             nodes: Vec::new(),
             block,
             jars,
+            life,
         };
         for index in 1..=count {
             let folder = cluster.block.folder.join(format!("node{index}"));
@@ -172,10 +185,60 @@ impl Cluster {
         up.unwrap_or_else(|error| panic!("{error}"));
     }
 
+    /// Puts an empty node in the place of one that was killed; it has streamed what is its own when this returns.
+    pub(crate) fn replace(&mut self, index: usize) -> Result<(), String> {
+        self.kill(index);
+        let folder = self.node(index).folder.clone();
+        fs::remove_dir_all(&folder).map_err(|error| error.to_string())?;
+        let address = self.address(index).ip();
+        // It looks for ten seconds, and not for a minute, whether the old one is alive after all.
+        let replacing = [
+            format!("-Dcassandra.replace_address_first_boot={address}"),
+            "-Dcassandra.broadcast_interval_ms=10000".to_owned(),
+        ];
+        self.join(index, &[], &replacing)
+    }
+
+    /// Adds one more node, between the last and the first; it has streamed what is its own when this returns.
+    pub(crate) fn add(&mut self) -> Result<(), String> {
+        let index = self.nodes.len() + 1;
+        assert!(index <= MOST_NODES, "{index} nodes");
+        let folder = self.block.folder.join(format!("node{index}"));
+        self.nodes.push(Node {
+            folder,
+            process: None,
+        });
+        let last = token(index - 1, index - 1);
+        let middle = format!("'{}'", last / 2 + i64::MAX / 2);
+        self.join(index, &[("initial_token", &middle)], &[])
+    }
+
+    /// Starts an empty node that learns of the others and takes its share from them; it is none of its own seeds.
+    fn join(&mut self, index: usize, settings: &[(&str, &str)], options: &[String]) -> Result<(), String> {
+        let (folder, first) = (self.node(index).folder.clone(), self.block.first);
+        let others: Vec<_> = (1..=self.nodes.len()).filter(|other| *other != index).collect();
+        let seeds = seeds(first, &others);
+        let mut joining = vec![
+            ("auto_bootstrap", "true"),
+            ("seed_provider", seeds.as_str()),
+            ("initial_token", ""),
+        ];
+        joining.retain(|(key, _)| !settings.iter().any(|(named, _)| named == key));
+        joining.extend(settings);
+        configure(&folder, index, self.nodes.len(), first, &joining).map_err(|error| error.to_string())?;
+        self.launch_with(index, options)?;
+        self.await_cql_for(index, PATIENCE_TO_JOIN)
+    }
+
     /// Starts a node that was killed without waiting for it.
     pub(crate) fn launch(&mut self, index: usize) -> Result<(), String> {
+        self.launch_with(index, &[])
+    }
+
+    fn launch_with(&mut self, index: usize, options: &[String]) -> Result<(), String> {
         let (folder, first) = (self.node(index).folder.clone(), self.block.first);
-        let command = daemon(&folder, &self.jars, jmx(first, index)).map_err(|error| error.to_string())?;
+        let command = daemon(&folder, &self.jars, jmx(first, index), self.life, options)
+            .map_err(|error| error.to_string())?;
         let process = spawn(command).map_err(|error| format!("java does not start: {error}"))?;
         self.node(index).process = Some(process);
         Ok(())
@@ -183,7 +246,11 @@ impl Cluster {
 
     /// Waits until a node takes CQL connections; what it wrote last is the error if it ends instead.
     pub(crate) fn await_cql(&mut self, index: usize) -> Result<(), String> {
-        let (address, end) = (self.address(index), Instant::now() + PATIENCE);
+        self.await_cql_for(index, PATIENCE)
+    }
+
+    fn await_cql_for(&mut self, index: usize, patience: Duration) -> Result<(), String> {
+        let (address, end) = (self.address(index), Instant::now() + patience);
         let node = self.node(index);
         while TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_err() {
             let process = node.process.as_mut().ok_or("the node was killed")?;
@@ -379,6 +446,24 @@ fn fetch(folder: &Path) -> io::Result<()> {
     fs::rename(&aside, folder)
 }
 
+/// The places of `count` nodes, evenly on the ring.
+fn token(index: usize, count: usize) -> i64 {
+    let ring = u128::from(u64::MAX) + 1;
+    let place = i128::try_from(ring / count as u128 * (index as u128 - 1)).expect("64 bits");
+    i64::try_from(place + i128::from(i64::MIN)).expect("64 bits")
+}
+
+fn seeds(first: u16, nodes: &[usize]) -> String {
+    let places: Vec<_> = nodes
+        .iter()
+        .map(|node| format!("127.0.0.{node}:{}", first + 1))
+        .collect();
+    format!(
+        "[ {{ class_name: org.apache.cassandra.locator.SimpleSeedProvider, parameters: [ {{ seeds: '{}' }} ] }} ]",
+        places.join(",")
+    )
+}
+
 /// Writes a node's files, fit for small tests: little memory, small commit log, every write on its way at once.
 fn configure(
     folder: &Path,
@@ -389,12 +474,8 @@ fn configure(
 ) -> io::Result<()> {
     let conf = folder.join("conf");
     fs::create_dir_all(&conf)?;
-    let ring = u128::from(u64::MAX) + 1;
-    let place = i128::try_from(ring / count as u128 * (index as u128 - 1)).expect("64 bits");
-    let token = place + i128::from(i64::MIN);
-    let seeds: Vec<_> = (1..=count)
-        .map(|node| format!("127.0.0.{node}:{}", first + 1))
-        .collect();
+    let token = token(index, count);
+    let all: Vec<_> = (1..=count).collect();
     let at = |name: &str| folder.join(name).display().to_string();
     let usual = [
         ("cluster_name", "postern-tests".to_owned()),
@@ -433,13 +514,7 @@ fn configure(
         ("disk_failure_policy", "stop".to_owned()),
         ("commit_failure_policy", "stop".to_owned()),
         ("paxos_variant", "v2".to_owned()),
-        (
-            "seed_provider",
-            format!(
-                "[ {{ class_name: org.apache.cassandra.locator.SimpleSeedProvider, parameters: [ {{ seeds: '{}' }} ] }} ]",
-                seeds.join(",")
-            ),
-        ),
+        ("seed_provider", seeds(first, &all)),
     ];
     let mut yaml = String::new();
     for (key, value) in &usual {
@@ -481,7 +556,7 @@ fn class_path(folder: &Path, jars: &Path) -> String {
     format!("{}:{}/*", folder.join("conf").display(), jars.display())
 }
 
-fn daemon(folder: &Path, jars: &Path, jmx: u16) -> io::Result<Command> {
+fn daemon(folder: &Path, jars: &Path, jmx: u16, life: Life, options: &[String]) -> io::Result<Command> {
     let conf = folder.join("conf");
     // The agent that measures memtables; its version is Cassandra's choice.
     let agent = fs::read_dir(jars)?
@@ -498,12 +573,11 @@ fn daemon(folder: &Path, jars: &Path, jmx: u16) -> io::Result<Command> {
     let mut command = Command::new("setpriv");
     command
         .args(["--pdeathsig", "KILL", "java", "-Xms256M", "-Xmx640M", "-Xss256k"])
-        // Short lives: the first compiler's code is soon there, the second one's would come too late.
-        .args([
-            "-XX:TieredStopAtLevel=1",
-            "-XX:+UseSerialGC",
-            "-XX:MaxDirectMemorySize=384M",
-        ])
+        .args(match life {
+            Life::Short => &["-XX:TieredStopAtLevel=1"][..],
+            Life::Long => &[],
+        })
+        .args(["-XX:+UseSerialGC", "-XX:MaxDirectMemorySize=384M"])
         .args([
             "-XX:ActiveProcessorCount=2",
             "-XX:+PerfDisableSharedMem",
@@ -536,6 +610,7 @@ fn daemon(folder: &Path, jars: &Path, jmx: u16) -> io::Result<Command> {
             "-Dcassandra-foreground=yes",
         ])
         .arg("-Dcassandra.disable_auth_caches_remote_configuration=true")
+        .args(options)
         .arg("-cp")
         .arg(class_path(folder, jars))
         .arg("org.apache.cassandra.service.CassandraDaemon")

@@ -84,6 +84,10 @@ impl<W: Write> Listing<W> {
     }
 
     pub(super) fn add(&mut self, record: &Record) -> io::Result<()> {
+        // People read the figures in the answer behind the listing.
+        if !self.format.json && matches!(record, Record::Checked(_)) {
+            return Ok(());
+        }
         self.count += 1;
         if !self.format.json {
             return writeln!(self.out, "{}", printable(&line(record)));
@@ -109,9 +113,10 @@ pub(super) async fn list(
     format: ListFormat,
 ) -> anyhow::Result<ExitCode> {
     let mut listing = Listing::new(format);
-    let text = gateway.ask(operation, &mut |record| listing.add(&record)).await?;
+    let asked = gateway.ask(operation, &mut |record| listing.add(&record)).await;
+    // What came is whole also where the answer is that something is wrong.
     listing.end()?;
-    note(&text);
+    note(&asked?);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -136,6 +141,7 @@ pub(super) fn json(record: &Record) -> io::Result<String> {
         Record::Plugin(plugin) => text(plugin),
         Record::Content(octets) => text(octets),
         Record::Finding(finding) => text(finding),
+        Record::Checked(report) => text(report),
         Record::Fault { line, text: why } => text(&serde_json::json!({ "line": line, "text": why })),
     }
 }
@@ -150,6 +156,7 @@ pub(super) fn line(record: &Record) -> String {
         Record::Plugin(plugin) => super::plugin::line(plugin),
         Record::Content(octets) => octets.clone(),
         Record::Finding(finding) => finding.clone(),
+        Record::Checked(report) => format!("{} faults", report.faults),
         Record::Fault { line, text } => format!("line {line}: {text}"),
     }
 }

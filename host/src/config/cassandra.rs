@@ -50,6 +50,8 @@ pub struct CassandraLimits {
     pub in_flight: usize,
     /// How long a request is tried again.
     pub deadline: Duration,
+    /// How long an account, alias or domain that was found is taken to be as it was.
+    pub directory_age: Duration,
 }
 
 pub(super) fn check(raw: raw::Cassandra, base: &Path, faults: &mut Collector) -> CassandraConfig {
@@ -87,6 +89,8 @@ fn limits(raw: &raw::CassandraLimits, faults: &mut Collector) -> CassandraLimits
         in_flight: bounds.count("in_flight", raw.in_flight, 128, 1, 2048),
         // A longer one collects a herd for the moment the cluster returns.
         deadline: bounds.time("deadline", raw.deadline, 20_000, 1000, 120_000),
+        // A busy mailbox is looked up once for hundreds of messages, and a removed one is gone before anybody asks.
+        directory_age: bounds.time("directory_age", raw.directory_age, 5000, 0, 60_000),
     }
 }
 
@@ -301,6 +305,10 @@ mod tests {
             (
                 "limits: { deadline: 2m }".to_owned(),
                 "limits: { deadline: 121s }".to_owned(),
+            ),
+            (
+                "limits: { directory_age: 1m }".to_owned(),
+                "limits: { directory_age: 61s }".to_owned(),
             ),
             (format!("keyspace: {most}"), format!("keyspace: {most}k")),
             ("keyspace: mail_2".to_owned(), "keyspace: 2mail".to_owned()),

@@ -28,18 +28,19 @@ pub(super) fn check(raw: Raw, base: &Path, faults: &mut Collector) -> Option<Con
     let postmaster = postmaster(raw.postmaster, faults);
     let policy = raw.policy.unwrap_or_default();
     let policy_folder = policy.folder.as_ref().map(|folder| placed(base, folder));
+    let store = store(raw.store.unwrap_or_default(), base, faults);
     Some(Config {
         state: placed(base, raw.state.as_deref().unwrap_or(".postern")),
         listeners: listeners::check(raw.listeners, faults),
         certificates: certificates(raw.tls.unwrap_or_default(), base, faults),
-        store: store(raw.store.unwrap_or_default(), base, faults),
+        pop3: pop3(&raw.pop3.unwrap_or_default(), &store, faults),
+        store,
         policy_folder,
         policy: policy_limits(&policy, faults),
         limits: limits(&raw.limits.unwrap_or_default(), faults),
         quarantine: quarantine(&raw.quarantine.unwrap_or_default(), faults),
         auth: auth(&raw.auth.unwrap_or_default(), faults),
         submission: submission(&raw.submission.unwrap_or_default()),
-        pop3: pop3(&raw.pop3.unwrap_or_default(), faults),
         admin: admin(&raw.admin.unwrap_or_default(), base, faults),
         log: log(raw.log.unwrap_or_default(), faults),
         trusted: networks("trusted", raw.trusted, faults),
@@ -316,15 +317,24 @@ fn submission(raw: &raw::Submission) -> SubmissionConfig {
     }
 }
 
-fn pop3(raw: &raw::Pop3, faults: &mut Collector) -> Pop3Config {
-    let delay = raw.login_delay.map(|span| {
-        let mut bounds = Bounds {
-            section: "pop3",
-            faults,
-        };
-        bounds.time("login_delay", Some(span), 0, 1000, DAY * 1000)
-    });
-    Pop3Config { login_delay: delay }
+fn pop3(raw: &raw::Pop3, store: &StoreConfig, faults: &mut Collector) -> Pop3Config {
+    if raw.lease.is_some() && matches!(store, StoreConfig::Embedded { .. }) {
+        let text = "is for several gateways over one Cassandra; leave it out, for sessions of one gateway exclude each other without it";
+        faults.add("pop3.lease", text);
+    }
+    let mut bounds = Bounds {
+        section: "pop3",
+        faults,
+    };
+    let mut time = |key, span: Option<_>, least, most| {
+        let span = span?;
+        Some(bounds.time(key, Some(span), 0, least, most))
+    };
+    Pop3Config {
+        login_delay: time("login_delay", raw.login_delay, 1000, DAY * 1000),
+        // Twice what nodes' clocks may differ by, and a try to renew.
+        lease: time("lease", raw.lease, 30_000, 60 * MINUTE * 1000),
+    }
 }
 
 fn admin(raw: &raw::Admin, base: &Path, faults: &mut Collector) -> AdminConfig {

@@ -1,27 +1,27 @@
-//! From text to the mirror, past every fault: what cannot be decoded is noted with its path, cut out, and
+//! From text to a mirror of what may be written, past every fault: what cannot be decoded is noted with its path, cut out, and
 //! the rest is decoded again, so that one run reports everything.
 
 use super::fault::{Collector, Fault, Faults};
-use super::raw::Raw;
+use serde::de::DeserializeOwned;
 use serde_path_to_error::{Path, Segment};
 use serde_yaml::Value;
 
 /// Decodes as much as can be. Err only where the text is no YAML at all.
-pub(super) fn decode(text: &str, faults: &mut Collector) -> Result<Raw, Faults> {
+pub(crate) fn decode<T: DeserializeOwned + Default>(text: &str, faults: &mut Collector) -> Result<T, Faults> {
     let mut value: Value = serde_yaml::from_str(text).map_err(|error| no_yaml(&error))?;
     if value.is_null() {
         value = Value::Mapping(serde_yaml::Mapping::new());
     }
     loop {
-        let error = match serde_path_to_error::deserialize::<_, Raw>(value.clone()) {
-            Ok(raw) => return Ok(raw),
+        let error = match serde_path_to_error::deserialize::<_, T>(value.clone()) {
+            Ok(mirror) => return Ok(mirror),
             Err(error) => error,
         };
         let (path, keys) = known_part(error.path());
         faults.add(path, error.inner().to_string());
         // Each round removes a node, so this ends.
         if !cut(&mut value, &keys) {
-            return Ok(Raw::default());
+            return Ok(T::default());
         }
     }
 }

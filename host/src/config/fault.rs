@@ -48,13 +48,13 @@ impl std::error::Error for Faults {}
 
 /// Gathers faults while a configuration is decoded and checked.
 #[derive(Debug, Default)]
-pub(super) struct Collector {
+pub(crate) struct Collector {
     lines: BTreeMap<String, usize>,
     faults: Vec<Fault>,
 }
 
 impl Collector {
-    pub(super) fn new(text: &str) -> Self {
+    pub(crate) fn new(text: &str) -> Self {
         Self {
             lines: lines_of(text),
             faults: Vec::new(),
@@ -62,7 +62,7 @@ impl Collector {
     }
 
     /// A fault at the value `path`; a value that is not there is reported on its section's line.
-    pub(super) fn add(&mut self, path: impl Into<String>, text: impl Into<String>) {
+    pub(crate) fn add(&mut self, path: impl Into<String>, text: impl Into<String>) {
         let path = path.into();
         let line = self.line_of(&path);
         self.faults.push(Fault {
@@ -73,7 +73,7 @@ impl Collector {
     }
 
     /// Whether something at `path` or below it is wrong already.
-    pub(super) fn has(&self, path: &str) -> bool {
+    pub(crate) fn has(&self, path: &str) -> bool {
         self.faults.iter().any(|fault| {
             fault
                 .path
@@ -93,7 +93,7 @@ impl Collector {
     }
 
     /// What was made, if nothing was wrong. Nothing is made only where something was.
-    pub(super) fn unless_any<T>(mut self, made: Option<T>) -> Result<T, Faults> {
+    pub(crate) fn unless_any<T>(mut self, made: Option<T>) -> Result<T, Faults> {
         match made {
             Some(made) if self.faults.is_empty() => Ok(made),
             _ => {

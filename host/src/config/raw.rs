@@ -129,6 +129,7 @@ pub(super) struct CassandraTls {
 pub(super) struct CassandraLimits {
     pub(super) in_flight: Option<usize>,
     pub(super) deadline: Option<Span>,
+    pub(super) directory_age: Option<Span>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -216,6 +217,7 @@ pub(super) struct Submission {
 #[serde(deny_unknown_fields)]
 pub(super) struct Pop3 {
     pub(super) login_delay: Option<Span>,
+    pub(super) lease: Option<Span>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -235,6 +235,27 @@ fn both_edges_of_the_limits_that_standards_or_the_store_set() {
     }
 }
 
+#[test]
+fn a_lease_on_maildrops_is_for_a_cluster_and_has_both_its_edges() {
+    let refused = faults_with("pop3: { lease: 60s }");
+    assert!(
+        refused.contains("pop3.lease: is for several gateways over one Cassandra"),
+        "{refused}"
+    );
+    let with = |lease: &str| {
+        parse(&format!(
+            "{MINIMAL}store: {{ cassandra: {{ nodes: [a] }} }}\npop3: {{ lease: {lease} }}"
+        ))
+    };
+    assert_eq!(with("30s").unwrap().pop3.lease, Some(Duration::from_secs(30)));
+    assert!(with("1h").is_ok());
+    for bad in ["29999ms", "3601s"] {
+        let faults = with(bad).unwrap_err().to_string();
+        assert!(faults.contains(&format!("pop3.lease: {bad} is too")), "{faults}");
+    }
+    assert_eq!(parse(MINIMAL).unwrap().pop3.lease, None);
+}
+
 /// Kept for no time, mail that was answered 250 would be gone before anybody could look.
 #[test]
 fn quarantine_keeps_for_an_hour_at_least_and_has_room() {
@@ -434,6 +455,14 @@ fn with_store(kept: &str) -> String {
     let mut whole: Value = serde_yaml::from_str(&uncommented(DEFAULT_FILE)).unwrap();
     let stores = whole.get_mut("store").and_then(Value::as_mapping_mut).unwrap();
     stores.retain(|name, _| name.as_str() == Some(kept));
+    if kept == "embedded" {
+        // What only a cluster has.
+        whole
+            .get_mut("pop3")
+            .and_then(Value::as_mapping_mut)
+            .unwrap()
+            .remove("lease");
+    }
     serde_yaml::to_string(&whole).unwrap()
 }
 

@@ -12,7 +12,7 @@ pub(super) async fn backup(context: &ControlContext, folder: &Path) -> Outcome<S
 }
 
 pub(super) async fn check(context: &ControlContext, mend: Mend, records: &Records) -> Outcome<String> {
-    let report = context.store.check(mend).await?;
+    let mut report = context.store.check(mend).await?;
     let mut sums = format!(
         "{} entries of {} mailboxes, {} in quarantine, {} bodies, {} arriving",
         report.entries, report.mailboxes, report.quarantined, report.bodies, report.uncommitted
@@ -20,11 +20,11 @@ pub(super) async fn check(context: &ControlContext, mend: Mend, records: &Record
     if report.mended > 0 {
         sums = format!("{} faults mended; {sums}", report.mended);
     }
-    let sound = report.is_sound();
-    for line in report.described {
+    for line in std::mem::take(&mut report.described) {
         records.send(Record::Finding(line)).await?;
     }
-    match (sound, report.unread) {
+    records.send(Record::Checked(report.clone())).await?;
+    match (report.is_sound(), report.unread) {
         (true, _) => Ok(format!("sound: {sums}")),
         (false, 0) => Err(Refusal::new(format!("{} faults; {sums}", report.faults))),
         (false, unread) => Err(Refusal::new(format!(

@@ -1,9 +1,11 @@
 //! `NN-name.yaml` beside `NN-name.wasm`: what the administrator says about one policy.
 //!
 //! All of it is optional. An unknown key, a value without its unit or a failure policy that its question
-//! cannot have refuses the policy: one line with key, line and mend.
+//! cannot have refuses the policy: one line with key, line and mend of every such fault.
 
 use super::limits::Limits;
+use crate::config::decode::decode;
+use crate::config::fault::{Collector, Faults};
 use crate::config::units::{ByteSize, Span};
 use serde::Deserialize;
 use std::sync::Arc;
@@ -119,41 +121,33 @@ impl Manifest {
     /// Reads the text of the file, empty where there is none; `name` is the policy's, without its number, and
     /// `usual` holds where the file says nothing.
     pub(super) fn parse(text: &str, name: &str, usual: Limits) -> Result<Self, String> {
-        let raw = decode(text)?;
+        let mut faults = Collector::new(text);
+        let raw: Raw = decode(text, &mut faults).map_err(|faults| one_line(&faults))?;
         if let Some(mode) = raw.mode.filter(|mode| mode != "enforce") {
-            return Err(format!("mode: there is no mode `{mode}`; write enforce"));
+            faults.add("mode", format!("there is no mode `{mode}`; write enforce"));
         }
-        Ok(Self {
+        let manifest = Self {
             state: match raw.enabled {
                 Some(false) => State::Disabled,
                 Some(true) | None => State::Enabled,
             },
             settings: Arc::new(serde_json::Value::Object(raw.settings.unwrap_or_default())),
-            kv: kv(raw.grants.unwrap_or_default(), name)?,
-            limits: limits(&raw.limits.unwrap_or_default(), usual)?,
-            failure: failures(&raw.failure.unwrap_or_default())?,
-        })
+            kv: kv(raw.grants.unwrap_or_default(), name, &mut faults),
+            limits: limits(&raw.limits.unwrap_or_default(), usual, &mut faults),
+            failure: failures(&raw.failure.unwrap_or_default(), &mut faults),
+        };
+        let made = faults.unless_any(Some(manifest));
+        made.map_err(|faults| one_line(&faults))
     }
 }
 
-fn decode(text: &str) -> Result<Raw, String> {
-    // A file of comments alone is a null document.
-    let said: Option<Raw> = serde_path_to_error::deserialize(serde_yaml::Deserializer::from_str(text))
-        .map_err(|error| {
-            let (path, inner) = (error.path().to_string(), error.inner().to_string());
-            match path.as_str() {
-                "." | "?" => format!("{inner}; mend it there"),
-                // Some of the decoder's errors begin with the path, others do not; one that breaks off has none.
-                path if path.ends_with(".?") || inner.starts_with(&format!("{path}: ")) => {
-                    format!("{inner}; mend it there")
-                }
-                path => format!("{path}: {inner}; mend it there"),
-            }
-        })?;
-    Ok(said.unwrap_or_default())
+/// It stands in listings and in the log.
+fn one_line(faults: &Faults) -> String {
+    let lines: Vec<String> = faults.0.iter().map(ToString::to_string).collect();
+    lines.join("; ")
 }
 
-fn limits(raw: &RawLimits, usual: Limits) -> Result<Limits, String> {
+fn limits(raw: &RawLimits, usual: Limits, faults: &mut Collector) -> Limits {
     let size = |said: Option<ByteSize>, usual: u64| said.map_or(usual, |size| size.0);
     let octets = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
     let limits = Limits {
@@ -201,46 +195,49 @@ fn limits(raw: &RawLimits, usual: Limits) -> Result<Limits, String> {
         // Edits are made in memory, to a header section that is in memory.
         ("edited", limits.edited <= 64 * MIB, "64MiB or less"),
     ];
-    match bounds.iter().find(|(_, holds, _)| !holds) {
-        Some((key, _, mend)) => Err(format!("limits.{key}: out of bounds; write {mend}")),
-        None => Ok(limits),
+    for (key, _, mend) in bounds.iter().filter(|(_, holds, _)| !holds) {
+        faults.add(format!("limits.{key}"), format!("out of bounds; write {mend}"));
     }
+    limits
 }
 
-fn kv(grants: RawGrants, name: &str) -> Result<Option<KvGrant>, String> {
-    let Some(kv) = grants.kv else { return Ok(None) };
+fn kv(grants: RawGrants, name: &str, faults: &mut Collector) -> Option<KvGrant> {
+    let kv = grants.kv?;
     let namespace = kv.namespace.unwrap_or_else(|| name.to_owned());
     let fits = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     if namespace.is_empty() || namespace.len() > 64 || !namespace.chars().all(fits) {
-        return Err("grants.kv.namespace: not a name; write up to 64 letters, digits, -, _ or .".to_owned());
+        let text = "not a name; write up to 64 letters, digits, -, _ or .";
+        faults.add("grants.kv.namespace", text);
     }
-    Ok(Some(KvGrant {
+    Some(KvGrant {
         namespace,
         bytes: kv.bytes.map_or(KV_BYTES, |size| size.0),
-    }))
+    })
 }
 
-fn failures(raw: &RawFailure) -> Result<FailurePolicies, String> {
+fn failures(raw: &RawFailure, faults: &mut Collector) -> FailurePolicies {
     let default = raw.default.unwrap_or(OnFailure::Defer);
     let filter = |said: Option<OnFailure>| said.unwrap_or(default);
     // `accept` means that later filters are not asked; nothing of the kind may be said about where mail goes
     // or how much of it fits.
-    let other = |key: &str, said: Option<OnFailure>| match (said, default) {
-        (Some(OnFailure::Accept), _) => Err(format!(
-            "failure.{key}: accept is for filters only; write defer, reject or skip"
-        )),
-        (Some(said), _) => Ok(said),
-        (None, OnFailure::Accept) => Ok(OnFailure::Defer),
-        (None, default) => Ok(default),
+    let mut other = |key: &str, said: Option<OnFailure>| match (said, default) {
+        (Some(OnFailure::Accept), _) => {
+            let text = "accept is for filters only; write defer, reject or skip";
+            faults.add(format!("failure.{key}"), text);
+            OnFailure::Defer
+        }
+        (Some(said), _) => said,
+        (None, OnFailure::Accept) => OnFailure::Defer,
+        (None, default) => default,
     };
-    Ok(FailurePolicies {
+    FailurePolicies {
         connect: filter(raw.connect),
         mail: filter(raw.mail),
         rcpt: filter(raw.rcpt),
         message: filter(raw.message),
-        router: other("router", raw.router)?,
-        quota: other("quota", raw.quota)?,
-    })
+        router: other("router", raw.router),
+        quota: other("quota", raw.quota),
+    }
 }
 
 #[cfg(test)]
@@ -308,9 +305,12 @@ mod tests {
             "its place is named once: {error}"
         );
         let error = parse("settings: {\n").unwrap_err();
-        assert!(error.starts_with("did not find expected"), "{error}");
+        assert!(
+            error.starts_with("this is not YAML: did not find expected"),
+            "{error}"
+        );
         let error = parse("mode: shadow\n").unwrap_err();
-        assert_eq!(error, "mode: there is no mode `shadow`; write enforce");
+        assert_eq!(error, "mode: there is no mode `shadow`; write enforce (line 1)");
         assert!(
             parse("limits: { deadline: 5 }").is_err(),
             "a number without its unit"
@@ -320,6 +320,28 @@ mod tests {
             "nothing that is not served can be granted"
         );
         assert!(parse("grants: { kv: { namespace: \"a b\" } }").is_err());
+    }
+
+    #[test]
+    fn all_that_is_wrong_is_named_at_once_on_one_line() {
+        let error = parse(
+            "mode: shadow\nlimits: { dedline: 1s, output: 1B, read: 1KiB }\nfailure: { quota: accept }\n",
+        );
+        let error = error.unwrap_err();
+        for (fault, line) in [
+            ("mode: there is no mode `shadow`", 1),
+            ("limits.dedline: unknown field `dedline`", 2),
+            ("limits.output: out of bounds; write 4KiB to 256MiB", 2),
+            ("limits.read: out of bounds; write 64KiB or more", 2),
+            ("failure.quota: accept is for filters only", 3),
+        ] {
+            let (_, rest) = error
+                .split_once(fault)
+                .unwrap_or_else(|| panic!("{fault}: {error}"));
+            let (rest, _) = rest.split_once(')').unwrap();
+            assert!(rest.ends_with(&format!("(line {line}")), "{fault}: {error}");
+        }
+        assert!(!error.contains('\n'));
     }
 
     #[test]

@@ -1,35 +1,61 @@
 //! A maildrop that is open: its lock, its listing, its account's place among the sessions.
 
+use super::lease::Lease;
 use super::locks::Lock;
 use crate::gateway::{AccountSession, Gateway};
 use crate::message::MessageId;
 use crate::store::{Entry, Mailbox, Store};
 use postern_proto::pop3::{Answer, Message, Refusal, Trouble};
+use tokio_util::sync::CancellationToken;
 
 /// Held from login to QUIT or any other end.
 #[derive(Debug)]
 pub(super) struct Opened {
+    /// Given back before the lock is.
+    lease: Option<Lease>,
     lock: Lock,
     entries: Vec<Entry>,
     _session: AccountSession,
 }
 
 impl Opened {
-    /// Locks and lists the maildrop of an account that has logged in.
-    pub(super) async fn open(gateway: &Gateway, account: &str) -> Result<Self, Refusal> {
+    /// Locks and lists the maildrop of an account that has logged in. `lost` is cancelled when another gateway may
+    /// have it.
+    pub(super) async fn open(
+        gateway: &Gateway,
+        account: &str,
+        lost: CancellationToken,
+    ) -> Result<Self, Refusal> {
         let session = gateway.accounts.enter(account).ok_or(Refusal::TooManySessions)?;
         let mailbox = Mailbox::from(account.to_lowercase());
         let lock = gateway.maildrops.take(&mailbox)?;
-        let entries = gateway.store.list(&mailbox).await.map_err(|error| {
-            tracing::warn!(account, %error, "a maildrop cannot be listed");
-            Refusal::Unavailable
-        })?;
-        lock.opened();
-        Ok(Self {
+        let lease = match &gateway.leasing {
+            Some(leasing) => Some(leasing.take(&mailbox, lost).await?),
+            None => None,
+        };
+        let mut opened = Self {
+            lease,
             lock,
-            entries,
+            entries: Vec::new(),
             _session: session,
-        })
+        };
+        match gateway.store.list(&mailbox).await {
+            Ok(entries) => opened.entries = entries,
+            Err(error) => {
+                tracing::warn!(account, %error, "a maildrop cannot be listed");
+                opened.close().await;
+                return Err(Refusal::Unavailable);
+            }
+        }
+        opened.lock.opened();
+        Ok(opened)
+    }
+
+    /// Gives the maildrop free.
+    pub(super) async fn close(self) {
+        if let Some(lease) = self.lease {
+            lease.give_back().await;
+        }
     }
 
     pub(super) fn mailbox(&self) -> &Mailbox {
@@ -51,8 +77,13 @@ impl Opened {
         self.entries.iter().map(message).collect()
     }
 
-    /// Removes these messages durably and gives the maildrop free.
-    pub(super) async fn remove(self, places: &[usize], store: &dyn Store) -> Answer {
+    /// Removes these messages durably, if the maildrop still is this session's.
+    pub(super) async fn remove(&self, places: &[usize], store: &dyn Store) -> Answer {
+        if let Some(lease) = &self.lease
+            && let Err(trouble) = lease.confirm().await
+        {
+            return Answer::Trouble(trouble);
+        }
         let entries = places.iter().filter_map(|place| self.entries.get(*place));
         let ids: Vec<MessageId> = entries.map(|entry| entry.id).collect();
         match store.remove(self.mailbox(), &ids).await {

@@ -15,6 +15,8 @@ pub(super) enum Closed {
     /// `limits.bad_commands`.
     ByErrors,
     ByShutdown,
+    /// The lease on the maildrop was not renewed.
+    ByLoss,
 }
 
 /// Told when it is dropped.
@@ -84,6 +86,7 @@ impl Tally {
             Some(Ok(Closed::InOrder)) => "closed",
             Some(Ok(Closed::ByErrors)) => "errors",
             Some(Ok(Closed::ByShutdown)) => "shutdown",
+            Some(Ok(Closed::ByLoss)) => "lease_lost",
             Some(Err(Broken::Gone)) => "gone",
             Some(Err(Broken::Silent)) => "silent",
             Some(Err(Broken::Slow)) => "slow",

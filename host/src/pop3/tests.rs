@@ -1,6 +1,7 @@
 //! Whole sessions over real sockets on loopback.
 
 mod house;
+mod lease;
 
 use crate::store::{Maildrops as _, MemoryStore};
 use house::{House, embedded};

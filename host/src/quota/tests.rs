@@ -58,8 +58,8 @@ async fn a_mailbox_without_any_bound_has_room() {
         &store,
         &Policies::default(),
         &Facts::default(),
-        ("ann@example.org", u64::MAX),
-        &mut Vec::new(),
+        (&"ann@example.org".into(), u64::MAX),
+        (&mut Known::default(), &mut Vec::new()),
     )
     .await;
     let granted = Room::Granted {

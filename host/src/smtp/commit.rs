@@ -61,6 +61,7 @@ impl Answers {
             targets: Vec::new(),
             recipients: transaction.recipients.len(),
         };
+        self.read_ahead(transaction, &whole).await?;
         for share in whole {
             let targets = self
                 .targets(&facts, transaction, (&share, &received), &consignment.written)
@@ -68,6 +69,21 @@ impl Answers {
             consignment.targets.extend(targets);
         }
         Ok(self.consign(transaction, consignment).await)
+    }
+
+    /// Reads how full the mailboxes are that were known before the content.
+    async fn read_ahead(&self, transaction: &mut Transaction, shares: &[Share]) -> Result<(), Reply> {
+        let undecided = shares.iter().filter(|share| share.fate().is_none());
+        let mut mailboxes: Vec<Mailbox> = undecided
+            .filter_map(|share| share.mailboxes.as_ref())
+            .flatten()
+            .cloned()
+            .collect();
+        mailboxes.sort_unstable();
+        mailboxes.dedup();
+        let (store, policies) = (&*self.gateway.store, &self.gateway.policies);
+        let read = transaction.known.read(store, policies, mailboxes).await;
+        read.map_err(|error| trouble(&error))
     }
 
     /// What no policy is asked about.
@@ -181,8 +197,8 @@ impl Answers {
         transaction: &mut Transaction,
         target: &mut Target,
     ) -> Result<(), Reply> {
-        let wanted = (&*target.mailbox, target.size);
-        match self.room(facts, wanted, &mut transaction.opinions).await? {
+        let wanted = (&target.mailbox, target.size);
+        match self.room(facts, wanted, transaction).await? {
             Room::Granted { ceiling, warning } => {
                 target.fate = Fate::Deliver(ceiling);
                 target.warning = warning;

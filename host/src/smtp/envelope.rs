@@ -4,6 +4,7 @@
 use super::outcome::Fate;
 use crate::message::{Draft, MessageId};
 use crate::policy::{Edit, Opinion, Verdict};
+use crate::quota::Known;
 use crate::routing::Routes;
 use crate::store::Mailbox;
 use postern_proto::Address;
@@ -125,6 +126,7 @@ pub(super) struct Transaction {
     pub(super) edits: Vec<Edit>,
     pub(super) recipients: Vec<Recipient>,
     pub(super) routes: Routes,
+    pub(super) known: Known,
     pub(super) opinions: Vec<Opinion>,
     pub(super) content: Content,
     /// When content began to come.
@@ -140,6 +142,7 @@ impl Transaction {
             edits,
             recipients: Vec::new(),
             routes: Routes::default(),
+            known: Known::default(),
             opinions: Vec::new(),
             content: Content::Awaited,
             begun: Instant::now(),

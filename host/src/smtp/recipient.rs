@@ -88,10 +88,7 @@ impl Answers {
         }
         let declared = transaction.mail.size.unwrap_or_default();
         for mailbox in &recipient.mailboxes {
-            match self
-                .room(facts, (mailbox, declared), &mut transaction.opinions)
-                .await?
-            {
+            match self.room(facts, (mailbox, declared), transaction).await? {
                 Room::Granted { .. } => {}
                 Room::Denied(reply) => return Err(reply),
             }
@@ -102,11 +99,11 @@ impl Answers {
     pub(super) async fn room(
         &self,
         facts: &Facts,
-        wanted: (&str, u64),
-        opinions: &mut Vec<Opinion>,
+        wanted: (&Mailbox, u64),
+        transaction: &mut Transaction,
     ) -> Result<Room, Reply> {
-        let gateway = &self.gateway;
-        let asked = quota::ask(&*gateway.store, &gateway.policies, facts, wanted, opinions).await;
+        let (gateway, told) = (&self.gateway, (&mut transaction.known, &mut transaction.opinions));
+        let asked = quota::ask(&*gateway.store, &gateway.policies, facts, wanted, told).await;
         asked.map_err(|error| trouble(&error))
     }
 }

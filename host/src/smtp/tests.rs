@@ -1,5 +1,6 @@
 //! Real sockets on loopback, from the greeting to the listing.
 
+mod cluster;
 mod content;
 mod delivery;
 mod session;

@@ -14,6 +14,7 @@ mod clock;
 mod cluster;
 mod directory;
 mod kv;
+mod lease;
 mod mail;
 mod moving;
 mod quarantine;
@@ -24,19 +25,21 @@ mod statements;
 mod survey;
 mod suspect;
 mod sweep;
+mod transaction;
 mod usage;
 mod watch;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
-use super::{Mailbox, Mend, Report, Result, Store, StoreError, Swept};
+use super::{Leases, Mailbox, Mend, Report, Result, Store, StoreError, Swept};
 use crate::config::CassandraConfig;
 use crate::message::MessageId;
 use async_trait::async_trait;
 use bodies::{Arriving, Found};
 use clock::{Clock, Offset};
 use cluster::Cluster;
+use directory::Recent;
 use kv::Shares;
 use moka::sync::Cache;
 use schema::{Layout, Made};
@@ -90,6 +93,7 @@ pub struct CassandraStore {
     settled: Cache<MessageId, ()>,
     found: Cache<MessageId, Found>,
     epochs_said: Cache<(Mailbox, i32), ()>,
+    recent: Recent,
     shares: Shares,
 }
 
@@ -114,7 +118,7 @@ impl CassandraStore {
         let survey = Survey::first(&session, &config.datacenter).await?;
         schema::apply(&session, &Layout::of(config)).await?;
         let made = Made::Once(schema::made(&session, &config.keyspace).await?);
-        let statements = Statements::prepare(&session, &config.keyspace).await;
+        let statements = Statements::prepare(&session, &config.keyspace, config.consistency).await;
         let statements = statements.map_err(Box::new)?;
         let found = Cache::builder()
             .max_capacity(FOUND_OCTETS)
@@ -137,6 +141,7 @@ impl CassandraStore {
                 .build(),
             found: found.build(),
             epochs_said: Cache::new(EPOCHS_SAID),
+            recent: Recent::new(config.limits.directory_age),
             shares: Shares::default(),
         });
         at_zero();
@@ -177,6 +182,10 @@ impl Store for CassandraStore {
     fn remarks(&self) -> Vec<String> {
         let clock = format!("this machine's clock is {} Cassandra's", self.clock.offset());
         self.surveyed().remark().into_iter().chain([clock]).collect()
+    }
+
+    fn leases(self: Arc<Self>) -> Option<Arc<dyn Leases>> {
+        Some(self)
     }
 
     async fn check(&self, mend: Mend) -> Result<Report> {

@@ -506,7 +506,8 @@ impl Store for MemoryStore {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::contract::{QUARANTINE_MAX, contract};
+    use crate::store::contract::{QUARANTINE_MAX, contract, mutants};
 
     contract! { ((), Arc::new(MemoryStore::with_quarantine_max(QUARANTINE_MAX))) }
+    mutants! { ((), Arc::new(MemoryStore::with_quarantine_max(QUARANTINE_MAX))) }
 }

@@ -14,7 +14,7 @@ pub enum Mend {
 }
 
 /// What a check found.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Report {
     pub mailboxes: u64,
     pub entries: u64,
@@ -28,6 +28,7 @@ pub struct Report {
     /// Pieces that could not be read from every replica, so that nothing is said of them.
     pub unread: u64,
     /// The first of them, one line each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub described: Vec<String>,
 }
 

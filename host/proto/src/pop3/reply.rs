@@ -110,6 +110,14 @@ impl Reply {
     pub fn shutting_down() -> Self {
         Self::coded("SYS/TEMP", "the server is shutting down; nothing was deleted")
     }
+
+    /// The maildrop is not this session's any more.
+    pub fn maildrop_lost() -> Self {
+        Self::coded(
+            "SYS/TEMP",
+            "the maildrop may be open elsewhere by now; nothing was deleted",
+        )
+    }
 }
 
 /// Greeting, login, end.

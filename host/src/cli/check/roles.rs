@@ -78,7 +78,8 @@ impl Tables {
             | Record::Content(_)
             | Record::Plugin(_)
             | Record::Fault { .. }
-            | Record::Finding(_) => {}
+            | Record::Finding(_)
+            | Record::Checked(_) => {}
         }
     }
 

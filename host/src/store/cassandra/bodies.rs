@@ -157,9 +157,9 @@ impl CassandraStore {
         type Row = (Option<i8>, Option<i32>, Option<Vec<u8>>, Option<Vec<u8>>);
         let key = (mailbox, rows::epoch(id), rows::uuid(id));
         let row = self.cluster.row::<Row>(small, key).await?;
-        if let Some((Some(codec), Some(size), Some(body), facts)) = row {
+        if let Some((Some(codec), Some(size), Some(body), Some(facts))) = row {
             let content = rows::unpack(codec, body, usize::try_from(size).unwrap_or(0))?;
-            let facts = facts.unwrap_or_default().into();
+            let facts = facts.into();
             return Ok(Some(Found::Small { content, facts }));
         }
         self.find_large(large, id).await
@@ -169,10 +169,10 @@ impl CassandraStore {
         type Row = (Option<i64>, Option<i64>, Option<Vec<u8>>);
         let row = self.cluster.row::<Row>(statement, (rows::uuid(id),)).await?;
         Ok(match row {
-            Some((Some(head), Some(text), facts)) => Some(Found::Large(Arc::new(Sizes {
+            Some((Some(head), Some(text), Some(facts))) => Some(Found::Large(Arc::new(Sizes {
                 head: rows::size(head),
                 text: rows::size(text),
-                facts: facts.unwrap_or_default().into(),
+                facts: facts.into(),
             }))),
             _ => None,
         })
@@ -231,8 +231,8 @@ impl CassandraStore {
         Ok(octets.freeze())
     }
 
-    /// Parts in order. One replica alone, just back from its death, was seen to give rows without their columns:
-    /// such a row is not there, and a quorum is asked.
+    /// Parts in order. Of parts that a replica missed it may have the first one's key alone, since the sizes are
+    /// read with a row (see [`super::statements`]): such a row is not there, and a quorum is asked.
     async fn whole_parts(&self, statement: &Statement, key: (Uuid, i32, i32)) -> Result<Vec<(i8, Vec<u8>)>> {
         type Row = (i32, Option<i8>, Option<Vec<u8>>);
         let rows: Vec<Row> = self.cluster.rows(statement, key).await?;

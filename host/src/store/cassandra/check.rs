@@ -9,6 +9,7 @@ use super::mail::QUARANTINE;
 use super::rows::{self, Body};
 use super::survey::Range;
 use super::suspect::{Lister, Suspect};
+use super::{directory, kv};
 use crate::message::MessageId;
 use crate::store::{Mend, Report, Result, StoreError};
 use std::time::Duration;
@@ -297,19 +298,21 @@ impl Comparison<'_> {
 
     async fn addresses(&mut self, range: Range) -> Result<()> {
         let mut pages = self.store.pages(&self.store.statements.every_address, range);
-        while let Some(page) = pages.next::<(String, i8)>().await? {
-            let names = page.into_iter().map(|(key, kind)| Suspect::NoName { kind, key });
+        while let Some(page) = pages.next::<directory::Named>().await? {
+            let names = page
+                .into_iter()
+                .filter_map(|(key, kind, ..)| Some(Suspect::NoName { kind: kind?, key }));
             self.doubt(names.collect()).await?;
         }
         Ok(())
     }
 
     async fn values(&mut self, range: Range) -> Result<()> {
-        let mut pages = self.store.pages(&self.store.statements.every_kv, range);
-        while let Some(page) = pages.next::<(String, String)>().await? {
+        let mut pages = self.store.pages(&self.store.statements.every_value, range);
+        while let Some(page) = pages.next::<kv::Named>().await? {
             let values = page
                 .into_iter()
-                .map(|(plugin, key)| Suspect::Miscounted { plugin, key });
+                .map(|(plugin, key, ..)| Suspect::Miscounted { plugin, key });
             self.doubt(values.collect()).await?;
         }
         Ok(())
@@ -317,10 +320,10 @@ impl Comparison<'_> {
 
     async fn counts(&mut self, range: Range) -> Result<()> {
         let mut pages = self.store.pages(&self.store.statements.every_kv_size, range);
-        while let Some(page) = pages.next::<(String, String)>().await? {
+        while let Some(page) = pages.next::<(String, String, i32, i64)>().await? {
             let counts = page
                 .into_iter()
-                .map(|(plugin, key)| Suspect::Overcounted { plugin, key });
+                .map(|(plugin, key, ..)| Suspect::Overcounted { plugin, key });
             self.doubt(counts.collect()).await?;
         }
         Ok(())

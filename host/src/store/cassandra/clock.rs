@@ -6,6 +6,8 @@
 
 use crate::store::{Result, StoreError};
 use std::fmt;
+#[cfg(test)]
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
@@ -49,23 +51,38 @@ impl fmt::Display for Offset {
     }
 }
 
-/// What is known of this clock: the last measurement.
-#[derive(Debug)]
-pub(super) struct Clock(AtomicI64);
+/// This clock, and what is known of it: the last measurement.
+#[derive(Debug, Default)]
+pub(super) struct Clock {
+    offset: AtomicI64,
+    /// The moment at which it stands.
+    #[cfg(test)]
+    pub(super) stopped: AtomicU64,
+}
 
 impl Clock {
     pub(super) fn new(offset: Offset) -> Self {
-        let clock = Self(AtomicI64::default());
+        let clock = Self::default();
         clock.learn(offset);
         clock
     }
 
+    /// Milliseconds since 1970.
+    pub(super) fn now(&self) -> u64 {
+        #[cfg(test)]
+        match self.stopped.load(Ordering::Relaxed) {
+            0 => {}
+            stopped => return stopped,
+        }
+        super::rows::now_millis()
+    }
+
     pub(super) fn offset(&self) -> Offset {
-        Offset(self.0.load(Ordering::Relaxed))
+        Offset(self.offset.load(Ordering::Relaxed))
     }
 
     pub(super) fn learn(&self, offset: Offset) {
-        let before = Offset(self.0.swap(offset.0, Ordering::Relaxed));
+        let before = Offset(self.offset.swap(offset.0, Ordering::Relaxed));
         metrics::gauge!("postern_cassandra_clock_offset_seconds").set(offset.0 as f64 / 1000.0);
         match (before.is_wrong(), offset.is_wrong()) {
             (false, true) => {

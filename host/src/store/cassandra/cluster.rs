@@ -5,6 +5,9 @@
 //! what no retry can mend (syntax, unknown tables, missing rights). At most `in_flight` requests are under way;
 //! others wait inside their deadline.
 
+#[cfg(test)]
+mod witness;
+
 use super::breaker::{Admission, Breaker};
 use crate::config::CassandraLimits;
 use crate::store::{Result, StoreError};
@@ -67,6 +70,15 @@ where
     stream::iter(calls).buffered(AT_ONCE).try_collect().await
 }
 
+/// What is known of the attempts before the one that was answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Earlier {
+    /// There was none.
+    None,
+    /// They failed, and may have been applied all the same.
+    Unclear,
+}
+
 pub(super) struct Cluster {
     pub(super) session: Session,
     pub(super) breaker: Breaker,
@@ -74,6 +86,8 @@ pub(super) struct Cluster {
     lost: OnceLock<String>,
     in_flight: Semaphore,
     deadline: Duration,
+    #[cfg(test)]
+    pub(super) witness: witness::Witness,
 }
 
 impl std::fmt::Debug for Cluster {
@@ -92,6 +106,8 @@ impl Cluster {
             lost: OnceLock::new(),
             in_flight: Semaphore::new(limits.in_flight),
             deadline: limits.deadline,
+            #[cfg(test)]
+            witness: witness::Witness::default(),
         }
     }
 
@@ -110,6 +126,15 @@ impl Cluster {
         statement: &Statement,
         values: impl SerializeRow + Sync,
     ) -> Result<QueryResult> {
+        self.decide(statement, values).await.map(|(answer, _)| answer)
+    }
+
+    /// The same for those to whom it matters what earlier attempts may have done.
+    pub(super) async fn decide(
+        &self,
+        statement: &Statement,
+        values: impl SerializeRow + Sync,
+    ) -> Result<(QueryResult, Earlier)> {
         self.persist((statement.name, statement.reach), || {
             self.session.execute_unpaged(&statement.prepared, &values)
         })
@@ -140,7 +165,7 @@ impl Cluster {
                 self.session
                     .execute_single_page(&statement.prepared, &values, state.clone())
             };
-            let (page, next) = self.persist((statement.name, statement.reach), page).await?;
+            let ((page, next), _) = self.persist((statement.name, statement.reach), page).await?;
             let (more, next) = read_page::<R>(page, next)?;
             rows.extend(more);
             match next {
@@ -172,7 +197,11 @@ impl Cluster {
     }
 
     /// Sends a request until it succeeds, its deadline is over, or no retry can help.
-    async fn persist<T, F>(&self, (name, reach): (&'static str, Reach), attempt: impl Fn() -> F) -> Result<T>
+    async fn persist<T, F>(
+        &self,
+        (name, reach): (&'static str, Reach),
+        attempt: impl Fn() -> F,
+    ) -> Result<(T, Earlier)>
     where
         F: Future<Output = std::result::Result<T, ExecutionError>>,
     {
@@ -193,11 +222,13 @@ impl Cluster {
             ));
         };
         let mut pause = FIRST_PAUSE;
+        let mut earlier = Earlier::None;
         loop {
             let error = match self.attempt((name, reach), &attempt).await {
-                Ok(answer) => return Ok(answer),
+                Ok(answer) => return Ok((answer, earlier)),
                 Err(error) => error,
             };
+            earlier = Earlier::Unclear;
             if permanent(&error) {
                 return Err(StoreError::Engine(format!("{name}: {error}")));
             }
@@ -229,6 +260,8 @@ impl Cluster {
         under_way.increment(1.0);
         let begun = Instant::now();
         let answer = attempt().await;
+        #[cfg(test)]
+        let answer = self.witness.saw(name, answer);
         under_way.decrement(1.0);
         match &answer {
             Ok(_) => {

@@ -2,23 +2,29 @@
 //! lightweight transaction: two nodes cannot create one address twice.
 //!
 //! Names are listed from a table of their own, in order and in pages. It is written before and after the row it
-//! names and may name too much, never too little: what it names is looked up. A question is answered by the
-//! nearest replica; an absent row is asked for again where transactions are decided.
+//! names and may name too much, never too little: what it names is looked up. A question is answered from what
+//! was found within `limits.directory_age`, or by the nearest replica; a row that is absent or not whole (a replica
+//! missed its creation and got a change of it) is asked for again of a quorum, and an absence is not remembered. So
+//! what one gateway makes all know at once, and what it changes or removes the others know within that time.
 
 use super::CassandraStore;
-use super::cluster::{Statement, all, unreadable};
+use super::cluster::{Statement, all};
 use super::rows;
 use crate::message::MessageId;
-use crate::store::{Account, Alias, Created, Directory, Domain, Maildrops, Result};
+use crate::store::{Account, Alias, Created, Directory, Domain, Maildrops, Result, StoreError};
 use async_trait::async_trait;
 
-use scylla::response::query_result::QueryResult;
+use moka::sync::Cache;
 use scylla::serialize::row::SerializeRow;
-use scylla::value::{CqlValue, Row as AnyRow};
+use scylla::value::CqlValue;
 use std::hash::Hasher as _;
+use std::time::Duration;
 use xxhash_rust::xxh3::Xxh3Default;
 
 const SHARDS: i8 = 16;
+
+/// Octets of rows that are remembered: some hundred thousand accounts.
+const RECENT_OCTETS: u64 = 32 * 1024 * 1024;
 
 /// What an address is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,8 +42,20 @@ impl Kind {
     }
 }
 
-type Row = (
-    i8,
+/// A row behind its key: kind, address, password, SCRAM's, quota in octets and messages, targets.
+pub(super) type Row = (
+    Option<i8>,
+    Option<String>,
+    Option<String>,
+    Option<String>,
+    Option<i64>,
+    Option<i64>,
+    Option<Vec<String>>,
+);
+/// The same with its key.
+pub(super) type Named = (
+    String,
+    Option<i8>,
     Option<String>,
     Option<String>,
     Option<String>,
@@ -46,34 +64,93 @@ type Row = (
     Option<Vec<String>>,
 );
 
-/// Whether a lightweight transaction was applied. Cassandra and ScyllaDB give different columns beside this one.
-pub(super) fn applied(answer: QueryResult) -> Result<bool> {
-    let rows = answer.into_rows_result().map_err(unreadable)?;
-    let column = rows.column_specs().get_by_name("[applied]").map(|(at, _)| at);
-    let row: AnyRow = rows.first_row().map_err(unreadable)?;
-    match column.and_then(|at| row.columns.into_iter().nth(at).flatten()) {
-        Some(CqlValue::Boolean(applied)) => Ok(applied),
-        _ => Err(unreadable("a transaction does not say whether it was applied")),
+/// What an address leads to.
+#[derive(Debug, Clone)]
+enum Leads {
+    ToAccount(Account),
+    ToOthers(Alias),
+}
+
+/// Rows that were found a little while ago.
+#[derive(Debug)]
+pub(super) struct Recent {
+    addresses: Cache<String, Leads>,
+    domains: Cache<String, Domain>,
+}
+
+impl Recent {
+    pub(super) fn new(age: Duration) -> Self {
+        let addresses = Cache::builder()
+            .max_capacity(RECENT_OCTETS)
+            .weigher(|key: &String, leads: &Leads| octets(key, leads))
+            .time_to_live(age);
+        // No site has so many domains that their number wants a bound of its own.
+        let domains = Cache::builder()
+            .max_capacity(RECENT_OCTETS / 256)
+            .time_to_live(age);
+        Self {
+            addresses: addresses.build(),
+            domains: domains.build(),
+        }
     }
 }
 
-fn account(row: Row) -> Option<Account> {
-    let (kind, address, password, scram, quota_bytes, quota_messages, _) = row;
-    (kind == Kind::Account.code()).then_some(Account {
-        address: address?,
-        password,
-        scram,
-        quota_bytes: quota_bytes.map(rows::size),
-        quota_messages: quota_messages.map(rows::size),
+fn octets(key: &str, leads: &Leads) -> u32 {
+    let texts: usize = match leads {
+        Leads::ToAccount(account) => {
+            let keys = [&account.password, &account.scram].into_iter().flatten();
+            account.address.len() + keys.map(String::len).sum::<usize>()
+        }
+        Leads::ToOthers(alias) => alias.targets.iter().map(|target| target.len() + 24).sum(),
+    };
+    u32::try_from(key.len() + texts + 128).unwrap_or(u32::MAX)
+}
+
+/// None of a row that is not whole.
+fn read(key: &str, row: Row) -> Option<Leads> {
+    let (kind, address, password, scram, quota_bytes, quota_messages, targets) = row;
+    Some(if kind? == Kind::Account.code() {
+        Leads::ToAccount(Account {
+            address: address?,
+            password,
+            scram,
+            quota_bytes: quota_bytes.map(rows::size),
+            quota_messages: quota_messages.map(rows::size),
+        })
+    } else {
+        Leads::ToOthers(Alias {
+            address: key.to_owned(),
+            targets: targets?,
+        })
     })
 }
 
-fn alias(key: &str, row: Row) -> Option<Alias> {
-    let (kind, .., targets) = row;
-    (kind == Kind::Alias.code()).then(|| Alias {
-        address: key.to_owned(),
-        targets: targets.unwrap_or_default(),
-    })
+fn account(leads: Leads) -> Option<Account> {
+    match leads {
+        Leads::ToAccount(account) => Some(account),
+        Leads::ToOthers(_) => None,
+    }
+}
+
+fn alias(leads: Leads) -> Option<Alias> {
+    match leads {
+        Leads::ToOthers(alias) => Some(alias),
+        Leads::ToAccount(_) => None,
+    }
+}
+
+/// What a new account's row has, as a transaction shows it.
+fn columns(account: &Account) -> [(&'static str, Option<CqlValue>); 6] {
+    let text = |column: &Option<String>| column.clone().map(CqlValue::Text);
+    let number = |column: Option<u64>| column.map(rows::big).map(CqlValue::BigInt);
+    [
+        ("kind", Some(CqlValue::TinyInt(Kind::Account.code()))),
+        ("address", Some(CqlValue::Text(account.address.clone()))),
+        ("password", text(&account.password)),
+        ("scram", text(&account.scram)),
+        ("quota_bytes", number(account.quota_bytes)),
+        ("quota_messages", number(account.quota_messages)),
+    ]
 }
 
 pub(super) fn shard(key: &str) -> i8 {
@@ -83,25 +160,52 @@ pub(super) fn shard(key: &str) -> i8 {
 }
 
 impl CassandraStore {
-    pub(super) async fn transact(
-        &self,
-        statement: &Statement,
-        values: impl SerializeRow + Sync,
-    ) -> Result<bool> {
-        applied(self.cluster.execute(statement, values).await?)
-    }
-
     async fn ids(&self, mailbox: &str) -> Result<Vec<MessageId>> {
         let listing = self.list(mailbox).await?;
         Ok(listing.into_iter().map(|entry| entry.id).collect())
     }
 
-    async fn address(&self, key: &str) -> Result<Option<Row>> {
-        let near = self.cluster.row(&self.statements.address_near, (key,)).await?;
-        match near {
-            Some(row) => Ok(Some(row)),
-            None => self.cluster.row(&self.statements.address, (key,)).await,
+    async fn address(&self, key: &str) -> Result<Option<Leads>> {
+        if let Some(leads) = self.recent.addresses.get(key) {
+            return Ok(Some(leads));
         }
+        let found = self.found_address(key).await?;
+        if let Some(leads) = &found {
+            self.recent.addresses.insert(key.to_owned(), leads.clone());
+        }
+        Ok(found)
+    }
+
+    async fn found_address(&self, key: &str) -> Result<Option<Leads>> {
+        let near: Option<Row> = self.cluster.row(&self.statements.address_near, (key,)).await?;
+        match near.and_then(|row| read(key, row)) {
+            Some(found) => Ok(Some(found)),
+            None => self.whole_row(&self.statements.address, key).await,
+        }
+    }
+
+    /// Half a row where several replicas speak is trouble of the cluster's, not an unknown address.
+    async fn whole_row(&self, statement: &Statement, key: &str) -> Result<Option<Leads>> {
+        let row: Option<Row> = self.cluster.row(statement, (key,)).await?;
+        let torn = || StoreError::Engine(format!("the row of address {key} is not whole"));
+        row.map(|row| read(key, row).ok_or_else(torn)).transpose()
+    }
+
+    /// What transactions have decided.
+    async fn decided(&self, key: &str) -> Result<Option<Leads>> {
+        self.whole_row(&self.statements.address_serial, key).await
+    }
+
+    /// Changes the row of an address.
+    async fn change_address(
+        &self,
+        key: &str,
+        statement: &Statement,
+        values: impl SerializeRow + Sync,
+    ) -> Result<bool> {
+        let changed = self.transact(statement, values).await;
+        self.recent.addresses.invalidate(key);
+        changed
     }
 
     /// Names an address in the listing while `create` makes it.
@@ -125,7 +229,9 @@ impl CassandraStore {
     async fn drop_address(&self, kind: Kind, key: &str) -> Result<bool> {
         let now = rows::written_at(MessageId::new());
         let values = (key, kind.code());
-        let dropped = self.transact(&self.statements.drop_address, values).await?;
+        let dropped = self
+            .change_address(key, &self.statements.drop_address, values)
+            .await?;
         let values = (now, kind.code(), shard(key), key);
         self.cluster.execute(&self.statements.drop_name, values).await?;
         Ok(dropped)
@@ -152,7 +258,7 @@ impl CassandraStore {
         kind: Kind,
         after: Option<&str>,
         limit: usize,
-        read: impl Fn(&str, Row) -> Option<T>,
+        pick: impl Fn(Leads) -> Option<T>,
     ) -> Result<Vec<T>> {
         let mut after = after.unwrap_or_default().to_owned();
         let mut found = Vec::new();
@@ -163,11 +269,10 @@ impl CassandraStore {
             };
             let mut addresses = Vec::new();
             for name in &names {
-                addresses.push(self.address(name));
+                addresses.push(self.found_address(name));
             }
             let addresses = all(addresses).await?;
-            let pairs = names.iter().zip(addresses);
-            found.extend(pairs.filter_map(|(name, row)| read(name, row?)));
+            found.extend(addresses.into_iter().flatten().filter_map(&pick));
             if found.len() >= limit {
                 return Ok(found);
             }
@@ -180,6 +285,9 @@ impl CassandraStore {
 impl Directory for CassandraStore {
     async fn domain(&self, name: &str) -> Result<Option<Domain>> {
         type Row = (String, Option<String>);
+        if let Some(domain) = self.recent.domains.get(name) {
+            return Ok(Some(domain));
+        }
         let near = self
             .cluster
             .row::<Row>(&self.statements.domain_near, (name,))
@@ -188,17 +296,25 @@ impl Directory for CassandraStore {
             Some(row) => Some(row),
             None => self.cluster.row(&self.statements.domain, (name,)).await?,
         };
-        Ok(found.map(|(name, alias_of)| Domain { name, alias_of }))
+        let found = found.map(|(name, alias_of)| Domain { name, alias_of });
+        if let Some(domain) = &found {
+            self.recent.domains.insert(name.to_owned(), domain.clone());
+        }
+        Ok(found)
     }
 
     async fn create_domain(&self, domain: Domain) -> Result<Created> {
         let values = (&domain.name, &domain.alias_of);
-        let created = self.transact(&self.statements.create_domain, values).await?;
-        Ok(said(created))
+        let decided = self.decide(&self.statements.create_domain, values).await;
+        self.recent.domains.invalidate(&domain.name);
+        let written = [("alias_of", domain.alias_of.clone().map(CqlValue::Text))];
+        Ok(said(decided?.made(&written)))
     }
 
     async fn remove_domain(&self, name: &str) -> Result<bool> {
-        self.transact(&self.statements.drop_domain, (name,)).await
+        let removed = self.transact(&self.statements.drop_domain, (name,)).await;
+        self.recent.domains.invalidate(name);
+        removed
     }
 
     async fn domains(&self) -> Result<Vec<Domain>> {
@@ -226,7 +342,11 @@ impl Directory for CassandraStore {
         );
         // What is listed before the account is there is an earlier one's; behind that it may be the new one's.
         let earlier = self.ids(&key).await?;
-        let create = self.transact(&self.statements.create_account, values);
+        let create = async {
+            let decided = self.decide(&self.statements.create_account, values).await;
+            self.recent.addresses.invalidate(&key);
+            Ok(decided?.made(&columns(&account)))
+        };
         let created = self.named(Kind::Account, &key, create).await?;
         if created {
             self.remove(&key, &earlier).await?;
@@ -234,16 +354,22 @@ impl Directory for CassandraStore {
         Ok(said(created))
     }
 
+    async fn account_to_change(&self, key: &str) -> Result<Option<Account>> {
+        Ok(self.decided(key).await?.and_then(account))
+    }
+
     async fn update_account(&self, account: Account) -> Result<bool> {
+        let key = account.address.to_lowercase();
         let values = (
             &account.address,
             &account.password,
             &account.scram,
             account.quota_bytes.map(rows::big),
             account.quota_messages.map(rows::big),
-            account.address.to_lowercase(),
+            &key,
         );
-        self.transact(&self.statements.update_account, values).await
+        self.change_address(&key, &self.statements.update_account, values)
+            .await
     }
 
     async fn remove_account(&self, key: &str) -> Result<bool> {
@@ -255,31 +381,25 @@ impl Directory for CassandraStore {
     }
 
     async fn accounts(&self, after: Option<&str>, limit: usize) -> Result<Vec<Account>> {
-        self.listed(Kind::Account, after, limit, |_, row| account(row))
-            .await
+        self.listed(Kind::Account, after, limit, account).await
     }
 
     async fn alias(&self, key: &str) -> Result<Option<Alias>> {
-        Ok(self.address(key).await?.and_then(|row| alias(key, row)))
+        Ok(self.address(key).await?.and_then(alias))
     }
 
     async fn put_alias(&self, alias: Alias) -> Result<Created> {
         let (key, targets) = (&alias.address, &alias.targets);
-        if self
-            .transact(&self.statements.update_alias, (targets, key))
-            .await?
-        {
+        let update = &self.statements.update_alias;
+        if self.change_address(key, update, (targets, key)).await? {
             return Ok(Created::Yes);
         }
-        let create = self.transact(&self.statements.create_alias, (key, targets));
+        let create = self.change_address(key, &self.statements.create_alias, (key, targets));
         if self.named(Kind::Alias, key, create).await? {
             return Ok(Created::Yes);
         }
         // An account has the address, or another node made the alias just now.
-        let replaced = self
-            .transact(&self.statements.update_alias, (targets, key))
-            .await?;
-        Ok(said(replaced))
+        Ok(said(self.change_address(key, update, (targets, key)).await?))
     }
 
     async fn remove_alias(&self, key: &str) -> Result<bool> {

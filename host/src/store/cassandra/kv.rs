@@ -28,7 +28,9 @@ const CLEARED_AFTER: u64 = 24 * 60 * 60;
 const LONGEST_TTL: u64 = 20 * 365 * 24 * 60 * 60;
 
 /// A row: value, version, the time it is over.
-type Row = (Vec<u8>, Uuid, i64);
+pub(super) type Row = (Vec<u8>, Uuid, i64);
+/// The same behind its namespace and key.
+pub(super) type Named = (String, String, Vec<u8>, Uuid, i64);
 
 /// The octets of a namespace as this node knows them.
 #[derive(Debug, Clone, Copy)]

@@ -73,23 +73,36 @@ impl Maildrops for CassandraStore {
     }
 
     async fn list(&self, mailbox: &str) -> Result<Vec<Entry>> {
-        type Row = (Uuid, i64, Option<i64>, Vec<u8>, Option<String>);
+        type Row = (
+            Uuid,
+            Option<i64>,
+            Option<i64>,
+            Option<Vec<u8>>,
+            Option<String>,
+            Option<i8>,
+        );
         let begun = Instant::now();
         let epochs = self.epochs(mailbox).await?;
         let mut pages = Vec::new();
-        for (epoch, low) in epochs {
-            let key = (mailbox, epoch, low);
+        for (epoch, low) in &epochs {
+            let key = (mailbox, *epoch, *low);
             pages.push(self.cluster.rows::<Row>(&self.statements.entries, key));
         }
         let pages = all(pages).await?;
-        let entry = |(msg, size, size7, trace, uidl): Row| Entry {
-            id: rows::id(msg),
-            size: rows::size(size),
-            downgraded_size: rows::size(size7.unwrap_or(size)),
-            trace: trace.into(),
-            uidl,
+        for ((epoch, _), _) in epochs.iter().zip(&pages).filter(|(_, page)| page.is_empty()) {
+            self.leave_behind(mailbox, *epoch).await;
+        }
+        let entry = |(msg, size, size7, trace, uidl, body): Row| {
+            let (size, trace, _) = (size?, trace?, body?);
+            Some(Entry {
+                id: rows::id(msg),
+                size: rows::size(size),
+                downgraded_size: rows::size(size7.unwrap_or(size)),
+                trace: trace.into(),
+                uidl,
+            })
         };
-        let mut entries: Vec<Entry> = pages.into_iter().flatten().map(entry).collect();
+        let mut entries: Vec<Entry> = pages.into_iter().flatten().filter_map(entry).collect();
         entries.sort_by_key(|entry| entry.id);
         // A listing that is read anyway makes usage exact.
         let rows = entries.iter().map(|entry| (entry.id, entry.size)).collect();
@@ -127,7 +140,7 @@ impl Maildrops for CassandraStore {
 impl CassandraStore {
     /// `low` may have passed an old id, so its row would be listed by nobody.
     fn young_enough(&self, delivery: &Delivery) -> Result<()> {
-        let age = rows::now_millis().saturating_sub(delivery.id.unix_millis());
+        let age = self.clock.now().saturating_sub(delivery.id.unix_millis());
         match delivery.entries.is_empty() || u128::from(age) <= rows::OLDEST_ENTRY.as_millis() {
             true => Ok(()),
             false => Err(StoreError::Engine(format!(
@@ -282,13 +295,16 @@ impl CassandraStore {
         all(refs).await.map(|_: Vec<_>| ())
     }
 
-    /// The epochs that a mailbox has rows of, oldest first, and the lowest id of each that may be listed.
+    /// The epochs that a mailbox may have rows of, oldest first, and the lowest id of each that may be listed. One
+    /// whose mark is at its end is over: nothing of it is read again.
     pub(super) async fn epochs(&self, mailbox: &str) -> Result<Vec<(i32, Uuid)>> {
         type Row = (i32, Option<Uuid>);
         let found: Vec<Row> = self.cluster.rows(&self.statements.epochs, (mailbox,)).await?;
-        Ok(found
+        let begun = found
             .into_iter()
-            .map(|(epoch, low)| (epoch, low.unwrap_or(Uuid::nil())))
+            .map(|(epoch, low)| (epoch, low.unwrap_or(Uuid::nil())));
+        Ok(begun
+            .filter(|(epoch, low)| *low < rows::lowest_id(rows::end_of(*epoch)))
             .collect())
     }
 
@@ -296,7 +312,7 @@ impl CassandraStore {
         let begun = Instant::now();
         let mut found = Vec::new();
         for (epoch, low) in self.epochs(mailbox).await? {
-            type Row = (Uuid, i64);
+            type Row = (Uuid, Option<i64>);
             let page: Vec<Row> = match mailbox {
                 QUARANTINE => {
                     self.cluster
@@ -309,18 +325,25 @@ impl CassandraStore {
                         .await?
                 }
             };
+            if page.is_empty() {
+                self.leave_behind(mailbox, epoch).await;
+            }
             found.extend(
                 page.into_iter()
-                    .map(|(msg, size)| (rows::id(msg), rows::size(size))),
+                    .filter_map(|(msg, size)| Some((rows::id(msg), rows::size(size?)))),
             );
         }
         Ok(self.usages.learn(mailbox, Reading { begun, rows: found }))
     }
 
     async fn remove_rows(&self, mailbox: &str, epoch: i32, ids: &[Uuid]) -> Result<()> {
-        type Row = (Uuid, i64, i8);
+        type Row = (Uuid, Option<i64>, Option<i8>);
         let key = (mailbox, epoch, ids);
         let held: Vec<Row> = self.cluster.rows(&self.statements.held, key).await?;
+        let held = held
+            .into_iter()
+            .filter_map(|(msg, size, body)| Some((msg, size?, body?)));
+        let held: Vec<_> = held.collect();
         if held.is_empty() {
             return Ok(());
         }
@@ -357,6 +380,13 @@ impl CassandraStore {
         match left {
             Some(_) => Ok(()),
             None => self.drop_body(body).await,
+        }
+    }
+
+    /// An epoch in which nothing was found: once nothing can come into it any more, it is over.
+    async fn leave_behind(&self, mailbox: &str, epoch: i32) {
+        if rows::now_millis() > rows::end_of(epoch) + rows::LOW_BEHIND.as_millis() as u64 {
+            self.advance_low(mailbox, epoch).await;
         }
     }
 

@@ -4,6 +4,7 @@
 //! before them, and nobody may deliver, read or sweep in between. Who opens the store meanwhile is refused.
 
 use super::CassandraStore;
+use super::kv;
 use super::mail::Plan;
 use super::quarantine;
 use super::rows::{self, Body};
@@ -182,8 +183,8 @@ impl Movable for CassandraStore {
     async fn walk_values(&self, show: mpsc::Sender<Value>) -> Result<()> {
         for range in self.ranges() {
             let mut pages = self.pages(&self.statements.every_value, range);
-            while let Some(page) = pages.next::<(String, String, Vec<u8>, i64)>().await? {
-                for (namespace, key, value, over_at) in page {
+            while let Some(page) = pages.next::<kv::Named>().await? {
+                for (namespace, key, value, _, over_at) in page {
                     let value = Value {
                         namespace,
                         key,

@@ -9,6 +9,20 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 pub(super) type Row = (Uuid, Uuid, i64, i64, Option<Vec<String>>, String, Vec<u8>);
+/// As it is read, perhaps half of it.
+type Columns = (
+    Uuid,
+    Option<Uuid>,
+    Option<i64>,
+    Option<i64>,
+    Option<Vec<String>>,
+    Option<String>,
+    Option<Vec<u8>>,
+);
+
+fn whole((msg, blob, size, weight, mailboxes, reason, trace): Columns) -> Option<Row> {
+    Some((msg, blob?, size?, weight?, mailboxes, reason?, trace?))
+}
 
 impl CassandraStore {
     pub(super) async fn put_held(
@@ -37,8 +51,8 @@ impl CassandraStore {
 
     pub(super) async fn held_row(&self, id: MessageId) -> Result<Row> {
         let key = (rows::epoch(id), rows::uuid(id));
-        let row = self.cluster.row(&self.statements.held_one, key).await?;
-        row.ok_or(StoreError::NotFound)
+        let row: Option<Columns> = self.cluster.row(&self.statements.held_one, key).await?;
+        row.and_then(whole).ok_or(StoreError::NotFound)
     }
 
     /// The id of the body that a quarantined copy holds.
@@ -73,8 +87,8 @@ impl Quarantine for CassandraStore {
             // One more than wanted: the first may be `after` itself.
             let left = i32::try_from(limit - found.len()).unwrap_or(i32::MAX - 1);
             let key = (epoch, from, left + 1);
-            let page: Vec<Row> = self.cluster.rows(&self.statements.held_page, key).await?;
-            let behind = page.into_iter().map(quarantined);
+            let page: Vec<Columns> = self.cluster.rows(&self.statements.held_page, key).await?;
+            let behind = page.into_iter().filter_map(whole).map(quarantined);
             let behind = behind.filter(|copy| after.is_none_or(|after| copy.id > after));
             found.extend(behind.take(limit - found.len()));
             if found.len() == limit {

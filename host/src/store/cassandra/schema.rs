@@ -24,7 +24,7 @@ use tables::{Compaction, Compression, Grace, TABLES, Table};
 use uuid::Uuid;
 
 /// The version that this program reads and writes.
-pub const CURRENT: i32 = 1;
+pub const CURRENT: i32 = 2;
 
 /// The names in it are drawn from this one: never change it.
 const NAMESPACE: Uuid = Uuid::from_u128(0x8d0f_3b62_6c0e_5b7e_9a41_5f6d_61b3_70c4);

@@ -187,8 +187,9 @@ impl CassandraStore {
             }
             Suspect::NoName { kind, key } => {
                 let name = (*kind, directory::shard(key), key);
-                let kinds: Vec<(i8,)> = self.seek(&s.whole_address, (key,)).await?;
-                !self.is_there(&s.whole_name, name).await? && kinds == [(*kind,)]
+                let found: Vec<directory::Row> = self.seek(&s.whole_address, (key,)).await?;
+                let is_so = found.first().is_some_and(|(there, ..)| *there == Some(*kind));
+                is_so && !self.is_there(&s.whole_name, name).await?
             }
             Suspect::Miscounted { plugin, key } => match self.value(plugin, key).await? {
                 Some((octets, _)) => self.counted(plugin, key).await? != Some(octets),
@@ -297,10 +298,10 @@ impl CassandraStore {
 
     /// The octets that a value of now is to be counted with, and when it is over.
     async fn value(&self, plugin: &str, key: &str) -> Result<Option<(u64, u64)>> {
-        let found: Vec<(Vec<u8>, i64)> = self.seek(&self.statements.whole_kv, (plugin, key)).await?;
+        let found: Vec<kv::Row> = self.seek(&self.statements.whole_kv, (plugin, key)).await?;
         let alive = found
             .into_iter()
-            .map(|(value, over_at)| (kv::weight(key, &value), rows::size(over_at)));
+            .map(|(value, _, over_at)| (kv::weight(key, &value), rows::size(over_at)));
         let mut alive = alive.filter(|(_, over_at)| rules::alive(*over_at, rows::now_millis()));
         Ok(alive.next())
     }

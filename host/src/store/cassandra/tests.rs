@@ -1,20 +1,27 @@
 //! The contract on a real Cassandra, and what is this engine's alone.
 
 mod copying;
+mod gateways;
+mod halves;
+mod paths;
 mod upkeep;
+
+pub(crate) use paths::counted;
 
 use super::*;
 use crate::config::{CassandraLimits, Consistency};
-use crate::store::contract::{QUARANTINE_MAX, contract};
-use crate::store::{Maildrops as _, Quarantine as _, cluster as nodes};
+use crate::store::contract::{self, QUARANTINE_MAX, contract, mutants};
+use crate::store::{Delivery, Mailbox, Maildrops as _, Quarantine as _, cluster as nodes};
 use scylla::statement::unprepared::Statement;
 use std::sync::{Mutex, PoisonError};
+
+const DEADLINE: Duration = Duration::from_secs(20);
 
 /// Keyspaces whose test is over: a schema takes longer to make than to empty.
 static USED: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 /// A keyspace of one test, which the next may have after it.
-struct Keyspace(String);
+pub(crate) struct Keyspace(String);
 
 impl Drop for Keyspace {
     fn drop(&mut self) {
@@ -32,21 +39,90 @@ pub(super) fn config(nodes: Vec<String>, keyspace: &str, replication: usize) -> 
         consistency: Consistency::LocalQuorum,
         ca: None,
         login: None,
-        limits: CassandraLimits {
-            in_flight: 128,
-            deadline: Duration::from_secs(20),
-        },
+        limits: limits(),
+    }
+}
+
+fn limits() -> CassandraLimits {
+    CassandraLimits {
+        in_flight: 128,
+        deadline: DEADLINE,
+        directory_age: Duration::from_secs(3600),
+    }
+}
+
+async fn open(keyspace: &str, limits: CassandraLimits) -> Arc<CassandraStore> {
+    let node = tokio::task::spawn_blocking(nodes::shared).await.unwrap();
+    let mut config = config(vec![node], keyspace, 1);
+    config.limits = limits;
+    CassandraStore::open(&config, QUARANTINE_MAX).await.unwrap()
+}
+
+impl Keyspace {
+    /// The store of another gateway over the same keyspace.
+    pub(crate) async fn beside(&self) -> Arc<CassandraStore> {
+        open(&self.0, limits()).await
+    }
+
+    /// The same for one that gives up so soon.
+    async fn beside_for(&self, deadline: Duration) -> Arc<CassandraStore> {
+        open(&self.0, CassandraLimits { deadline, ..limits() }).await
+    }
+
+    /// The same for one that remembers nothing of the directory.
+    async fn beside_forgetful(&self) -> Arc<CassandraStore> {
+        let directory_age = Duration::ZERO;
+        open(
+            &self.0,
+            CassandraLimits {
+                directory_age,
+                ..limits()
+            },
+        )
+        .await
+    }
+}
+
+impl CassandraStore {
+    /// Lets the store take it to be so many milliseconds later than now, and no later.
+    pub(crate) fn stop_clock(&self, ahead: u64) {
+        let moment = rows::now_millis() + ahead;
+        self.clock
+            .stopped
+            .store(moment, std::sync::atomic::Ordering::Relaxed);
+    }
+
+    /// As if the time of a maildrop's lease were over.
+    pub(crate) async fn forget_lease(&self, keyspace: &Keyspace, mailbox: &str) {
+        let text = format!(
+            "DELETE FROM {}.maildrop_lock WHERE mbox = ? IF EXISTS",
+            keyspace.0
+        );
+        self.cluster
+            .session
+            .query_unpaged(text, (mailbox,))
+            .await
+            .unwrap();
+    }
+
+    /// As if the time were over in which what is known of these mailboxes is believed.
+    pub(crate) fn doubt(&self, mailboxes: impl IntoIterator<Item = String>) {
+        mailboxes
+            .into_iter()
+            .for_each(|mailbox| self.usages.doubt(&mailbox));
+    }
+
+    /// The statements that were sent since the last call, in order of their names.
+    pub(crate) fn sent(&self) -> Vec<&'static str> {
+        self.cluster.witness.take()
     }
 }
 
 /// An empty store on the shared node.
-async fn empty() -> (Keyspace, Arc<CassandraStore>) {
+pub(crate) async fn empty() -> (Keyspace, Arc<CassandraStore>) {
     let used = USED.lock().unwrap_or_else(PoisonError::into_inner).pop();
     let name = used.clone().unwrap_or_else(nodes::keyspace);
-    let node = tokio::task::spawn_blocking(nodes::shared).await.unwrap();
-    let store = CassandraStore::open(&config(vec![node], &name, 1), QUARANTINE_MAX)
-        .await
-        .unwrap();
+    let store = open(&name, limits()).await;
     if used.is_some() {
         for table in schema::tables() {
             let mut truncate = Statement::new(format!("TRUNCATE {name}.{table}"));
@@ -58,6 +134,7 @@ async fn empty() -> (Keyspace, Arc<CassandraStore>) {
 }
 
 contract! { empty().await }
+mutants! { empty().await }
 
 /// An open breaker refuses all that would find the cluster well again; before there was a probe nothing did.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -117,4 +194,41 @@ async fn a_store_that_is_dropped_is_gone() {
         }
     };
     tokio::time::timeout(Duration::from_secs(10), gone).await.unwrap();
+}
+
+/// Whether it was emptied when it was over already, or before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_epoch_that_is_over_and_empty_is_read_no_more() {
+    let (_keyspace, store) = empty().await;
+    let ann: Mailbox = "ann@example.org".into();
+    let day = |ago: u64| rows::now_millis() - ago * 24 * 60 * 60 * 1000;
+    let old = rows::id(rows::lowest_id(day(100)));
+    let delivery = Delivery {
+        id: old,
+        ..contract::delivery(vec![contract::entry(&ann, 2)])
+    };
+    let plan = mail::Plan {
+        entries: delivery.entries.iter().collect(),
+        copies: Vec::new(),
+    };
+    store.write(&delivery, &plan).await.unwrap();
+    assert_eq!(store.list(&ann).await.unwrap().len(), 1);
+    assert_eq!(store.epochs(&ann).await.unwrap().len(), 1);
+    store.remove(&ann, &[old]).await.unwrap();
+    assert_eq!(store.epochs(&ann).await.unwrap(), []);
+
+    let emptied = rows::epoch(rows::id(rows::lowest_id(day(60))));
+    store.put_epoch(&ann, emptied).await.unwrap();
+    let open = rows::epoch(rows::id(rows::lowest_id(day(0))));
+    store.put_epoch(&ann, open).await.unwrap();
+    assert_eq!(store.epochs(&ann).await.unwrap().len(), 2);
+    assert_eq!(store.list(&ann).await.unwrap(), []);
+    let left: Vec<_> = store
+        .epochs(&ann)
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|(epoch, _)| epoch)
+        .collect();
+    assert_eq!(left, [open]);
 }

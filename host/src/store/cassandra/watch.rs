@@ -126,7 +126,7 @@ pub(super) async fn probe(store: Weak<CassandraStore>) {
         if store.cluster.breaker.open_for().is_some() {
             // Another partition each time: in a large cluster one may be away while the others are not.
             let nothing = (rows::uuid(MessageId::new()),);
-            store.cluster.probe(&store.statements.blob, nothing).await;
+            store.cluster.probe(&store.statements.probe, nothing).await;
         }
     }
 }

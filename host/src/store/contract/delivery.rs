@@ -288,3 +288,105 @@ pub(crate) async fn a_delivery_to_nobody_leaves_nothing(store: Arc<impl Store + 
     assert!(store.deliver(sent.clone()).await.unwrap().is_empty());
     assert!(is_not_found(store.read(A, sent.id, 0, 1).await));
 }
+
+/// POP3 clients know a message by its UIDL for as long as it is there (RFC 1939 §7).
+pub(crate) async fn a_listing_says_the_same_each_time(store: Arc<impl Store + 'static>) {
+    let sent: Vec<_> = (0..4).map(|_| delivery(vec![entry("a@x.org", 7)])).collect();
+    for delivery in &sent {
+        store.deliver(delivery.clone()).await.unwrap();
+    }
+    let first = store.list("a@x.org").await.unwrap();
+    assert!(
+        first.iter().all(|entry| entry.uidl.is_none()),
+        "the id is the UIDL"
+    );
+    assert_eq!(store.list("a@x.org").await.unwrap(), first);
+    store.remove("a@x.org", &[sent[1].id]).await.unwrap();
+    store.deliver(delivery(vec![entry("a@x.org", 7)])).await.unwrap();
+    let then = store.list("a@x.org").await.unwrap();
+    assert_eq!(then[..3], [first[0].clone(), first[2].clone(), first[3].clone()]);
+    assert_eq!(then.len(), 4);
+}
+
+/// Whoever lists while mail comes in finds no message without its body.
+pub(crate) async fn what_is_listed_can_be_read_at_once(store: Arc<impl Store + 'static>) {
+    let writer = Arc::clone(&store);
+    let writing = tokio::spawn(async move {
+        for nth in 0..12 {
+            let mut sent = delivery(vec![entry("a@x.org", 1), entry("b@x.org", 1)]);
+            sent.entries.truncate(1 + nth % 2);
+            if nth % 3 == 0 {
+                sent.content.text = append_all(&*writer, sent.id, &noise(CHUNK + 9)).await;
+            }
+            writer.deliver(sent).await.unwrap();
+        }
+    });
+    let mut read = std::collections::HashSet::new();
+    while !writing.is_finished() {
+        for listed in store.list("a@x.org").await.unwrap() {
+            if read.insert(listed.id) {
+                assert!(read_all(&*store, A, listed.id, CHUNK).await.len() >= 20);
+            }
+        }
+        tokio::task::yield_now().await;
+    }
+    writing.await.unwrap();
+    assert_eq!(store.list("a@x.org").await.unwrap().len(), 12);
+}
+
+/// A transfer may take 45 minutes, and its id is drawn before: listings that begin behind what was removed must
+/// begin far enough behind.
+pub(crate) async fn an_older_message_is_listed_though_younger_ones_were_removed(
+    store: Arc<impl Store + 'static>,
+) {
+    const MINUTE: u64 = 60_000;
+    for age in [0, 43 * MINUTE] {
+        let young = Delivery {
+            id: aged(age),
+            ..delivery(vec![entry("a@x.org", 1)])
+        };
+        store.deliver(young.clone()).await.unwrap();
+        store.remove("a@x.org", &[young.id]).await.unwrap();
+    }
+    let mut late = vec![aged(44 * MINUTE), aged(20 * MINUTE)];
+    for id in &late {
+        let sent = Delivery {
+            id: *id,
+            ..delivery(vec![entry("a@x.org", 1)])
+        };
+        assert_eq!(store.deliver(sent).await.unwrap(), [Delivered::Kept]);
+    }
+    late.sort();
+    let listed = store.list("a@x.org").await.unwrap();
+    assert_eq!(listed.iter().map(|entry| entry.id).collect::<Vec<_>>(), late);
+    let usage = store.usage("a@x.org").await.unwrap();
+    assert_eq!(usage.messages, 2);
+}
+
+pub(crate) async fn a_check_finds_nothing_and_a_sweep_takes_nothing_that_is_held(
+    store: Arc<impl Store + 'static>,
+) {
+    let mut shared = delivery(vec![entry("a@x.org", 1), entry("b@x.org", 1)]);
+    shared.quarantine = vec![NewQuarantined {
+        mailboxes: vec!["a@x.org".into()],
+        reason: "held".into(),
+        trace: Bytes::new(),
+    }];
+    let mut large = delivery(vec![entry("a@x.org", 1)]);
+    large.content.text = append_all(&*store, large.id, &noise(CHUNK + 1)).await;
+    let small = delivery(vec![entry("a@x.org", 1)]);
+    for sent in [&shared, &large, &small] {
+        store.deliver(sent.clone()).await.unwrap();
+    }
+    store.remove("b@x.org", &[shared.id]).await.unwrap();
+    let report = store.check(Mend::Nothing).await.unwrap();
+    assert!(report.is_sound() && report.faults == 0, "{:?}", report.described);
+    store.sweep().await.unwrap();
+    for sent in [&shared, &large, &small] {
+        assert!(read_all(&*store, A, sent.id, CHUNK).await.len() >= 20);
+    }
+    assert_eq!(
+        read_all(&*store, Holder::Quarantine, shared.id, 64).await.len(),
+        20
+    );
+}

@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::message::MessageId;
-use crate::store::contract::{A, QUARANTINE_MAX, append_all, contract, delivery, entry, noise, read_all};
+use crate::store::contract::{
+    A, QUARANTINE_MAX, append_all, contract, delivery, entry, mutants, noise, read_all,
+};
 use crate::store::{
     Account, Bodies, CHUNK, Delivered, Directory, Kv, KvWrite, Maildrops, NewQuarantined, Quarantine, Store,
     StoreError, Text, Usage,
@@ -45,6 +47,7 @@ fn account(address: &str) -> Account {
 }
 
 contract! { opened() }
+mutants! { opened() }
 
 #[tokio::test]
 async fn what_was_acknowledged_is_there_after_a_restart() {

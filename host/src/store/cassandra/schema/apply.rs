@@ -5,13 +5,14 @@
 //! with its holder; the others wait. Statements that fail are tried again: right after a change some nodes do
 //! not know yet what others have made.
 
+use super::super::transaction::Named;
 use super::{CURRENT, Layout};
 use scylla::client::session::Session;
 use scylla::errors::{DbError, ExecutionError, RequestAttemptError, SchemaAgreementError};
 use scylla::serialize::row::SerializeRow;
 use scylla::statement::unprepared::Statement;
 use scylla::statement::{Consistency, SerialConsistency};
-use scylla::value::{CqlValue, Row};
+use scylla::value::CqlValue;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
@@ -246,19 +247,6 @@ async fn agree(session: &Session) -> Result<(), SchemaError> {
         .map_err(|error| SchemaError::Agreement(Box::new(error)))
 }
 
-/// A row with the names of its columns: those of lightweight transactions differ between servers.
-pub(super) struct Named(Vec<(String, Option<CqlValue>)>);
-
-impl Named {
-    pub(super) fn get(&self, name: &str) -> Option<&CqlValue> {
-        self.0.iter().find(|(found, _)| found == name)?.1.as_ref()
-    }
-
-    pub(super) fn is_applied(&self) -> bool {
-        self.get("[applied]") == Some(&CqlValue::Boolean(true))
-    }
-}
-
 /// A lightweight transaction, tried again: every one here may be repeated.
 pub(super) async fn transact(
     session: &Session,
@@ -280,19 +268,7 @@ async fn rows(
     statement.set_serial_consistency(Some(SerialConsistency::LocalSerial));
     let ask = || async { session.query_unpaged(statement.clone(), values.clone()).await };
     let result = persist(ask).await?;
-    let wrong = |error: &dyn std::fmt::Display| SchemaError::Answer(error.to_string());
-    let result = result.into_rows_result().map_err(|error| wrong(&error))?;
-    let names: Vec<String> = result
-        .column_specs()
-        .iter()
-        .map(|column| column.name().to_owned())
-        .collect();
-    let mut all = Vec::new();
-    for row in result.rows::<Row>().map_err(|error| wrong(&error))? {
-        let row = row.map_err(|error| wrong(&error))?;
-        all.push(Named(names.iter().cloned().zip(row.columns).collect()));
-    }
-    Ok(all)
+    Named::all(result).map_err(SchemaError::Answer)
 }
 
 /// Tries until it is done, is refused for good, or the time is over.

@@ -145,4 +145,13 @@ pub(super) const TABLES: &[Table] = &[
         grace: Grace::ThreeDays,
         ..PLAIN
     },
+    Table {
+        name: "maildrop_lock",
+        since: 2,
+        purpose: "Which POP3 session has a maildrop, where pop3.lease is set; it expires with its holder. Lightweight \
+            transactions only.",
+        columns: "mbox text PRIMARY KEY, holder uuid",
+        grace: Grace::ThreeDays,
+        ..PLAIN
+    },
 ];

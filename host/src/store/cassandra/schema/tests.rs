@@ -29,6 +29,7 @@ fn config(node: String) -> CassandraConfig {
         limits: CassandraLimits {
             in_flight: 128,
             deadline: Duration::from_secs(20),
+            directory_age: Duration::from_secs(5),
         },
     }
 }
@@ -238,4 +239,32 @@ async fn a_keyspace_that_the_cluster_cannot_serve_is_not_made() {
         "{refused}"
     );
     assert_eq!(status(&session, &layout).await.unwrap(), Status::Absent);
+}
+
+/// Gateways of the version before go on meanwhile: what they know stays as it is.
+#[tokio::test]
+async fn a_schema_of_the_first_version_gets_what_came_since() {
+    let (session, layout) = node().await;
+    run(&session, &layout.keyspace()).await;
+    run(&session, &layout.versions()).await;
+    let made = made(&session, &layout.keyspace).await.unwrap();
+    for step in layout.steps(1, made) {
+        run(&session, &step).await;
+    }
+    let keyspace = &layout.keyspace;
+    run(
+        &session,
+        &format!("INSERT INTO {keyspace}.schema_version (k, v) VALUES ('version', 1) IF NOT EXISTS"),
+    )
+    .await;
+    let before = tables_in(&session, &layout).await;
+    assert!(before.iter().all(|(name, _)| name != "maildrop_lock"));
+    assert_eq!(status(&session, &layout).await.unwrap(), Status::Older(1));
+    assert_eq!(apply(&session, &layout).await.unwrap(), Applied::Made);
+    assert_eq!(status(&session, &layout).await.unwrap(), Status::Current);
+    let after = tables_in(&session, &layout).await;
+    assert!(before.iter().all(|table| after.contains(table)));
+    let lock = TABLES.iter().find(|table| table.name == "maildrop_lock").unwrap();
+    assert!(after.contains(&(lock.name.to_owned(), id(made, lock))));
+    dropped(&session, &layout).await;
 }

@@ -20,7 +20,13 @@ pub(super) fn aged(age: u64) -> MessageId {
 }
 
 /// A message that is listed by these mailboxes and, under its own id, by quarantine.
-async fn put(store: &CassandraStore, id: MessageId, size: usize, mailboxes: &[&str], copies: &[&str]) {
+pub(super) async fn put(
+    store: &CassandraStore,
+    id: MessageId,
+    size: usize,
+    mailboxes: &[&str],
+    copies: &[&str],
+) {
     let text = noise(size);
     let content = Content {
         head: Bytes::from_static(b"Subject: x\r\n\r\n"),
@@ -57,7 +63,7 @@ async fn put(store: &CassandraStore, id: MessageId, size: usize, mailboxes: &[&s
     Movable::admit(store, moved).await.unwrap();
 }
 
-async fn cql(
+pub(super) async fn cql(
     store: &CassandraStore,
     keyspace: &Keyspace,
     text: &str,

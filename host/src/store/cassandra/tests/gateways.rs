@@ -1,0 +1,287 @@
+//! Two gateways over one cluster: what one does, the other sees; what both do at once, one of them has done.
+
+use super::upkeep::account;
+use super::*;
+use crate::store::contract::together;
+use crate::store::{Account, Alias, Created, Directory, Domain, Kv, KvWrite, Leased, Leases};
+use bytes::Bytes;
+use std::time::Instant;
+
+async fn pair() -> (Keyspace, [Arc<CassandraStore>; 2]) {
+    let (keyspace, one) = empty().await;
+    let other = keyspace.beside().await;
+    (keyspace, [one, other])
+}
+
+fn domain(name: &str, alias_of: Option<&str>) -> Domain {
+    Domain {
+        name: name.to_owned(),
+        alias_of: alias_of.map(str::to_owned),
+    }
+}
+
+fn alias(target: &str) -> Alias {
+    Alias {
+        address: "b@x.org".to_owned(),
+        targets: vec![target.to_owned()],
+    }
+}
+
+fn with_password(password: &str) -> Account {
+    Account {
+        password: Some(password.to_owned()),
+        ..account("Ann@x.org")
+    }
+}
+
+fn of_quota(bytes: u64) -> Account {
+    Account {
+        quota_bytes: Some(bytes),
+        ..account("Ann@example.org")
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_another_gateway_changes_is_known_after_the_directory_s_age_and_what_it_makes_at_once() {
+    let (keyspace, one) = empty().await;
+    let remembers = keyspace.beside().await;
+    let forgets = keyspace.beside_forgetful().await;
+    let key = "ann@example.org";
+    assert_eq!(remembers.account(key).await.unwrap(), None);
+    one.create_account(of_quota(1)).await.unwrap();
+    assert_eq!(
+        remembers.account(key).await.unwrap(),
+        Some(of_quota(1)),
+        "an absence is not remembered"
+    );
+    assert_eq!(forgets.account(key).await.unwrap(), Some(of_quota(1)));
+
+    one.update_account(of_quota(2)).await.unwrap();
+    assert_eq!(
+        one.account(key).await.unwrap(),
+        Some(of_quota(2)),
+        "its own change"
+    );
+    assert_eq!(remembers.account(key).await.unwrap(), Some(of_quota(1)));
+    assert_eq!(remembers.account_to_change(key).await.unwrap(), Some(of_quota(2)));
+    assert_eq!(forgets.account(key).await.unwrap(), Some(of_quota(2)));
+
+    one.remove_account(key).await.unwrap();
+    assert_eq!(one.account(key).await.unwrap(), None, "its own change");
+    assert_eq!(remembers.account(key).await.unwrap(), Some(of_quota(1)));
+    assert_eq!(forgets.account(key).await.unwrap(), None);
+    assert!(
+        !remembers.remove_account(key).await.unwrap(),
+        "it was not there any more"
+    );
+    assert_eq!(remembers.account(key).await.unwrap(), None);
+
+    let domain = |alias_of: Option<&str>| Domain {
+        name: "example.net".to_owned(),
+        alias_of: alias_of.map(str::to_owned),
+    };
+    one.create_domain(domain(None)).await.unwrap();
+    assert_eq!(remembers.domain("example.net").await.unwrap(), Some(domain(None)));
+    one.remove_domain("example.net").await.unwrap();
+    one.create_domain(domain(Some("example.org"))).await.unwrap();
+    assert_eq!(
+        one.domain("example.net").await.unwrap(),
+        Some(domain(Some("example.org")))
+    );
+    assert_eq!(remembers.domain("example.net").await.unwrap(), Some(domain(None)));
+    assert_eq!(
+        forgets.domain("example.net").await.unwrap(),
+        Some(domain(Some("example.org")))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_gateways_one_creates_an_address() {
+    let (_keyspace, stores) = pair().await;
+    for round in 0..5 {
+        let address = format!("ann{round}@x.org");
+        let calls = (0..10).map(|nth| {
+            let store = Arc::clone(&stores[nth % 2]);
+            let address = address.clone();
+            async move {
+                let made = match nth % 4 {
+                    0 | 1 => store.create_account(account(&address)).await,
+                    _ => store.create_domain(domain(&address, None)).await,
+                };
+                (nth % 4 < 2, made.unwrap())
+            }
+        });
+        let made = together(calls).await;
+        for kind in [true, false] {
+            let of_kind = made.iter().filter(|made| **made == (kind, Created::Yes));
+            assert_eq!(of_kind.count(), 1);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn increments_and_comparisons_of_two_gateways_are_all_counted() {
+    let (_keyspace, stores) = pair().await;
+    let calls = (0..40).map(|nth| {
+        let store = Arc::clone(&stores[nth % 2]);
+        async move { store.kv_increment("p", "n", 1, 0, 1000, 999).await.unwrap() }
+    });
+    let mut sums = together(calls).await;
+    sums.sort_unstable();
+    assert_eq!(sums, (1..=40).collect::<Vec<i64>>());
+
+    let calls = (0..10).map(|nth: u8| {
+        let store = Arc::clone(&stores[usize::from(nth % 2)]);
+        async move {
+            let write = KvWrite {
+                value: Bytes::copy_from_slice(&[nth]),
+                ttl: 0,
+                now: 1000,
+                quota: 999,
+            };
+            store.kv_compare_and_set("p", "k", None, write).await.unwrap()
+        }
+    });
+    let set = together(calls).await;
+    assert_eq!(set.iter().filter(|set| **set).count(), 1);
+}
+
+/// The answer to a creation was lost; the retry found the row that it had made itself, and said that it exists.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_creation_whose_answer_was_lost_is_told_from_anothers() {
+    let (_keyspace, [one, other]) = pair().await;
+    let lost = |store: &CassandraStore, name| store.cluster.witness.lose(name);
+    for other_domain in [None, Some("y.org")] {
+        let name = format!("x{}.org", other_domain.is_some());
+        lost(&one, "create_domain");
+        assert_eq!(
+            one.create_domain(domain(&name, other_domain)).await.unwrap(),
+            Created::Yes
+        );
+        lost(&other, "create_domain");
+        assert_eq!(
+            other.create_domain(domain(&name, Some("z.org"))).await.unwrap(),
+            Created::Exists
+        );
+        assert_eq!(
+            one.create_domain(domain(&name, other_domain)).await.unwrap(),
+            Created::Exists
+        );
+    }
+    lost(&one, "create_account");
+    assert_eq!(
+        one.create_account(with_password("one")).await.unwrap(),
+        Created::Yes
+    );
+    lost(&other, "create_account");
+    assert_eq!(
+        other.create_account(with_password("other")).await.unwrap(),
+        Created::Exists
+    );
+    assert_eq!(
+        one.create_account(with_password("one")).await.unwrap(),
+        Created::Exists
+    );
+    assert_eq!(
+        other.account("ann@x.org").await.unwrap(),
+        Some(with_password("one"))
+    );
+    assert_eq!(
+        other.accounts(None, 9).await.unwrap().len(),
+        1,
+        "it is named once"
+    );
+    lost(&one, "create_alias");
+    assert_eq!(one.put_alias(alias("c@x.org")).await.unwrap(), Created::Yes);
+    assert_eq!(other.alias("b@x.org").await.unwrap(), Some(alias("c@x.org")));
+    assert_eq!(
+        one.put_alias(Alias {
+            address: "ann@x.org".to_owned(),
+            ..alias("c@x.org")
+        })
+        .await
+        .unwrap(),
+        Created::Exists
+    );
+    lost(&one, "kv_create");
+    assert_eq!(one.kv_increment("p", "n", 1, 0, 1000, 999).await.unwrap(), 1);
+    lost(&one, "kv_replace");
+    assert_eq!(one.kv_increment("p", "n", 1, 0, 1000, 999).await.unwrap(), 2);
+    let sent = one.sent();
+    assert!(
+        sent.iter().filter(|name| **name == "create_account").count() >= 2,
+        "it was sent again: {sent:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lease_is_one_holder_s_until_it_is_given_back_or_its_time_is_over() {
+    const LASTS: Duration = Duration::from_secs(60);
+    let (_keyspace, [one, other]) = pair().await;
+    let (ours, theirs) = (MessageId::new(), MessageId::new());
+    let at = "ann@x.org";
+    assert_eq!(
+        one.renew_lease(at, ours, LASTS).await.unwrap(),
+        Leased::Refused,
+        "nobody has it"
+    );
+    one.cluster.witness.lose("take_lease");
+    assert_eq!(
+        one.take_lease(at, ours, LASTS).await.unwrap(),
+        Leased::Held,
+        "though its answer was lost"
+    );
+    other.cluster.witness.lose("take_lease");
+    assert_eq!(
+        other.take_lease(at, theirs, LASTS).await.unwrap(),
+        Leased::Refused
+    );
+    assert_eq!(
+        other.take_lease("bob@x.org", theirs, LASTS).await.unwrap(),
+        Leased::Held
+    );
+    assert_eq!(
+        other.renew_lease(at, theirs, LASTS).await.unwrap(),
+        Leased::Refused
+    );
+    other.end_lease(at, theirs).await.unwrap();
+    assert_eq!(
+        one.renew_lease(at, ours, LASTS).await.unwrap(),
+        Leased::Held,
+        "another cannot end it"
+    );
+    one.end_lease(at, ours).await.unwrap();
+    assert_eq!(
+        one.renew_lease(at, ours, LASTS).await.unwrap(),
+        Leased::Refused,
+        "it was given back"
+    );
+    assert_eq!(other.take_lease(at, theirs, LASTS).await.unwrap(), Leased::Held);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lease_of_a_gateway_that_died_is_taken_over_when_its_time_is_over_and_no_earlier() {
+    const LASTS: Duration = Duration::from_secs(4);
+    let (_keyspace, [one, other]) = pair().await;
+    let (ours, theirs) = (MessageId::new(), MessageId::new());
+    let at = "ann@x.org";
+    one.take_lease(at, ours, Duration::from_secs(2)).await.unwrap();
+    let renewed = Instant::now();
+    assert_eq!(one.renew_lease(at, ours, LASTS).await.unwrap(), Leased::Held);
+    let taken = async {
+        while other.take_lease(at, theirs, LASTS).await.unwrap() == Leased::Refused {
+            // Cassandra counts whole seconds, and nobody tells when one is over.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), taken)
+        .await
+        .unwrap();
+    // Whole seconds are cut off at both ends.
+    assert!(
+        renewed.elapsed() > LASTS - Duration::from_secs(1),
+        "{:?}",
+        renewed.elapsed()
+    );
+    assert_eq!(one.renew_lease(at, ours, LASTS).await.unwrap(), Leased::Refused);
+}

@@ -1,0 +1,302 @@
+//! What a delivery sends, and which deliveries are refused for their age.
+
+use super::upkeep::{account, aged};
+use super::*;
+use crate::store::contract::{A, append_all, bounded, delivery, entry, noise, read_all};
+use crate::store::{Bodies as _, CHUNK, Delivered, Delivery, Directory as _, NewEntry, Text};
+use scylla::statement::batch::{BatchStatement, BatchType};
+
+/// A delivery whose content is `size` octets.
+fn sized(size: usize, entries: Vec<NewEntry>) -> Delivery {
+    let mut sent = delivery(entries);
+    sent.content.text = Text::Inline(noise(size - sent.content.head.len()));
+    sent
+}
+
+/// One mailbox that has room, whose usage is to be compared.
+fn roomy(name: &str) -> NewEntry {
+    bounded(name, 10, 1_000_000, 1000)
+}
+
+/// What is sent for a delivery, each name once with how often.
+async fn path(store: &CassandraStore, sent: Delivery) -> Vec<(&'static str, usize)> {
+    store.sent();
+    let entries = sent.entries.len();
+    assert_eq!(store.deliver(sent).await.unwrap(), vec![Delivered::Kept; entries]);
+    counted(store.sent())
+}
+
+pub(crate) fn counted(sent: Vec<&'static str>) -> Vec<(&'static str, usize)> {
+    let mut counted: Vec<(&'static str, usize)> = Vec::new();
+    for name in sent {
+        match counted.last_mut() {
+            Some((last, count)) if *last == name => *count += 1,
+            _ => counted.push((name, 1)),
+        }
+    }
+    counted
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_small_message_for_one_is_one_mutation_at_16_kib_and_not_beyond() {
+    let (_keyspace, store) = empty().await;
+    path(&store, sized(100, vec![entry("a@x.org", 1)])).await;
+    let at_most = path(&store, sized(16 * 1024, vec![entry("a@x.org", 1)])).await;
+    assert_eq!(at_most, [("put_small", 1)]);
+    let beyond = path(&store, sized(16 * 1024 + 1, vec![entry("a@x.org", 1)])).await;
+    assert_eq!(beyond, [("commit_blob", 1), ("put_entry", 1), ("put_part", 2)]);
+    let of_two = path(&store, sized(100, vec![entry("a@x.org", 1), entry("b@x.org", 1)])).await;
+    assert!(of_two.iter().all(|(name, _)| *name != "put_small"), "{of_two:?}");
+}
+
+/// The first delivery to a mailbox asks how full it is, in parallel for all; after that nothing is read.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_delivery_reads_usage_once_and_then_not_at_all_and_transacts_nothing() {
+    let (_keyspace, store) = empty().await;
+    let small = || sized(1000, vec![roomy("a@x.org")]);
+    assert_eq!(
+        path(&store, small()).await,
+        [("epochs", 1), ("put_epoch", 1), ("put_small", 1)],
+        "a mailbox that has nothing has no partition to read"
+    );
+    assert_eq!(path(&store, small()).await, [("put_small", 1)], "warm");
+
+    let mut large = delivery(vec![roomy("b@x.org")]);
+    large.content.text = append_all(&*store, large.id, &noise(2 * CHUNK + 1)).await;
+    let begun = path(&store, large).await;
+    let once = ["commit_blob", "epochs", "put_entry", "put_epoch", "put_part"].map(|name| (name, 1));
+    assert_eq!(begun, once, "the text was there before");
+    let mut large = delivery(vec![roomy("b@x.org")]);
+    large.content.text = append_all(&*store, large.id, &noise(2 * CHUNK + 1)).await;
+    let once = ["commit_blob", "put_entry", "put_part"].map(|name| (name, 1));
+    assert_eq!(path(&store, large).await, once, "warm");
+
+    let all = || {
+        (0..50)
+            .map(|nth| roomy(&format!("{nth}@x.org")))
+            .collect::<Vec<_>>()
+    };
+    let cold = [
+        ("commit_blob", 1),
+        ("epochs", 50),
+        ("put_entry", 50),
+        ("put_epoch", 50),
+        ("put_part", 2),
+        ("put_ref", 50),
+    ];
+    assert_eq!(path(&store, sized(1000, all())).await, cold);
+    let warm = [
+        ("commit_blob", 1),
+        ("put_entry", 50),
+        ("put_part", 2),
+        ("put_ref", 50),
+    ];
+    assert_eq!(path(&store, sized(1000, all())).await, warm);
+}
+
+/// One reading is one row of epochs and one partition for each of them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mailbox_that_another_gateway_filled_is_read_once() {
+    let (keyspace, store) = empty().await;
+    for _ in 0..3 {
+        store
+            .deliver(sized(100, vec![entry("a@x.org", 1)]))
+            .await
+            .unwrap();
+    }
+    let other = keyspace.beside().await;
+    let begun = path(&other, sized(100, vec![roomy("a@x.org")])).await;
+    assert_eq!(
+        begun,
+        ["epochs", "put_epoch", "put_small", "sizes"].map(|name| (name, 1))
+    );
+    assert_eq!(other.usage("a@x.org").await.unwrap().messages, 4);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_statement_of_a_delivery_is_a_transaction_a_counter_or_a_logged_batch() {
+    let (_keyspace, store) = empty().await;
+    let s = &store.statements;
+    let sent = [
+        &s.put_entry,
+        &s.put_epoch,
+        &s.put_part,
+        &s.commit_blob,
+        &s.put_ref,
+        &s.put_held,
+        &s.epochs,
+        &s.sizes,
+        &s.held_weights,
+    ];
+    let mut texts: Vec<&str> = sent
+        .iter()
+        .map(|statement| statement.prepared.get_statement())
+        .collect();
+    let batch = &s.put_small.batch;
+    assert_eq!(batch.get_type(), BatchType::Unlogged);
+    for part in &batch.statements {
+        let BatchStatement::PreparedStatement(prepared) = part else {
+            panic!("a part is not prepared");
+        };
+        texts.push(prepared.get_statement());
+    }
+    for text in texts {
+        assert!(!text.contains(" IF "), "{text}");
+        assert!(!text.contains("UPDATE"), "a counter is updated: {text}");
+    }
+    let transacts = s.create_account.prepared.get_statement();
+    assert!(transacts.contains(" IF "), "{transacts}");
+}
+
+const MINUTE: u64 = 60_000;
+
+/// The place where listings begin may be behind a row that is older: nobody would list it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_id_of_45_minutes_is_delivered_and_an_older_one_is_not() {
+    let (_keyspace, store) = empty().await;
+    store.create_account(account("a@x.org")).await.unwrap();
+    let sent = delivery(vec![entry("a@x.org", 1)]);
+    let drawn = sent.id.unix_millis();
+    let age = |millis: u64| {
+        let stopped = &store.clock.stopped;
+        stopped.store(drawn + millis, std::sync::atomic::Ordering::Relaxed);
+    };
+    age(45 * MINUTE + 1000);
+    let refused = store.deliver(sent.clone()).await.unwrap_err().to_string();
+    assert!(refused.contains("is too old to be listed"), "{refused}");
+    age(45 * MINUTE + 1);
+    assert!(store.deliver(sent.clone()).await.is_err());
+    assert!(store.list("a@x.org").await.unwrap().is_empty());
+    age(45 * MINUTE);
+    assert_eq!(store.deliver(sent.clone()).await.unwrap(), [Delivered::Kept]);
+    age(45 * MINUTE - 1000);
+    let second = Delivery {
+        id: MessageId::from_bytes({
+            let mut bytes = *sent.id.as_bytes();
+            bytes[15] ^= 1;
+            bytes
+        }),
+        ..sent
+    };
+    assert_eq!(store.deliver(second).await.unwrap(), [Delivered::Kept]);
+    assert_eq!(store.list("a@x.org").await.unwrap().len(), 2);
+
+    let old = Delivery {
+        id: aged(46 * MINUTE),
+        ..delivery(vec![entry("a@x.org", 1)])
+    };
+    let moved = crate::store::Moved {
+        id: old.id,
+        content: old.content.clone(),
+        facts: old.facts.clone(),
+        entries: vec![("a@x.org".into(), store.list("a@x.org").await.unwrap().remove(0))],
+        copies: Vec::new(),
+    };
+    store.stop_clock(0);
+    assert!(store.deliver(old).await.is_err());
+    crate::store::copying::Movable::admit(&*store, moved)
+        .await
+        .unwrap();
+    assert_eq!(
+        store.list("a@x.org").await.unwrap().len(),
+        3,
+        "a copy brings what is old"
+    );
+}
+
+/// A gateway that never heard of the removal sends the delivery again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_that_comes_late_does_not_bring_back_what_was_removed() {
+    let (keyspace, store) = empty().await;
+    let other = keyspace.beside().await;
+    for size in [100, 20_000] {
+        let sent = sized(size, vec![entry("a@x.org", 1)]);
+        store.deliver(sent.clone()).await.unwrap();
+        store.remove("a@x.org", &[sent.id]).await.unwrap();
+        other.deliver(sent).await.unwrap();
+        assert!(store.list("a@x.org").await.unwrap().is_empty(), "{size} octets");
+    }
+}
+
+/// Clocks differ by less than 10 s, which is how far ahead deletions are.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_gateway_with_a_faster_clock_wrote_is_removed_all_the_same() {
+    let (_keyspace, store) = empty().await;
+    let ahead = rows::lowest_id(rows::now_millis() + 8000);
+    let sent = Delivery {
+        id: rows::id(ahead),
+        ..sized(100, vec![entry("a@x.org", 1)])
+    };
+    store.deliver(sent.clone()).await.unwrap();
+    assert_eq!(store.list("a@x.org").await.unwrap().len(), 1);
+    store.remove("a@x.org", &[sent.id]).await.unwrap();
+    assert!(store.list("a@x.org").await.unwrap().is_empty());
+    assert!(store.read(A, sent.id, 0, 1).await.is_err());
+}
+
+/// The client hears 451 and sends it again; what was written by then may be listed, and is whole.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_delivery_whose_answer_never_came_may_be_listed_and_has_its_body() {
+    let (keyspace, _) = empty().await;
+    let store = keyspace.beside_for(Duration::from_secs(1)).await;
+    for (size, last) in [(100, "put_small"), (20_000, "put_entry")] {
+        let sent = sized(size, vec![entry("a@x.org", 1)]);
+        (0..50).for_each(|_| store.cluster.witness.lose(last));
+        assert!(store.deliver(sent.clone()).await.is_err());
+        store.cluster.witness.forgive();
+        let listed = store.list("a@x.org").await.unwrap();
+        assert!(listed.iter().any(|entry| entry.id == sent.id), "it was written");
+        assert_eq!(read_all(&*store, A, sent.id, 8192).await.len(), size);
+        assert_eq!(store.deliver(sent).await.unwrap(), [Delivered::Kept], "again");
+    }
+    assert_eq!(store.list("a@x.org").await.unwrap().len(), 2);
+    assert_eq!(store.usage("a@x.org").await.unwrap().messages, 2);
+}
+
+/// Listings and usage are the sums of all their partitions.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mail_of_several_epochs_is_listed_in_order_and_counted() {
+    let (_keyspace, store) = empty().await;
+    let mut ids = Vec::new();
+    for days in [100, 1, 60, 30] {
+        let id = aged(days * upkeep::DAY);
+        let sent = delivery(vec![entry("a@x.org", 10)]);
+        let listed = crate::store::Entry {
+            id,
+            size: 10,
+            downgraded_size: 10,
+            trace: bytes::Bytes::new(),
+            uidl: None,
+        };
+        let moved = crate::store::Moved {
+            id,
+            content: sent.content,
+            facts: sent.facts,
+            entries: vec![("a@x.org".into(), listed)],
+            copies: Vec::new(),
+        };
+        crate::store::copying::Movable::admit(&*store, moved)
+            .await
+            .unwrap();
+        ids.push(id);
+    }
+    ids.sort();
+    let listed: Vec<_> = store
+        .list("a@x.org")
+        .await
+        .unwrap()
+        .iter()
+        .map(|entry| entry.id)
+        .collect();
+    assert_eq!(listed, ids);
+    assert_eq!(store.usage("a@x.org").await.unwrap().bytes, 40);
+    store.remove("a@x.org", &ids[..2]).await.unwrap();
+    let listed: Vec<_> = store
+        .list("a@x.org")
+        .await
+        .unwrap()
+        .iter()
+        .map(|entry| entry.id)
+        .collect();
+    assert_eq!(listed, ids[2..]);
+}

@@ -1,0 +1,95 @@
+//! A directory with a fault.
+
+use super::*;
+
+#[async_trait]
+impl<S: Store> Directory for Broken<S> {
+    async fn domain(&self, name: &str) -> Result<Option<Domain>> {
+        self.store.domain(name).await
+    }
+
+    async fn create_domain(&self, domain: Domain) -> Result<Created> {
+        if self.has(Fault::CreatesAgain) {
+            self.store.remove_domain(&domain.name).await?;
+        }
+        self.store.create_domain(domain).await
+    }
+
+    async fn remove_domain(&self, name: &str) -> Result<bool> {
+        let there = self.store.remove_domain(name).await?;
+        Ok(there || self.has(Fault::RemovesTheAbsent))
+    }
+
+    async fn domains(&self) -> Result<Vec<Domain>> {
+        self.store.domains().await
+    }
+
+    async fn account(&self, key: &str) -> Result<Option<Account>> {
+        let mut account = self.store.account(key).await?;
+        if self.has(Fault::LosesKeys) {
+            account.iter_mut().for_each(|account| account.scram = None);
+        }
+        Ok(account)
+    }
+
+    async fn create_account(&self, account: Account) -> Result<Created> {
+        let key = account.address.to_lowercase();
+        match self.fault {
+            Some(Fault::CreatesAgain) if self.store.update_account(account.clone()).await? => {
+                Ok(Created::Yes)
+            }
+            Some(Fault::SharesAddresses) => {
+                self.store.remove_alias(&key).await?;
+                self.store.create_account(account).await
+            }
+            Some(Fault::InheritsMail) => {
+                self.haunt(&key).await?;
+                self.store.create_account(account).await
+            }
+            Some(Fault::CreatesAtOnce) => {
+                let there = self.store.account(&key).await?;
+                self.crowd.wait().await;
+                match there {
+                    Some(_) => Ok(Created::Exists),
+                    None => self.store.create_account(account).await.map(|_| Created::Yes),
+                }
+            }
+            _ => self.store.create_account(account).await,
+        }
+    }
+
+    async fn update_account(&self, account: Account) -> Result<bool> {
+        if self.has(Fault::UpdatesTheAbsent) {
+            self.store.create_account(account.clone()).await?;
+        }
+        self.store.update_account(account).await
+    }
+
+    async fn remove_account(&self, key: &str) -> Result<bool> {
+        if self.has(Fault::KeepsMailOfTheRemoved) {
+            self.haunt(key).await?;
+        }
+        self.store.remove_account(key).await
+    }
+
+    async fn accounts(&self, after: Option<&str>, limit: usize) -> Result<Vec<Account>> {
+        let more = usize::from(self.has(Fault::PagesTooMuch));
+        self.store.accounts(after, limit + more).await
+    }
+
+    async fn alias(&self, key: &str) -> Result<Option<Alias>> {
+        self.store.alias(key).await
+    }
+
+    async fn put_alias(&self, alias: Alias) -> Result<Created> {
+        self.store.put_alias(alias).await
+    }
+
+    async fn remove_alias(&self, key: &str) -> Result<bool> {
+        self.store.remove_alias(key).await
+    }
+
+    async fn aliases(&self, after: Option<&str>, limit: usize) -> Result<Vec<Alias>> {
+        self.store.aliases(after, limit).await
+    }
+}

@@ -1,0 +1,160 @@
+//! A cluster with its gateways and drivers, and how their use is measured.
+
+use super::Bench;
+use crate::driver::{Delivering, Driver, IN_FLIGHT, Level, Writing};
+use crate::gateway::{Gateway, Place};
+use crate::ledger::Work;
+use crate::message::Size;
+use crate::nodes::{Cluster, Life};
+use crate::pace::{self, Client, Pace, Tally};
+use crate::process::Meter;
+use crate::smtp::Sender;
+use serde_json::Value;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Mailboxes of a keyspace.
+pub(super) const MAILBOXES: usize = 64;
+
+/// Lines of `cassandra.yaml`.
+pub(super) type Settings = &'static [(&'static str, &'static str)];
+
+pub(super) struct Lab {
+    pub(super) cluster: Cluster,
+    pub(super) nodes: usize,
+}
+
+/// How a keyspace is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Site {
+    pub(super) replication: usize,
+    pub(super) level: Level,
+    pub(super) gateways: usize,
+}
+
+/// A site's gateways and a bare driver on the same tables.
+pub(super) struct Opened {
+    pub(super) gateways: Vec<Gateway>,
+    pub(super) driver: Arc<Driver>,
+    /// For the gateways' mailboxes, with all that they acknowledged.
+    pub(super) mail: Arc<Work>,
+    bare: Arc<Work>,
+}
+
+pub(super) fn mailboxes(name: &str) -> Vec<String> {
+    (0..MAILBOXES)
+        .map(|nth| format!("{name}{nth}@example.org"))
+        .collect()
+}
+
+/// Mailboxes that get no load.
+pub(super) fn visited() -> impl Iterator<Item = String> {
+    (0..4).map(|nth| format!("visited{nth}@example.org"))
+}
+
+impl Lab {
+    pub(super) fn start(bench: &Bench, nodes: usize, settings: Settings) -> anyhow::Result<Self> {
+        bench.say(&format!("starts {nodes} nodes with {settings:?}"));
+        let started = tokio::task::block_in_place(|| Cluster::begin(nodes, settings, Life::Long));
+        let cluster = started.map_err(anyhow::Error::msg)?;
+        Ok(Self { cluster, nodes })
+    }
+
+    pub(super) async fn open(&self, bench: &Bench, site: Site) -> anyhow::Result<Opened> {
+        let keyspace = format!("mail{}", site.replication);
+        let place = Place {
+            nodes: self.cluster.contacts(),
+            keyspace: keyspace.clone(),
+            replication: site.replication,
+            consistency: site.level.name(),
+        };
+        let users = mailboxes(&format!("{}-", site.level.name().replace('_', "-")));
+        let all: Vec<_> = users.iter().cloned().chain(visited()).collect();
+        let start = || Gateway::start(&bench.postern, &place, &all);
+        let gateways: Vec<Gateway> = tokio::task::block_in_place(|| {
+            (0..site.gateways).map(|_| start()).collect::<anyhow::Result<_>>()
+        })?;
+        let driver = Box::pin(Driver::open(&place.nodes, &keyspace, site.level)).await?;
+        Ok(Opened {
+            gateways,
+            driver: Arc::new(driver),
+            mail: Arc::new(Work::new(users, Size::Fixed(4096))),
+            bare: Arc::new(Work::new(mailboxes("bare"), Size::Fixed(4096))),
+        })
+    }
+
+    /// The nodes and these gateways.
+    pub(super) fn meter(&mut self, gateways: &[Gateway]) -> Meter {
+        let gateways = gateways
+            .iter()
+            .map(|gateway| ("gateway".to_owned(), gateway.pid()));
+        let mut processes: Vec<_> = gateways.collect();
+        for node in 1..=self.nodes {
+            if let Some(pid) = self.cluster.pid(node) {
+                processes.push((format!("node{node}"), pid));
+            }
+        }
+        Meter::of(processes)
+    }
+}
+
+impl Opened {
+    /// As many connections as the driver may have requests under way.
+    pub(super) fn senders(&self, gateways: usize, size: Size) -> Vec<Sender> {
+        self.mail.resize(size);
+        let gateways: Vec<_> = self.gateways.iter().take(gateways).collect();
+        let to = gateways.iter().cycle().take(IN_FLIGHT);
+        to.map(|gateway| Sender::new(gateway.mx, &self.mail)).collect()
+    }
+
+    pub(super) fn deliveries(&self, size: Size, writing: Writing) -> Vec<Delivering> {
+        self.bare.resize(size);
+        let one = Delivering {
+            driver: Arc::clone(&self.driver),
+            work: Arc::clone(&self.bare),
+            writing,
+        };
+        vec![one; IN_FLIGHT]
+    }
+}
+
+/// Runs a load and measures who used what for it; answers all figures.
+pub(super) async fn measured<C: Client>(
+    meter: &Meter,
+    clients: Vec<C>,
+    pace: Pace,
+    length: Duration,
+) -> anyhow::Result<(Tally, Value)> {
+    let before = meter.read()?;
+    let bar = pace::progress("measured");
+    let tally = pace::run(clients, pace, length, &bar).await?;
+    bar.finish_and_clear();
+    let mut figures = tally.json();
+    crate::merge(
+        &mut figures,
+        meter.since(&before, tally.messages(), tally.octets)?,
+    );
+    Ok((tally, figures))
+}
+
+/// Load without figures, through the gateways and past them at once.
+pub(super) async fn warm(bench: &Bench, opened: &[Opened]) -> anyhow::Result<()> {
+    bench.say(&format!("warms for {} s", bench.warm.as_secs()));
+    let share = bench.warm / opened.len().max(1) as u32;
+    let bar = pace::progress("warms");
+    for site in opened {
+        let size = Size::Fixed(4096);
+        let past = pace::run(site.deliveries(size, Writing::USUAL), Pace::Closed, share, &bar);
+        let through = async {
+            match site.gateways.len() {
+                0 => anyhow::Ok(()),
+                count => pace::run(site.senders(count, size), Pace::Closed, share, &bar)
+                    .await
+                    .map(drop),
+            }
+        };
+        tokio::try_join!(past, through)?;
+    }
+    bar.finish_and_clear();
+    Ok(())
+}

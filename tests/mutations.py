@@ -1,0 +1,267 @@
+#!/usr/bin/env python3
+"""Breaks what the Cassandra store promises inside, one promise at a time, and demands that its tests turn red.
+
+What a store may do wrong as seen from outside is tried in `make test` (host/src/store/contract/broken.rs). What only
+the engine's own lines can break is tried here: all mutations are written into a copy of the sources, each behind a
+name, so that one build serves them all; POSTERN_MUTANT says which is awake. Exit code 1 if one stays green, or if the
+copy is red while all are asleep.
+
+    tests/mutations.py [NAME ...]
+"""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")).resolve()
+COPY = TARGET / "mutations"
+STORE = "host/src/store/cassandra/"
+TESTS = "store::cassandra::tests::"
+AWAKE = """
+/// Whether this mutation is awake.
+pub fn mutant(name: &str) -> bool {
+    std::env::var("POSTERN_MUTANT").is_ok_and(|awake| awake == name)
+}
+"""
+
+# Name, file, what stands there, what comes in its place, the test that must go red.
+MUTATIONS = [
+    (
+        "the sizes that make a body are written before its parts",
+        STORE + "bodies.rs",
+        "        self.put_parts(id, place, parts(&chunk)).await\n",
+        """        if crate::mutant("NAME") {
+            let values = (rows::uuid(id), 0_i64, size as i64, &Bytes::new(), rows::written_at(id));
+            self.cluster.execute(&self.statements.commit_blob, values).await?;
+        }
+        self.put_parts(id, place, parts(&chunk)).await
+""",
+        "appended_text_is_read_before_and_after_its_commit",
+    ),
+    (
+        "a message is listed before its body is written",
+        STORE + "mail.rs",
+        "        self.put_body(delivery.id, &delivery.content, &delivery.facts)\n            .await?;\n",
+        """        if crate::mutant("NAME") {
+            for entry in &plan.entries {
+                self.put_entry(delivery.id, entry, Body::Shared).await?;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        }
+        self.put_body(delivery.id, &delivery.content, &delivery.facts)
+            .await?;
+""",
+        "what_is_listed_can_be_read_at_once",
+    ),
+    (
+        "a body is taken back when an answer did not come",
+        STORE + "mail.rs",
+        "        let end = if written.is_ok() {\n",
+        """        if written.is_err() && crate::mutant("NAME") {
+            self.drop_body(delivery.id).await?;
+        }
+        let end = if written.is_ok() {
+""",
+        "a_delivery_whose_answer_never_came_may_be_listed_and_has_its_body",
+    ),
+    (
+        "a retry is not recognised",
+        STORE + "usage.rs",
+        "                listed: recent.is_some(),\n",
+        "                listed: recent.is_some() && !crate::mutant(\"NAME\"),\n",
+        "delivering_again_changes_nothing",
+    ),
+    (
+        "deletions carry the present time",
+        STORE + "rows.rs",
+        "DELETION_LEAD.as_micros() as i64\n",
+        "DELETION_LEAD.as_micros() as i64 * i64::from(!crate::mutant(\"NAME\"))\n",
+        "what_a_gateway_with_a_faster_clock_wrote_is_removed_all_the_same",
+    ),
+    (
+        "rows carry the time at which they are written",
+        STORE + "rows.rs",
+        "    (id.unix_millis() * 1000) as i64\n",
+        """    match crate::mutant("NAME") {
+        true => (now_millis() * 1000) as i64 + 11_000_000,
+        false => (id.unix_millis() * 1000) as i64,
+    }
+""",
+        "a_write_that_comes_late_does_not_bring_back_what_was_removed",
+    ),
+    (
+        "the low-water mark follows at once",
+        STORE + "mail.rs",
+        "saturating_sub(rows::LOW_BEHIND.as_millis() as u64)",
+        "saturating_sub(rows::LOW_BEHIND.as_millis() as u64 * u64::from(!crate::mutant(\"NAME\")))",
+        "an_older_message_is_listed_though_younger_ones_were_removed",
+    ),
+    (
+        "a listing row is written whatever its age",
+        STORE + "mail.rs",
+        "match delivery.entries.is_empty() ||",
+        "match crate::mutant(\"NAME\") || delivery.entries.is_empty() ||",
+        "an_id_of_45_minutes_is_delivered_and_an_older_one_is_not",
+    ),
+    (
+        "only the newest epoch is listed",
+        STORE + "mail.rs",
+        "        let mut pages = Vec::new();\n        for (epoch, low) in epochs {\n",
+        """        let mut pages = Vec::new();
+        let skipped = if crate::mutant("NAME") { epochs.len().saturating_sub(1) } else { 0 };
+        for (epoch, low) in epochs.into_iter().skip(skipped) {
+""",
+        "mail_of_several_epochs_is_listed_in_order_and_counted",
+    ),
+    (
+        "a shared body goes with its first holder",
+        STORE + "mail.rs",
+        "            Some(_) => Ok(()),\n            None => self.drop_body(body).await,\n",
+        """            Some(_) if !crate::mutant("NAME") => Ok(()),
+            _ => self.drop_body(body).await,
+""",
+        "a_shared_body_goes_with_its_last_holder",
+    ),
+    (
+        "16 KiB are not small any more",
+        STORE + "mail.rs",
+        "text.len() <= rows::SMALL",
+        "text.len() + usize::from(crate::mutant(\"NAME\")) <= rows::SMALL",
+        "a_small_message_for_one_is_one_mutation_at_16_kib_and_not_beyond",
+    ),
+    (
+        "a warm usage cache is not believed",
+        STORE + "usage.rs",
+        "        let age = known.read?.elapsed();\n",
+        """        if crate::mutant("NAME") {
+            return None;
+        }
+        let age = known.read?.elapsed();
+""",
+        "a_delivery_reads_usage_once_and_then_not_at_all_and_transacts_nothing",
+    ),
+    (
+        "what was found instead is always one's own",
+        STORE + "transaction.rs",
+        "(self.earlier == Earlier::Unclear && same())",
+        "((crate::mutant(\"NAME\") || self.earlier == Earlier::Unclear) && same())",
+        "of_many_creators_one_succeeds",
+    ),
+    (
+        "what was found instead is never one's own",
+        STORE + "transaction.rs",
+        "Some(CqlValue::Boolean(_)) => Ok(Decided { found, earlier }),",
+        """Some(CqlValue::Boolean(_)) => {
+                let earlier = if crate::mutant("NAME") { Earlier::None } else { earlier };
+                Ok(Decided { found, earlier })
+            }""",
+        "a_creation_whose_answer_was_lost_is_told_from_anothers",
+    ),
+    (
+        "a value is replaced whatever it is by now",
+        STORE + "kv.rs",
+        "let values = (ttl, value, version, over_at, namespace, key, found);",
+        """let found = match crate::mutant("NAME") {
+                    true => {
+                        let now: Option<Row> = self.cluster.row(&self.statements.kv_serial, (namespace, key)).await?;
+                        now.map_or(found, |(_, version, _)| version)
+                    }
+                    false => found,
+                };
+                let values = (ttl, value, version, over_at, namespace, key, found);""",
+        "increments_and_comparisons_of_two_gateways_are_all_counted",
+    ),
+    (
+        "a lease that is over is renewed",
+        STORE + "lease.rs",
+        "        Ok(leased(renewed))\n",
+        "        Ok(leased(renewed || crate::mutant(\"NAME\")))\n",
+        "a_lease_of_a_gateway_that_died_is_taken_over_when_its_time_is_over_and_no_earlier",
+    ),
+    (
+        "the sweep takes what is young",
+        STORE + "sweep.rs",
+        "        id.unix_millis() < self.before\n",
+        "        crate::mutant(\"NAME\") || id.unix_millis() < self.before\n",
+        "upkeep::the_sweep_takes_what_nobody_lists_when_it_is_two_days_old",
+    ),
+]
+
+
+def write_copy():
+    """The sources with all mutations asleep in them, where the build of the last run goes on."""
+    names = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True).stdout
+    for name in filter(None, names.decode().split("\0")):
+        if not (ROOT / name).is_file():
+            continue
+        there = COPY / name
+        there.parent.mkdir(parents=True, exist_ok=True)
+        text = (ROOT / name).read_bytes()
+        mine = [mutation for mutation in MUTATIONS if mutation[1] == name]
+        if mine:
+            text = mutated(text.decode(), mine).encode()
+        if name == "host/src/lib.rs":
+            text += AWAKE.encode()
+        if not there.is_file() or there.read_bytes() != text:
+            there.write_bytes(text)
+
+
+def mutated(text, mutations):
+    for name, file, old, new, _ in mutations:
+        if text.count(old) != 1:
+            sys.exit(f"{name}: {file} has it {text.count(old)} times:\n{old}")
+        text = text.replace(old, new.replace("NAME", name))
+    return text
+
+
+def build():
+    command = ["cargo", "test", "--locked", "--package", "postern", "--lib", "--no-run", "--message-format=json"]
+    environment = dict(os.environ, CARGO_TARGET_DIR=str(TARGET), RUSTFLAGS=os.environ.get("RUSTFLAGS", ""))
+    told = subprocess.run(command, cwd=COPY, env=environment, stdout=subprocess.PIPE)
+    if told.returncode:
+        sys.exit("the copy with its mutations does not build")
+    for line in told.stdout.decode().splitlines():
+        message = json.loads(line)
+        if message.get("executable") and message.get("target", {}).get("name") == "postern":
+            return message["executable"]
+    sys.exit("cargo built no tests")
+
+
+def red(tests, cases, awake):
+    """Which of these cases are red."""
+    environment = dict(os.environ, POSTERN_MUTANT=awake)
+    command = [tests, "--exact", "--test-threads", "2", *cases]
+    told = subprocess.run(command, env=environment, capture_output=True, text=True).stdout
+    if f"running {len(cases)} test" not in told or "test result:" not in told:
+        sys.exit(f"not all of {cases} ran:\n{told}")
+    return [case for case in cases if f"test {case} ... ok" not in told]
+
+
+def main(wanted):
+    write_copy()
+    tests = build()
+    listed = subprocess.run([tests, "--list"], capture_output=True, text=True, check=True).stdout
+    known = [line.removesuffix(": test") for line in listed.splitlines() if line.startswith(TESTS)]
+    chosen = {}
+    for name, _, _, _, case in MUTATIONS:
+        where = [path for path in known if path.endswith("::" + case) and "::broken::" not in path]
+        if len(where) != 1:
+            sys.exit(f"{case}: {where or 'no such test'}")
+        if not wanted or name in wanted:
+            chosen[name] = where[0]
+    asleep = red(tests, sorted(set(chosen.values())), "")
+    for case in asleep:
+        print(f"red without a mutation: {case}", flush=True)
+    green = 0
+    for name, case in chosen.items():
+        is_red = bool(red(tests, [case], name))
+        print(f"{'red' if is_red else 'GREEN'}: {name} ({case.removeprefix(TESTS)})", flush=True)
+        green += not is_red
+    return 1 if asleep or green else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

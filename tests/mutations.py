@@ -20,6 +20,7 @@ TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")).resol
 COPY = TARGET / "mutations"
 STORE = "host/src/store/cassandra/"
 TESTS = "store::cassandra::tests::"
+VERSION = "0.1.0"
 AWAKE = """
 /// Whether this mutation is awake.
 pub fn mutant(name: &str) -> bool {
@@ -109,10 +110,10 @@ MUTATIONS = [
     (
         "only the newest epoch is listed",
         STORE + "mail.rs",
-        "        let mut pages = Vec::new();\n        for (epoch, low) in epochs {\n",
+        "        let mut pages = Vec::new();\n        for (epoch, low) in &epochs {\n",
         """        let mut pages = Vec::new();
         let skipped = if crate::mutant("NAME") { epochs.len().saturating_sub(1) } else { 0 };
-        for (epoch, low) in epochs.into_iter().skip(skipped) {
+        for (epoch, low) in epochs.iter().skip(skipped) {
 """,
         "mail_of_several_epochs_is_listed_in_order_and_counted",
     ),
@@ -205,8 +206,18 @@ def write_copy():
             text = mutated(text.decode(), mine).encode()
         if name == "host/src/lib.rs":
             text += AWAKE.encode()
+        if name in ("Cargo.toml", "Cargo.lock"):
+            text = apart(text.decode()).encode()
         if not there.is_file() or there.read_bytes() != text:
             there.write_bytes(text)
+
+
+def apart(text):
+    """Another version: packages of one name and version are one to cargo, wherever they lie, and would overwrite
+    each other in the folder that they share for what they depend on."""
+    for own in ('[workspace.package]\nversion = "{}"', 'version = "{}"\ndependencies'):
+        text = text.replace(own.format(VERSION), own.format(f"{VERSION}-mutations"))
+    return text
 
 
 def mutated(text, mutations):
@@ -237,7 +248,10 @@ def red(tests, cases, awake):
     told = subprocess.run(command, env=environment, capture_output=True, text=True).stdout
     if f"running {len(cases)} test" not in told or "test result:" not in told:
         sys.exit(f"not all of {cases} ran:\n{told}")
-    return [case for case in cases if f"test {case} ... ok" not in told]
+    cases = [case for case in cases if f"test {case} ... ok" not in told]
+    if cases and not awake:
+        print(told)
+    return cases
 
 
 def main(wanted):

@@ -103,7 +103,7 @@ async fn deliver(store: &EmbeddedStore, nth: usize, messages: usize) -> postern:
         content: Content { head, text },
         facts: Bytes::from(format!("facts of {nth}")),
         entries: (nth..nth + holders).map(|nth| entry(mailbox(nth))).collect(),
-        quarantine: (nth % 97 == 0).then(copy).into_iter().collect(),
+        quarantine: nth.is_multiple_of(97).then(copy).into_iter().collect(),
         atomicity: Atomicity::All,
     };
     store.deliver(delivery).await.map(drop)

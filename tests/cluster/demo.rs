@@ -4,6 +4,12 @@
 //! until Ctrl-C. What it started ends with it, however it ends; the mail goes with the nodes. Refused: a second
 //! one in the same folder.
 #![allow(clippy::print_stdout, reason = "it speaks to the person at the terminal")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "the nodes are started by what the tests have for it, which ends by panicking"
+)]
 
 #[path = "../support/cassandra.rs"]
 mod cassandra;

@@ -121,8 +121,8 @@ impl Unfinished {
         Self(smtp)
     }
 
-    /// Whether no final reply comes.
-    pub(crate) fn ends_without_reply(mut self) -> bool {
+    /// Whether the connection ends without a final reply.
+    pub(crate) fn broke_off(mut self) -> bool {
         self.0.reply().is_err()
     }
 }

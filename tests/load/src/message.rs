@@ -175,7 +175,7 @@ mod tests {
     #[test]
     fn a_message_has_its_size_and_strict_lines_and_says_which_it_is() {
         let pool = Pool::new();
-        for (number, size) in [(0, 512), (1, 4096), (2, 10_240), (3, 6 * MOST)] {
+        for (number, size) in [(0, 512), (1, 4096), (2, 10_240), (3, POOL + 9000)] {
             let message = pool.message(number, "a@example.org", Size::Fixed(size));
             assert_eq!(message.octets.len(), size);
             let identity = identify(&message.octets).unwrap();

@@ -131,16 +131,32 @@ pub(super) async fn probe(store: Weak<CassandraStore>) {
     }
 }
 
+/// Which nodes the gateway has a connection to; tells of each that goes or comes back.
+#[derive(Debug, Default)]
+struct Presence(BTreeMap<String, bool>);
+
+impl Presence {
+    fn learn(&mut self, node: String, is_connected: bool) {
+        let up = metrics::gauge!("postern_cassandra_node_up", "node" => node.clone());
+        up.set(if is_connected { 1.0 } else { 0.0 });
+        match (self.0.get(&node), is_connected) {
+            (Some(true) | None, false) => tracing::warn!(node, "a node of Cassandra is away"),
+            (Some(false), true) => tracing::warn!(node, "a node of Cassandra is back"),
+            _ => {}
+        }
+        self.0.insert(node, is_connected);
+    }
+}
+
 /// Looks at the nodes; ends with the store.
 pub(super) async fn survey(store: Weak<CassandraStore>) {
-    let mut surveyed = Instant::now();
+    let (mut surveyed, mut presence) = (Instant::now(), Presence::default());
     loop {
         sleep(LOOK).await;
         let Some(store) = store.upgrade() else { return };
         let state = store.cluster.session.get_cluster_state();
         for node in state.get_nodes_info() {
-            let up = metrics::gauge!("postern_cassandra_node_up", "node" => node.address.to_string());
-            up.set(if node.is_connected() { 1.0 } else { 0.0 });
+            presence.learn(node.address.to_string(), node.is_connected());
         }
         let dropped = state.get_keyspace(&store.keyspace).is_none() && store.cluster.lost().is_none();
         if surveyed.elapsed() < SURVEY && !dropped {

@@ -35,6 +35,7 @@ impl Witness {
         sent
     }
 
+    #[allow(clippy::result_large_err, reason = "the error is the driver's")]
     pub(super) fn saw<T>(
         &self,
         name: &'static str,

@@ -239,7 +239,7 @@ fn copy(site: &Site, arguments: &str, killed_at: Option<f64>) -> Shown {
             continue;
         };
         if kill_at
-            .take_if(|share| done as f64 >= *share * total as f64)
+            .take_if(|share| total > 0 && done as f64 >= *share * total as f64)
             .is_some()
         {
             kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL).unwrap();

@@ -12,7 +12,7 @@ mod secret;
 mod throttle;
 
 use crate::config::Config;
-use crate::store::{Account, Alias, Domain, Mailbox, Result, Store};
+use crate::store::{Account, Addressed, Alias, Domain, Mailbox, Result, Store};
 use login::Logins;
 pub use login::{Credentials, LoginError};
 pub use password::{HashError, PasswordHash, is_hash};
@@ -108,11 +108,13 @@ impl Directory {
 
     /// An account, or an alias.
     async fn named(&self, key: &str, planned: Planned<'_>) -> Result<Option<Resolution>> {
-        if self.store.account(key).await?.is_some() {
-            return Ok(Some(Resolution::Mailbox(key.into())));
-        }
-        let alias = self.alias(key, planned).await?;
-        Ok(alias.map(|alias| targets(&alias.targets)))
+        let found = self.store.addressed(key).await?;
+        Ok(match (found, planned) {
+            (Some(Addressed::Account(_)), _) => Some(Resolution::Mailbox(key.into())),
+            (_, Planned::Alias(alias)) if alias.address == key => Some(targets(&alias.targets)),
+            (Some(Addressed::Alias(alias)), _) => Some(targets(&alias.targets)),
+            (None, _) => None,
+        })
     }
 
     async fn alias(&self, key: &str, planned: Planned<'_>) -> Result<Option<Alias>> {

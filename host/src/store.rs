@@ -376,6 +376,13 @@ pub enum Created {
     Exists,
 }
 
+/// What an address is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Addressed {
+    Account(Account),
+    Alias(Alias),
+}
+
 /// Domains, accounts and aliases. Keys are lower case; an address is an account or an alias, never both.
 #[async_trait]
 pub trait Directory: Send + Sync {
@@ -403,6 +410,13 @@ pub trait Directory: Send + Sync {
     async fn accounts(&self, after: Option<&str>, limit: usize) -> Result<Vec<Account>>;
 
     async fn alias(&self, key: &str) -> Result<Option<Alias>>;
+    /// Either; one question where both are rows of one table.
+    async fn addressed(&self, key: &str) -> Result<Option<Addressed>> {
+        if let Some(account) = self.account(key).await? {
+            return Ok(Some(Addressed::Account(account)));
+        }
+        Ok(self.alias(key).await?.map(Addressed::Alias))
+    }
     /// Fails with `Exists` where an account has the address; replaces an alias.
     async fn put_alias(&self, alias: Alias) -> Result<Created>;
     async fn remove_alias(&self, key: &str) -> Result<bool>;

@@ -26,6 +26,7 @@ mod survey;
 mod suspect;
 mod sweep;
 mod transaction;
+mod turns;
 mod usage;
 mod watch;
 
@@ -41,13 +42,15 @@ use clock::{Clock, Offset};
 use cluster::Cluster;
 use directory::Recent;
 use kv::Shares;
+use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use schema::{Layout, Made};
 use scylla::errors::PrepareError;
 use statements::Statements;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
+use turns::Turns;
 use usage::Usages;
 use watch::Survey;
 
@@ -80,6 +83,8 @@ pub enum OpenError {
 /// See the module.
 #[derive(Debug)]
 pub struct CassandraStore {
+    /// For work that goes on when who asked for it waits no longer.
+    this: Weak<Self>,
     datacenter: String,
     keyspace: String,
     made: Made,
@@ -89,6 +94,8 @@ pub struct CassandraStore {
     statements: Statements,
     quarantine_max: u64,
     usages: Usages,
+    /// For who reads a mailbox's usage: a hundred sessions want one that is old at once.
+    reading: Turns,
     arriving: Arriving,
     settled: Cache<MessageId, ()>,
     found: Cache<MessageId, Found>,
@@ -124,7 +131,8 @@ impl CassandraStore {
             .max_capacity(FOUND_OCTETS)
             .weigher(|_, found: &Found| found.weight())
             .time_to_live(FOUND_KEEPS);
-        let store = Arc::new(Self {
+        let store = Arc::new_cyclic(|this| Self {
+            this: Weak::clone(this),
             datacenter: config.datacenter.clone(),
             keyspace: config.keyspace.clone(),
             made,
@@ -134,13 +142,19 @@ impl CassandraStore {
             statements,
             quarantine_max,
             usages: Usages::default(),
+            reading: Turns::default(),
             arriving: Arriving::default(),
             settled: Cache::builder()
                 .max_capacity(SETTLED)
+                // Nobody asks for an id twice: by frequency none would be let into a full cache.
+                .eviction_policy(EvictionPolicy::lru())
                 .time_to_live(rows::OLDEST_ENTRY)
                 .build(),
             found: found.build(),
-            epochs_said: Cache::new(EPOCHS_SAID),
+            epochs_said: Cache::builder()
+                .max_capacity(EPOCHS_SAID)
+                .eviction_policy(EvictionPolicy::lru())
+                .build(),
             recent: Recent::new(config.limits.directory_age),
             shares: Shares::default(),
         });

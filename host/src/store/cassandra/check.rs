@@ -153,10 +153,10 @@ impl Comparison<'_> {
 
     async fn entries(&mut self, range: Range) -> Result<()> {
         let mut pages = self.store.pages(&self.store.statements.every_entry, range);
-        while let Some(page) = pages.next::<(String, i32, Uuid, i8)>().await? {
-            let rows = page
-                .into_iter()
-                .map(|(mailbox, epoch, msg, body)| (mailbox, epoch, (rows::id(msg), Body::read(body))));
+        while let Some(page) = pages.next::<(String, i32, Uuid, Option<i8>)>().await? {
+            let rows = page.into_iter().filter_map(|(mailbox, epoch, msg, body)| {
+                Some((mailbox, epoch, (rows::id(msg), Body::read(body?))))
+            });
             for partition in partitions(rows) {
                 self.listing(partition).await?;
             }
@@ -210,9 +210,12 @@ impl Comparison<'_> {
 
     async fn quarantine(&mut self, range: Range) -> Result<()> {
         let mut pages = self.store.pages(&self.store.statements.every_held, range);
-        while let Some(page) = pages.next::<(i32, Uuid, Uuid)>().await? {
+        while let Some(page) = pages.next::<(i32, Uuid, Option<Uuid>)>().await? {
             let mut doubts = Vec::new();
-            for (epoch, msg, blob) in page {
+            let whole = page
+                .into_iter()
+                .filter_map(|(epoch, msg, blob)| Some((epoch, msg, blob?)));
+            for (epoch, msg, blob) in whole {
                 let (id, body) = (rows::id(msg), rows::id(blob));
                 self.report.quarantined += 1;
                 self.held.add(body);

@@ -9,7 +9,8 @@ use std::fmt;
 #[cfg(test)]
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 /// From here on a clock is wrong.
 const WRONG: u64 = 10_000;
@@ -55,6 +56,8 @@ impl fmt::Display for Offset {
 #[derive(Debug, Default)]
 pub(super) struct Clock {
     offset: AtomicI64,
+    /// What it said then: a clock that is set between two measurements is wrong at once.
+    measured: Mutex<Option<(Instant, u64)>>,
     /// The moment at which it stands.
     #[cfg(test)]
     pub(super) stopped: AtomicU64,
@@ -78,10 +81,17 @@ impl Clock {
     }
 
     pub(super) fn offset(&self) -> Offset {
-        Offset(self.offset.load(Ordering::Relaxed))
+        let measured = *self.measured.lock().unwrap_or_else(PoisonError::into_inner);
+        let set = measured.map_or(0, |(at, said)| {
+            let expected = said.saturating_add(at.elapsed().as_millis() as u64);
+            super::rows::big(super::rows::now_millis()) - super::rows::big(expected)
+        });
+        Offset(self.offset.load(Ordering::Relaxed).saturating_add(set))
     }
 
     pub(super) fn learn(&self, offset: Offset) {
+        let now = (Instant::now(), super::rows::now_millis());
+        *self.measured.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
         let before = Offset(self.offset.swap(offset.0, Ordering::Relaxed));
         metrics::gauge!("postern_cassandra_clock_offset_seconds").set(offset.0 as f64 / 1000.0);
         match (before.is_wrong(), offset.is_wrong()) {

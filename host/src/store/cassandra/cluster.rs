@@ -85,7 +85,7 @@ pub(super) struct Cluster {
     /// Why nothing is asked of it any more.
     lost: OnceLock<String>,
     in_flight: Semaphore,
-    deadline: Duration,
+    pub(super) deadline: Duration,
     #[cfg(test)]
     pub(super) witness: witness::Witness,
 }

@@ -11,13 +11,14 @@ use super::CassandraStore;
 use super::cluster::{Statement, all};
 use super::rows;
 use crate::message::MessageId;
-use crate::store::{Account, Alias, Created, Directory, Domain, Maildrops, Result, StoreError};
+use crate::store::{Account, Addressed, Alias, Created, Directory, Domain, Maildrops, Result, StoreError};
 use async_trait::async_trait;
 
 use moka::sync::Cache;
 use scylla::serialize::row::SerializeRow;
 use scylla::value::CqlValue;
 use std::hash::Hasher as _;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use xxhash_rust::xxh3::Xxh3Default;
 
@@ -76,6 +77,8 @@ enum Leads {
 pub(super) struct Recent {
     addresses: Cache<String, Leads>,
     domains: Cache<String, Domain>,
+    /// How many changes this node has made: what was read before one is not to be remembered behind it.
+    changes: AtomicU64,
 }
 
 impl Recent {
@@ -91,6 +94,7 @@ impl Recent {
         Self {
             addresses: addresses.build(),
             domains: domains.build(),
+            changes: AtomicU64::new(0),
         }
     }
 }
@@ -169,9 +173,13 @@ impl CassandraStore {
         if let Some(leads) = self.recent.addresses.get(key) {
             return Ok(Some(leads));
         }
+        let before = self.recent.changes.load(Ordering::SeqCst);
         let found = self.found_address(key).await?;
         if let Some(leads) = &found {
             self.recent.addresses.insert(key.to_owned(), leads.clone());
+        }
+        if self.recent.changes.load(Ordering::SeqCst) != before {
+            self.recent.addresses.invalidate(key);
         }
         Ok(found)
     }
@@ -204,6 +212,7 @@ impl CassandraStore {
         values: impl SerializeRow + Sync,
     ) -> Result<bool> {
         let changed = self.transact(statement, values).await;
+        self.recent.changes.fetch_add(1, Ordering::SeqCst);
         self.recent.addresses.invalidate(key);
         changed
     }
@@ -340,18 +349,23 @@ impl Directory for CassandraStore {
             account.quota_bytes.map(rows::big),
             account.quota_messages.map(rows::big),
         );
-        // What is listed before the account is there is an earlier one's; behind that it may be the new one's.
-        let earlier = self.ids(&key).await?;
+        // What was listed before nobody had the address is an earlier account's, and goes before the new one is there.
+        loop {
+            let earlier = self.ids(&key).await?;
+            if self.decided(&key).await?.is_some() {
+                return Ok(Created::Exists);
+            }
+            if earlier.is_empty() {
+                break;
+            }
+            self.remove(&key, &earlier).await?;
+        }
         let create = async {
             let decided = self.decide(&self.statements.create_account, values).await;
             self.recent.addresses.invalidate(&key);
             Ok(decided?.made(&columns(&account)))
         };
-        let created = self.named(Kind::Account, &key, create).await?;
-        if created {
-            self.remove(&key, &earlier).await?;
-        }
-        Ok(said(created))
+        self.named(Kind::Account, &key, create).await.map(said)
     }
 
     async fn account_to_change(&self, key: &str) -> Result<Option<Account>> {
@@ -376,7 +390,10 @@ impl Directory for CassandraStore {
         let there = self.drop_address(Kind::Account, key).await?;
         // Also where it was not there: an earlier removal may have ended in between.
         let ids = self.ids(key).await?;
-        self.remove(key, &ids).await?;
+        // Another node may have made the next account of this name meanwhile, and this is its mail.
+        if self.decided(key).await?.and_then(account).is_none() {
+            self.remove(key, &ids).await?;
+        }
         Ok(there)
     }
 
@@ -386,6 +403,13 @@ impl Directory for CassandraStore {
 
     async fn alias(&self, key: &str) -> Result<Option<Alias>> {
         Ok(self.address(key).await?.and_then(alias))
+    }
+
+    async fn addressed(&self, key: &str) -> Result<Option<Addressed>> {
+        Ok(self.address(key).await?.map(|leads| match leads {
+            Leads::ToAccount(account) => Addressed::Account(account),
+            Leads::ToOthers(alias) => Addressed::Alias(alias),
+        }))
     }
 
     async fn put_alias(&self, alias: Alias) -> Result<Created> {

@@ -5,15 +5,17 @@
 //! several nodes a quota may be passed by what the others write within [`SUM_KEEPS`].
 
 use super::CassandraStore;
+use super::cluster::Statement;
 use super::rows;
+use super::turns::Turns;
 use crate::store::{Kv, KvWrite, Result, StoreError, rules};
 use async_trait::async_trait;
 use bytes::Bytes;
 use std::collections::HashMap;
-use std::hash::{BuildHasher as _, RandomState};
-use std::sync::{Mutex as Lock, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex as Lock, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OwnedMutexGuard};
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -22,15 +24,21 @@ const SUM_KEEPS: Duration = Duration::from_secs(60);
 /// A sum that says no is read again after this.
 const SUM_DOUBTED: Duration = Duration::from_secs(1);
 const SHARDS: i8 = 8;
-const TURNS: usize = 64;
 const CLEARED_AFTER: u64 = 24 * 60 * 60;
 /// Cassandra takes no longer ttl than twenty years.
 const LONGEST_TTL: u64 = 20 * 365 * 24 * 60 * 60;
 
-/// A row: value, version, the time it is over.
+/// A row: value, version, the time it is over. Never inserted, only updated: an insertion's mark of the row has a ttl
+/// of its own and would outlive columns that were replaced for a shorter time. A row of nulls is none.
 pub(super) type Row = (Vec<u8>, Uuid, i64);
+/// As it is read.
+pub(super) type Columns = (Option<Vec<u8>>, Option<Uuid>, Option<i64>);
 /// The same behind its namespace and key.
-pub(super) type Named = (String, String, Vec<u8>, Uuid, i64);
+pub(super) type Named = (String, String, Option<Vec<u8>>, Option<Uuid>, Option<i64>);
+
+pub(super) fn whole((value, version, over_at): Columns) -> Option<Row> {
+    Some((value?, version?, over_at?))
+}
 
 /// The octets of a namespace as this node knows them.
 #[derive(Debug, Clone, Copy)]
@@ -51,34 +59,17 @@ struct Change {
 }
 
 /// Sums by namespace, and turns for changes to one key on this node: they would only meet in the transaction.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Shares {
     sums: Lock<HashMap<String, Sum>>,
-    turns: [Mutex<()>; TURNS],
-    hash: RandomState,
-}
-
-impl Default for Shares {
-    fn default() -> Self {
-        Self {
-            sums: Lock::default(),
-            turns: std::array::from_fn(|_| Mutex::default()),
-            hash: RandomState::new(),
-        }
-    }
+    /// By namespace, held by whoever reads its sum.
+    readings: Lock<HashMap<String, Arc<Mutex<()>>>>,
+    turns: Turns,
 }
 
 impl Shares {
     fn sums(&self) -> MutexGuard<'_, HashMap<String, Sum>> {
         self.sums.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    async fn turn(&self, namespace: &str, key: &str) -> Option<tokio::sync::MutexGuard<'_, ()>> {
-        let place = self.hash.hash_one((namespace, key)) % TURNS as u64;
-        match self.turns.get(place as usize) {
-            Some(turn) => Some(turn.lock().await),
-            None => None,
-        }
     }
 
     /// Counts `new` octets in place of `old` ones if they fit.
@@ -105,11 +96,14 @@ impl Shares {
         }
     }
 
-    /// Whether the sum has to be read before it is compared.
-    fn is_old(&self, namespace: &str) -> bool {
-        let sums = self.sums();
-        sums.get(namespace)
-            .is_none_or(|sum| sum.read.elapsed() >= SUM_KEEPS)
+    /// When the sum was read.
+    fn read(&self, namespace: &str) -> Option<Instant> {
+        self.sums().get(namespace).map(|sum| sum.read)
+    }
+
+    fn reading(&self, namespace: &str) -> Arc<Mutex<()>> {
+        let mut readings = self.readings.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(readings.entry(namespace.to_owned()).or_default())
     }
 
     /// Whether the sum has to be read before it says no.
@@ -138,8 +132,38 @@ pub(super) fn clearing(over_at: u64, now: u64) -> i32 {
 }
 
 impl CassandraStore {
-    /// Reads a namespace's sum: what is not over at `now`.
+    /// Begins to read a sum, for all who want it: hundreds of thousands of values take longer than a policy's call
+    /// may, and the next call is not to begin anew.
+    fn begin_sum(
+        &self,
+        turn: OwnedMutexGuard<()>,
+        namespace: &str,
+        now: u64,
+    ) -> Option<JoinHandle<Result<()>>> {
+        let (store, namespace) = (self.this.upgrade()?, namespace.to_owned());
+        Some(tokio::spawn(async move {
+            let _turn = turn;
+            store.read_sum(&namespace, now).await
+        }))
+    }
+
+    /// Waits for a sum that was read from now on: one reads it for all who ask meanwhile.
     async fn sum(&self, namespace: &str, now: u64) -> Result<()> {
+        let asked = Instant::now();
+        let turn = self.shares.reading(namespace).lock_owned().await;
+        if self.shares.read(namespace).is_some_and(|read| read >= asked) {
+            return Ok(());
+        }
+        match self.begin_sum(turn, namespace, now) {
+            Some(reading) => reading
+                .await
+                .map_err(|error| StoreError::Engine(error.to_string()))?,
+            None => Ok(()),
+        }
+    }
+
+    /// Reads a namespace's sum: what is not over at `now`.
+    async fn read_sum(&self, namespace: &str, now: u64) -> Result<()> {
         type Row = (String, i32, i64);
         let read = Instant::now();
         let mut sum = Sum {
@@ -165,8 +189,15 @@ impl CassandraStore {
     }
 
     async fn reserve(&self, namespace: &str, change: Change, now: u64) -> Result<()> {
-        if self.shares.is_old(namespace) {
-            self.sum(namespace, now).await?;
+        match self.shares.read(namespace) {
+            None => self.sum(namespace, now).await?,
+            // What is known is good enough until it is read again, by one.
+            Some(read) if read.elapsed() >= SUM_KEEPS => {
+                if let Ok(turn) = self.shares.reading(namespace).try_lock_owned() {
+                    drop(self.begin_sum(turn, namespace, now));
+                }
+            }
+            Some(_) => {}
         }
         if self.shares.reserve(namespace, change) {
             return Ok(());
@@ -186,12 +217,9 @@ impl CassandraStore {
     where
         F: Fn(Option<(&[u8], u64)>) -> Result<Option<(Bytes, u64)>> + Send + Sync,
     {
-        let _turn = self.shares.turn(namespace, key).await;
+        let _turn = self.shares.turns.take((namespace, key)).await;
         loop {
-            let row: Option<Row> = self
-                .cluster
-                .row(&self.statements.kv_serial, (namespace, key))
-                .await?;
+            let row = self.kv_row(&self.statements.kv_serial, namespace, key).await?;
             let there = row
                 .as_ref()
                 .map(|(value, _, over_at)| (&value[..], rows::size(*over_at)));
@@ -218,6 +246,11 @@ impl CassandraStore {
         }
     }
 
+    async fn kv_row(&self, statement: &Statement, namespace: &str, key: &str) -> Result<Option<Row>> {
+        let row: Option<Columns> = self.cluster.row(statement, (namespace, key)).await?;
+        Ok(row.and_then(whole))
+    }
+
     /// One transaction; true also where an attempt before its retry had been applied.
     async fn replace(
         &self,
@@ -234,23 +267,12 @@ impl CassandraStore {
             ttl,
         );
         self.cluster.execute(&self.statements.put_kv_size, size).await?;
-        let applied = match found {
-            None => {
-                let values = (namespace, key, value, version, over_at, ttl);
-                self.transact(&self.statements.kv_create, values).await?
-            }
-            Some(found) => {
-                let values = (ttl, value, version, over_at, namespace, key, found);
-                self.transact(&self.statements.kv_replace, values).await?
-            }
-        };
-        if applied {
+        // Of a row that is not there the version is null.
+        let values = (ttl, value, version, over_at, namespace, key, found);
+        if self.transact(&self.statements.kv_replace, values).await? {
             return Ok(true);
         }
-        let row: Option<Row> = self
-            .cluster
-            .row(&self.statements.kv_serial, (namespace, key))
-            .await?;
+        let row = self.kv_row(&self.statements.kv_serial, namespace, key).await?;
         Ok(row.is_some_and(|(_, now, _)| now == version))
     }
 }
@@ -258,10 +280,7 @@ impl CassandraStore {
 #[async_trait]
 impl Kv for CassandraStore {
     async fn kv_get(&self, namespace: &str, key: &str, now: u64) -> Result<Option<Bytes>> {
-        let row: Option<Row> = self
-            .cluster
-            .row(&self.statements.kv_get, (namespace, key))
-            .await?;
+        let row = self.kv_row(&self.statements.kv_get, namespace, key).await?;
         let alive = row.filter(|(_, _, over_at)| rules::alive(rows::size(*over_at), now));
         Ok(alive.map(|(value, ..)| value.into()))
     }
@@ -275,11 +294,8 @@ impl Kv for CassandraStore {
     }
 
     async fn kv_remove(&self, namespace: &str, key: &str) -> Result<()> {
-        let _turn = self.shares.turn(namespace, key).await;
-        let row: Option<Row> = self
-            .cluster
-            .row(&self.statements.kv_get, (namespace, key))
-            .await?;
+        let _turn = self.shares.turns.take((namespace, key)).await;
+        let row = self.kv_row(&self.statements.kv_get, namespace, key).await?;
         self.transact(&self.statements.kv_drop, (namespace, key)).await?;
         let size = (namespace, shard(key), key);
         self.cluster.execute(&self.statements.drop_kv_size, size).await?;

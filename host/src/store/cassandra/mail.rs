@@ -18,7 +18,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use std::collections::{BTreeMap, HashMap};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
 /// Rows deleted by one request.
@@ -130,10 +130,7 @@ impl Maildrops for CassandraStore {
     }
 
     async fn usage(&self, mailbox: &str) -> Result<Usage> {
-        match self.usages.fresh(mailbox, None) {
-            Some(usage) => Ok(usage),
-            None => self.read_usage(mailbox).await,
-        }
+        self.current_usage(mailbox, None).await
     }
 }
 
@@ -157,13 +154,10 @@ impl CassandraStore {
             .iter()
             .filter(|entry| entry.ceiling != Ceiling::default());
         let mut due: Vec<_> = bounded
-            .filter(|entry| self.usages.fresh(&entry.mailbox, Some(entry.ceiling)).is_none())
-            .map(|entry| self.read_usage(&entry.mailbox))
+            .map(|entry| self.current_usage(&entry.mailbox, Some(entry.ceiling)))
             .collect();
-        if !delivery.quarantine.is_empty()
-            && self.usages.fresh(QUARANTINE, Some(self.held_ceiling())).is_none()
-        {
-            due.push(self.read_usage(QUARANTINE));
+        if !delivery.quarantine.is_empty() {
+            due.push(self.current_usage(QUARANTINE, Some(self.held_ceiling())));
         }
         all(due).await.map(|_| ())
     }
@@ -278,7 +272,7 @@ impl CassandraStore {
     /// Says once that a mailbox has rows of this epoch.
     pub(super) async fn put_epoch(&self, mailbox: &Mailbox, epoch: i32) -> Result<()> {
         let key = (Mailbox::clone(mailbox), epoch);
-        if self.epochs_said.contains_key(&key) {
+        if self.epochs_said.get(&key).is_some() {
             return Ok(());
         }
         let values = (&**mailbox, epoch);
@@ -308,7 +302,20 @@ impl CassandraStore {
             .collect())
     }
 
-    pub(super) async fn read_usage(&self, mailbox: &str) -> Result<Usage> {
+    /// What is known, or is read by one for all who ask.
+    pub(super) async fn current_usage(&self, mailbox: &str, ceiling: Option<Ceiling>) -> Result<Usage> {
+        if let Some(usage) = self.usages.fresh(mailbox, ceiling) {
+            return Ok(usage);
+        }
+        let turn = timeout(self.cluster.deadline, self.reading.take(mailbox)).await;
+        let _turn = turn.map_err(|_| StoreError::Engine(format!("the usage of {mailbox} is being read")))?;
+        match self.usages.fresh(mailbox, ceiling) {
+            Some(usage) => Ok(usage),
+            None => self.read_usage(mailbox).await,
+        }
+    }
+
+    async fn read_usage(&self, mailbox: &str) -> Result<Usage> {
         let begun = Instant::now();
         let mut found = Vec::new();
         for (epoch, low) in self.epochs(mailbox).await? {
@@ -399,6 +406,10 @@ impl CassandraStore {
     }
 
     async fn try_advance_low(&self, mailbox: &str, epoch: i32) -> Result<()> {
+        // Listings come here too, and are answered whatever the clock is.
+        self.clock.right()?;
+        // Before anything is read: a process that is stopped in between must not pass what came meanwhile.
+        let behind = rows::now_millis().saturating_sub(rows::LOW_BEHIND.as_millis() as u64);
         let epochs: HashMap<i32, Uuid> = self.epochs(mailbox).await?.into_iter().collect();
         let Some(low) = epochs.get(&epoch).copied() else {
             return Ok(());
@@ -414,7 +425,6 @@ impl CassandraStore {
                 self.cluster.row(&self.statements.first_entry, key).await?
             }
         };
-        let behind = rows::now_millis().saturating_sub(rows::LOW_BEHIND.as_millis() as u64);
         let most = rows::lowest_id(behind.min(rows::end_of(epoch)));
         let new = first.map_or(most, |(first,)| first.min(most));
         if new > low {

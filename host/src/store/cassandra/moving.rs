@@ -15,9 +15,19 @@ use async_trait::async_trait;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-type Row = (String, Uuid, i64, Option<i64>, Vec<u8>, Option<String>, i8);
+type Row = (
+    String,
+    Uuid,
+    Option<i64>,
+    Option<i64>,
+    Option<Vec<u8>>,
+    Option<String>,
+    Option<i8>,
+);
 
-fn entry((mailbox, msg, size, size7, trace, uidl, body): Row) -> ((Mailbox, Entry), Body) {
+/// None of half a row, which no listing shows either.
+fn entry((mailbox, msg, size, size7, trace, uidl, body): Row) -> Option<((Mailbox, Entry), Body)> {
+    let (size, trace, body) = (size?, trace?, body?);
     let entry = Entry {
         id: rows::id(msg),
         size: rows::size(size),
@@ -25,7 +35,7 @@ fn entry((mailbox, msg, size, size7, trace, uidl, body): Row) -> ((Mailbox, Entr
         trace: trace.into(),
         uidl,
     };
-    ((mailbox.into(), entry), Body::read(body))
+    Some(((mailbox.into(), entry), Body::read(body)))
 }
 
 impl CassandraStore {
@@ -46,8 +56,15 @@ impl CassandraStore {
 
     /// Marks the keyspace, unless it has mail of its own or has served.
     pub async fn begin_copy(&self) -> Result<()> {
-        let s = &self.statements;
         let goes_on = self.is_marked().await?;
+        self.has_served_nobody(goes_on).await?;
+        self.transact(&self.statements.begin_copy, ()).await.map(|_| ())
+    }
+
+    /// A gateway that was running before the copy does not see its mark, and may have moved a low-water mark past
+    /// what was copied.
+    async fn has_served_nobody(&self, goes_on: bool) -> Result<()> {
+        let s = &self.statements;
         for range in self.ranges() {
             let mut pages = self.pages(&s.every_epoch, range);
             while let Some(page) = pages.next::<(String, i32, Option<Uuid>)>().await? {
@@ -61,11 +78,12 @@ impl CassandraStore {
                 }
             }
         }
-        self.transact(&s.begin_copy, ()).await.map(|_| ())
+        Ok(())
     }
 
     /// Takes the mark away: all is there.
     pub async fn end_copy(&self) -> Result<()> {
+        self.has_served_nobody(true).await?;
         self.transact(&self.statements.end_copy, ()).await.map(|_| ())
     }
 
@@ -74,7 +92,7 @@ impl CassandraStore {
         for range in self.ranges() {
             let mut pages = self.pages(&self.statements.listed, range);
             while let Some(page) = pages.next::<Row>().await? {
-                let alone = page.into_iter().map(entry);
+                let alone = page.into_iter().filter_map(entry);
                 for (listed, _) in alone.filter(|(_, body)| *body != Body::Shared) {
                     let listed = Listed {
                         id: listed.1.id,
@@ -129,7 +147,7 @@ impl CassandraStore {
             Lister::Mailbox(mailbox) => {
                 let key = (mailbox, rows::epoch(listed.id), rows::uuid(listed.id));
                 let found: Vec<Row> = self.seek(&self.statements.listed_one, key).await?;
-                let found = found.into_iter().map(|row| entry(row).0);
+                let found = found.into_iter().filter_map(|row| Some(entry(row)?.0));
                 listed.entries.extend(found);
             }
             Lister::Copy(id) => match self.held_row(id).await {
@@ -184,7 +202,10 @@ impl Movable for CassandraStore {
         for range in self.ranges() {
             let mut pages = self.pages(&self.statements.every_value, range);
             while let Some(page) = pages.next::<kv::Named>().await? {
-                for (namespace, key, value, _, over_at) in page {
+                for (namespace, key, value, version, over_at) in page {
+                    let Some((value, _, over_at)) = kv::whole((value, version, over_at)) else {
+                        continue;
+                    };
                     let value = Value {
                         namespace,
                         key,

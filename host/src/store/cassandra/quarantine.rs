@@ -116,9 +116,6 @@ impl Quarantine for CassandraStore {
     }
 
     async fn quarantine_usage(&self) -> Result<Usage> {
-        match self.usages.fresh(QUARANTINE, None) {
-            Some(usage) => Ok(usage),
-            None => self.read_usage(QUARANTINE).await,
-        }
+        self.current_usage(QUARANTINE, None).await
     }
 }

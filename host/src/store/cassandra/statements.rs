@@ -149,8 +149,6 @@ statements! {{
 
     kv_serial: Serial, "SELECT v, ver, over_at FROM {ks}.plugin_kv WHERE plugin = ? AND k = ?";
     kv_get: Quorum, "SELECT v, ver, over_at FROM {ks}.plugin_kv WHERE plugin = ? AND k = ?";
-    kv_create: Transaction, "INSERT INTO {ks}.plugin_kv (plugin, k, v, ver, over_at) VALUES (?, ?, ?, ?, ?) \
-        IF NOT EXISTS USING TTL ?";
     kv_replace: Transaction, "UPDATE {ks}.plugin_kv USING TTL ? SET v = ?, ver = ?, over_at = ? \
         WHERE plugin = ? AND k = ? IF ver = ?";
     kv_drop: Transaction, "DELETE FROM {ks}.plugin_kv WHERE plugin = ? AND k = ? IF EXISTS";

@@ -298,9 +298,10 @@ impl CassandraStore {
 
     /// The octets that a value of now is to be counted with, and when it is over.
     async fn value(&self, plugin: &str, key: &str) -> Result<Option<(u64, u64)>> {
-        let found: Vec<kv::Row> = self.seek(&self.statements.whole_kv, (plugin, key)).await?;
+        let found: Vec<kv::Columns> = self.seek(&self.statements.whole_kv, (plugin, key)).await?;
         let alive = found
             .into_iter()
+            .filter_map(kv::whole)
             .map(|(value, _, over_at)| (kv::weight(key, &value), rows::size(over_at)));
         let mut alive = alive.filter(|(_, over_at)| rules::alive(*over_at, rows::now_millis()));
         Ok(alive.next())

@@ -40,10 +40,12 @@ struct Sweep<'a> {
 impl CassandraStore {
     /// Of all gateways the first to ask in a day does it.
     pub(super) async fn claim_sweep(&self) -> Result<bool> {
+        self.clock.right()?;
         self.transact(&self.statements.claim_sweep, (TURN_SECONDS,)).await
     }
 
     pub(super) async fn collect(&self) -> Result<Swept> {
+        self.clock.right()?;
         self.is_whole().await?;
         let begun = Instant::now();
         let mut sweep = Sweep {
@@ -95,16 +97,16 @@ impl Sweep<'_> {
     async fn listed(&mut self, range: Range) -> Result<()> {
         let s = &self.store.statements;
         let mut pages = self.store.pages(&s.every_entry, range);
-        while let Some(page) = pages.next::<(String, i32, Uuid, i8)>().await? {
+        while let Some(page) = pages.next::<(String, i32, Uuid, Option<i8>)>().await? {
             let own = page
                 .into_iter()
-                .filter(|(.., body)| Body::read(*body) != Body::Small);
+                .filter(|(.., body)| body.is_none_or(|body| Body::read(body) != Body::Small));
             own.for_each(|(_, _, msg, _)| self.held.add(rows::id(msg)));
         }
         let mut pages = self.store.pages(&s.every_held, range);
-        while let Some(page) = pages.next::<(i32, Uuid, Uuid)>().await? {
-            page.into_iter()
-                .for_each(|(_, _, blob)| self.held.add(rows::id(blob)));
+        while let Some(page) = pages.next::<(i32, Uuid, Option<Uuid>)>().await? {
+            let blobs = page.into_iter().filter_map(|(.., blob)| blob);
+            blobs.for_each(|blob| self.held.add(rows::id(blob)));
         }
         Ok(())
     }

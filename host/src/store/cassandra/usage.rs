@@ -17,8 +17,11 @@ const EMPTYISH: Duration = Duration::from_secs(600);
 const FILLING: Duration = Duration::from_secs(60);
 const NEARLY_FULL: Duration = Duration::from_secs(5);
 
-/// Mailboxes known at once; beyond it those whose time is over are forgotten.
-const KNOWN_AT_MOST: usize = 100_000;
+/// What is counted or read between two looks for what may be forgotten; more where more is known, so that a look
+/// costs each of them little.
+const LOOK_AFTER: usize = 100_000;
+/// No reading takes longer: what was answered before is in the next one, or was removed.
+const READING: Duration = Duration::from_secs(300);
 
 /// What was read of a mailbox.
 #[derive(Debug)]
@@ -30,7 +33,14 @@ pub(super) struct Reading {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Usages(Mutex<HashMap<Mailbox, Known>>);
+pub(super) struct Usages(Mutex<All>);
+
+#[derive(Debug, Default)]
+struct All {
+    known: HashMap<Mailbox, Known>,
+    /// Counted and read since the last look.
+    grown: usize,
+}
 
 /// A mailbox's usage and what this node knows to be, or to become, part of it.
 #[derive(Debug, Default)]
@@ -78,10 +88,10 @@ pub(super) struct Share<'a> {
 }
 
 /// The mailboxes, locked: deliveries are decided and counted in one step.
-pub(super) struct Decision<'a>(MutexGuard<'a, HashMap<Mailbox, Known>>);
+pub(super) struct Decision<'a>(MutexGuard<'a, All>);
 
 impl Usages {
-    fn lock(&self) -> MutexGuard<'_, HashMap<Mailbox, Known>> {
+    fn lock(&self) -> MutexGuard<'_, All> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -92,7 +102,7 @@ impl Usages {
     /// What is known, if it is young enough to be compared with a ceiling.
     pub(super) fn fresh(&self, mailbox: &str, ceiling: Option<Ceiling>) -> Option<Usage> {
         let mut all = self.lock();
-        let known = all.get_mut(mailbox)?;
+        let known = all.known.get_mut(mailbox)?;
         known.ceiling = ceiling.or(known.ceiling);
         let age = known.read?.elapsed();
         (age < known.keeps()).then_some(known.usage)
@@ -101,10 +111,8 @@ impl Usages {
     /// Takes what was read; what this node wrote meanwhile, and the reading may have missed, stays counted.
     pub(super) fn learn(&self, mailbox: &str, reading: Reading) -> Usage {
         let mut all = self.lock();
-        if all.len() >= KNOWN_AT_MOST {
-            all.retain(|_, known| known.read.is_some_and(|read| read.elapsed() < known.keeps()));
-        }
-        let known = all.entry(mailbox.into()).or_default();
+        all.forget();
+        let known = all.known.entry(mailbox.into()).or_default();
         known.learn(reading);
         known.usage
     }
@@ -118,7 +126,7 @@ impl Usages {
         };
         let mut all = self.lock();
         for share in shares {
-            let known = all.get_mut(share.mailbox);
+            let known = all.known.get_mut(share.mailbox);
             if let Some(recent) = known.and_then(|known| known.recent.get_mut(&share.id)) {
                 recent.seen = seen;
             }
@@ -128,7 +136,7 @@ impl Usages {
     /// These messages were removed.
     pub(super) fn removed(&self, mailbox: &str, removed: &[(MessageId, u64)]) {
         let mut all = self.lock();
-        let Some(known) = all.get_mut(mailbox) else {
+        let Some(known) = all.known.get_mut(mailbox) else {
             return;
         };
         for (id, size) in removed {
@@ -139,7 +147,7 @@ impl Usages {
 
     /// What is known of a mailbox is doubtful: it is read again at the next question.
     pub(super) fn doubt(&self, mailbox: &str) {
-        if let Some(known) = self.lock().get_mut(mailbox) {
+        if let Some(known) = self.lock().known.get_mut(mailbox) {
             known.read = None;
             known.newest = Some(Instant::now());
         }
@@ -148,7 +156,7 @@ impl Usages {
 
 impl Decision<'_> {
     pub(super) fn standing(&self, mailbox: &str, id: MessageId) -> Standing {
-        let Some(known) = self.0.get(mailbox) else {
+        let Some(known) = self.0.known.get(mailbox) else {
             return Standing {
                 usage: Usage::default(),
                 listed: false,
@@ -171,12 +179,34 @@ impl Decision<'_> {
 
     /// Counts a message that is about to be written.
     pub(super) fn count(&mut self, share: Share<'_>) {
-        let known = self.0.entry(Mailbox::clone(share.mailbox)).or_default();
+        self.0.forget();
+        let known = self.0.known.entry(Mailbox::clone(share.mailbox)).or_default();
         let size = share.size;
         let seen = Seen::UnderWay;
         if known.recent.insert(share.id, Recent { size, seen }).is_none() {
             known.usage = rules::grown(known.usage, size);
         }
+    }
+}
+
+impl All {
+    /// Forgets ids of which no reading is under way any more, and mailboxes of which nothing else is known: whoever
+    /// has no ceiling is counted at each delivery and never read.
+    fn forget(&mut self) {
+        self.grown += 1;
+        if self.grown < LOOK_AFTER.max(self.known.len()) {
+            return;
+        }
+        self.grown = 0;
+        self.known.retain(|_, known| {
+            let fresh = known.read.is_some_and(|read| read.elapsed() < known.keeps());
+            known.recent.retain(|_, recent| match recent.seen {
+                Seen::UnderWay => true,
+                Seen::Answered(at) | Seen::Doubtful(at) => at.elapsed() < READING,
+                Seen::Read => fresh,
+            });
+            fresh || !known.recent.is_empty()
+        });
     }
 }
 

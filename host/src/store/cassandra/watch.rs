@@ -16,7 +16,7 @@ use scylla::errors::{DbError, ExecutionError, RequestAttemptError};
 use scylla::policies::load_balancing::{NodeIdentifier, SingleTargetLoadBalancingPolicy};
 use scylla::statement::Statement;
 use scylla::value::CqlTimestamp;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -146,6 +146,17 @@ impl Presence {
         }
         self.0.insert(node, is_connected);
     }
+
+    /// Nodes that have left the cluster are neither up nor away.
+    fn forget_others(&mut self, nodes: &BTreeSet<String>) {
+        self.0.retain(|node, _| {
+            let stays = nodes.contains(node);
+            if !stays {
+                metrics::gauge!("postern_cassandra_node_up", "node" => node.clone()).set(f64::NAN);
+            }
+            stays
+        });
+    }
 }
 
 /// Looks at the nodes; ends with the store.
@@ -158,6 +169,8 @@ pub(super) async fn survey(store: Weak<CassandraStore>) {
         for node in state.get_nodes_info() {
             presence.learn(node.address.to_string(), node.is_connected());
         }
+        let nodes = state.get_nodes_info().iter().map(|node| node.address.to_string());
+        presence.forget_others(&nodes.collect());
         let dropped = state.get_keyspace(&store.keyspace).is_none() && store.cluster.lost().is_none();
         if surveyed.elapsed() < SURVEY && !dropped {
             continue;

@@ -202,7 +202,8 @@ impl Directory {
         self.logins.credentials(password).await
     }
 
-    /// Changes an account as it is now, so that two changes at once both last; whether it was there.
+    /// Changes an account as it is now, so that two changes at once both last; whether it was there. Of two gateways that
+    /// change one account at the same moment the later wins.
     pub async fn change_account(&self, key: &str, change: impl FnOnce(&mut Account)) -> Result<bool> {
         let _alone = self.changes.lock().await;
         let Some(mut account) = self.store.account_to_change(key).await? else {

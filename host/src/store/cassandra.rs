@@ -2,7 +2,7 @@
 //!
 //! A write is acknowledged at the configured consistency (LOCAL_QUORUM), a request is retried until
 //! `limits.deadline`, and what cannot be done by then is the store's trouble: 451. Nothing on mail's path uses
-//! lightweight transactions, counters or logged batches; the directory and policies' values use nothing else.
+//! lightweight transactions, counters or logged batches; what directory and policies' values say is decided by the first.
 //! Refused: a cluster whose schema is not this version's, and a clock that is not the cluster's ([`clock`]). A keyspace
 //! that is dropped, or made anew, under a running store is given up until the next start ([`watch`]).
 

@@ -149,6 +149,22 @@ mod tests {
     }
 
     #[test]
+    fn a_clock_that_is_set_between_two_measurements_is_wrong_at_once() {
+        for (set, is_right) in [
+            (0, true),
+            (9_000, true),
+            (-9_000, true),
+            (10_500, false),
+            (-10_500, false),
+        ] {
+            let clock = Clock::new(Offset(0));
+            let said = super::super::rows::now_millis().saturating_add_signed(-set);
+            *clock.measured.lock().unwrap() = Some((Instant::now(), said));
+            assert_eq!(clock.right().is_ok(), is_right, "set by {set} ms");
+        }
+    }
+
+    #[test]
     fn one_node_with_a_wrong_clock_is_not_believed_against_others() {
         let middle = |offsets: &[i64]| Offset::middle(offsets.iter().copied().map(Offset).collect());
         assert_eq!(middle(&[]), None);

@@ -5,7 +5,8 @@
 
 use super::upkeep::{aged, cql, put};
 use super::*;
-use crate::store::{Bodies as _, Directory as _, Holder, Usage};
+use crate::store::{Bodies as _, Directory as _, Holder, Kv as _, KvWrite, Usage};
+use bytes::Bytes;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn half_a_listing_row_is_not_listed_and_hides_no_other() {
@@ -99,4 +100,28 @@ async fn half_a_quarantined_copy_is_not_there_and_hides_no_other() {
         store.quarantined_one(half).await,
         Err(StoreError::NotFound)
     ));
+}
+
+/// An insertion's mark of a row has a ttl of its own: it outlived a value that was replaced for a shorter time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_value_of_which_the_mark_alone_is_left_is_absent_and_can_be_set_again() {
+    let (keyspace, store) = empty().await;
+    let text = "INSERT INTO {ks}.plugin_kv (plugin, k) VALUES ('p', 'k') IF NOT EXISTS";
+    cql(&store, &keyspace, text, ()).await;
+    assert_eq!(store.kv_get("p", "k", 1000).await.unwrap(), None);
+    let write = KvWrite {
+        value: Bytes::from_static(b"again"),
+        ttl: 0,
+        now: 1000,
+        quota: 1000,
+    };
+    store.kv_set("p", "k", write).await.unwrap();
+    assert_eq!(
+        store.kv_get("p", "k", 1000).await.unwrap(),
+        Some(Bytes::from_static(b"again"))
+    );
+    cql(&store, &keyspace, "UPDATE {ks}.plugin_kv SET v = null, ver = null, over_at = null WHERE plugin = 'p' AND k = 'k' IF EXISTS", ()).await;
+    assert_eq!(store.kv_increment("p", "k", 2, 0, 1000, 1000).await.unwrap(), 2);
+    store.kv_remove("p", "k").await.unwrap();
+    assert_eq!(store.kv_get("p", "k", 1000).await.unwrap(), None);
 }

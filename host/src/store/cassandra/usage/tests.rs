@@ -101,3 +101,46 @@ async fn a_reading_that_comes_late_takes_nothing_back() {
     assert_eq!(usages.learn(BOX, reading(&[(id, 10)])), usage(10, 1));
     assert_eq!(usages.learn(BOX, late), usage(10, 1));
 }
+
+/// Whoever has no ceiling is counted at each delivery and never read: 60 octets a message stayed for good.
+#[tokio::test(start_paused = true)]
+async fn what_was_answered_long_ago_is_not_kept_where_nobody_reads_usage() {
+    let usages = Usages::default();
+    let mailbox = Mailbox::from(BOX);
+    let share = |id| Share {
+        mailbox: &mailbox,
+        id,
+        size: 1,
+    };
+    let kept = || {
+        usages
+            .lock()
+            .known
+            .get(&mailbox)
+            .map_or(0, |known| known.recent.len())
+    };
+    for _ in 0..LOOK_AFTER - 1 {
+        let id = MessageId::new();
+        usages.decide().count(share(id));
+        usages.done([share(id)], End::Answered);
+    }
+    let under_way = MessageId::new();
+    usages.decide().count(share(under_way));
+    assert_eq!(
+        kept(),
+        LOOK_AFTER,
+        "a reading may be under way that has missed them"
+    );
+    tokio::time::advance(READING).await;
+    for _ in 0..LOOK_AFTER {
+        let id = MessageId::new();
+        usages.decide().count(share(id));
+        usages.done([share(id)], End::Answered);
+    }
+    assert_eq!(
+        kept(),
+        LOOK_AFTER + 1,
+        "those of before are gone but for the one under way"
+    );
+    assert!(usages.decide().standing(BOX, under_way).listed);
+}

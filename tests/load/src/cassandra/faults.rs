@@ -2,8 +2,7 @@
 //! what memory a large body takes.
 
 use super::Bench;
-use super::lab::{self, Lab, Opened, Site};
-use crate::driver::Level;
+use super::lab::{Lab, Opened};
 use crate::gateway::PASSWORD;
 use crate::message::Size;
 use crate::pace::{self, Pace};
@@ -15,7 +14,6 @@ use serde_json::json;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
-const NODES: usize = 3;
 const SILENT: &str = "a/one node of three stopped for 20 s";
 const QUORUM: &str = "a/two nodes of three killed and started again";
 const LARGE: &str = "a/a message of 50 MB";
@@ -24,24 +22,11 @@ const RATE: f64 = 100.0;
 const UNDER_WAY: usize = 512;
 
 pub(super) async fn run(bench: &mut Bench) -> anyhow::Result<()> {
-    let missing = [SILENT, QUORUM, LARGE].map(str::to_owned).into_iter();
-    let missing: Vec<_> = missing.filter(|id| !bench.runs.has(id)).collect();
-    if missing.is_empty() {
+    let Some((mut lab, site)) =
+        Lab::with_one_gateway(bench, [SILENT, QUORUM, LARGE].map(str::to_owned)).await?
+    else {
         return Ok(());
-    }
-    if !bench.fits_a_cluster() {
-        bench.left.extend(missing);
-        return Ok(());
-    }
-    let mut lab = Lab::start(bench, NODES, &[])?;
-    let site = Site {
-        replication: NODES,
-        level: Level::LocalQuorum,
-        gateways: 1,
     };
-    let opened = [lab.open(bench, site).await?];
-    lab::warm(bench, &opened).await?;
-    let [site] = opened;
     if bench.wants(LARGE, Duration::from_secs(60)) {
         large(bench, &site).await?;
     }

@@ -83,6 +83,33 @@ impl Lab {
         })
     }
 
+    /// Three nodes with three copies and one gateway, all warm, for measurements with these names; None where none
+    /// is missing, or where there is no time for a cluster.
+    pub(super) async fn with_one_gateway(
+        bench: &mut Bench,
+        names: impl IntoIterator<Item = String>,
+    ) -> anyhow::Result<Option<(Self, Opened)>> {
+        const NODES: usize = 3;
+        let missing: Vec<_> = names.into_iter().filter(|id| !bench.runs.has(id)).collect();
+        if missing.is_empty() {
+            return Ok(None);
+        }
+        if !bench.fits_a_cluster() {
+            bench.left.extend(missing);
+            return Ok(None);
+        }
+        let lab = Self::start(bench, NODES, &[])?;
+        let site = Site {
+            replication: NODES,
+            level: Level::LocalQuorum,
+            gateways: 1,
+        };
+        let opened = [lab.open(bench, site).await?];
+        warm(bench, &opened).await?;
+        let [site] = opened;
+        Ok(Some((lab, site)))
+    }
+
     /// The nodes and these gateways.
     pub(super) fn meter(&mut self, gateways: &[Gateway]) -> Meter {
         let gateways = gateways

@@ -1,8 +1,8 @@
 //! Part g: maildrops of 10, 1,000 and 100,000 messages: login, STAT and UIDL by POP3, beside the bare query.
 
-use super::lab::{self, Lab, Opened, Site};
+use super::lab::{self, Lab, Opened};
 use super::{Bench, median};
-use crate::driver::{Driver, Layout, Level, Place, Writing};
+use crate::driver::{Driver, Layout, Place, Writing};
 use crate::gateway::PASSWORD;
 use crate::message::{Pool, Size};
 use crate::pop3::Session;
@@ -13,7 +13,6 @@ use std::time::Duration;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-const NODES: usize = 3;
 /// The empty one tells what a login costs without a listing.
 const MESSAGES: [usize; 4] = [0, 10, 1000, 100_000];
 const VISITS: usize = 15;
@@ -21,27 +20,9 @@ const VISITS: usize = 15;
 const WARMING: usize = 20;
 
 pub(super) async fn run(bench: &mut Bench) -> anyhow::Result<()> {
-    let missing: Vec<_> = MESSAGES
-        .map(id)
-        .into_iter()
-        .filter(|id| !bench.runs.has(id))
-        .collect();
-    if missing.is_empty() {
+    let Some((mut lab, site)) = Lab::with_one_gateway(bench, MESSAGES.map(id)).await? else {
         return Ok(());
-    }
-    if !bench.fits_a_cluster() {
-        bench.left.extend(missing);
-        return Ok(());
-    }
-    let mut lab = Lab::start(bench, NODES, &[])?;
-    let site = Site {
-        replication: NODES,
-        level: Level::LocalQuorum,
-        gateways: 1,
     };
-    let opened = [lab.open(bench, site).await?];
-    lab::warm(bench, &opened).await?;
-    let [site] = opened;
     for (count, mailbox) in MESSAGES.into_iter().zip(lab::visited()) {
         if bench.wants(&id(count), Duration::from_secs(120)) {
             bench.say(&format!("fills {mailbox} with {count}"));

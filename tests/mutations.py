@@ -78,8 +78,8 @@ MUTATIONS = [
     (
         "deletions carry the present time",
         STORE + "rows.rs",
-        "DELETION_LEAD.as_micros() as i64\n",
-        "DELETION_LEAD.as_micros() as i64 * i64::from(!crate::mutant(\"NAME\"))\n",
+        "APART.as_micros() as i64\n",
+        "APART.as_micros() as i64 * i64::from(!crate::mutant(\"NAME\"))\n",
         "what_a_gateway_with_a_faster_clock_wrote_is_removed_all_the_same",
     ),
     (
@@ -87,7 +87,7 @@ MUTATIONS = [
         STORE + "rows.rs",
         "    (id.unix_millis() * 1000) as i64\n",
         """    match crate::mutant("NAME") {
-        true => (now_millis() * 1000) as i64 + 11_000_000,
+        true => (now_millis() * 1000) as i64 + 21_000_000,
         false => (id.unix_millis() * 1000) as i64,
     }
 """,

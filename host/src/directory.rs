@@ -12,7 +12,7 @@ mod secret;
 mod throttle;
 
 use crate::config::Config;
-use crate::store::{Account, Addressed, Alias, Domain, Mailbox, Result, Store};
+use crate::store::{Account, Addressed, Alias, Domain, Mailbox, Result, Store, StoreError};
 use login::Logins;
 pub use login::{Credentials, LoginError};
 pub use password::{HashError, PasswordHash, is_hash};
@@ -27,6 +27,9 @@ const MOST_TARGETS: usize = 256;
 
 /// Accounts read at a time.
 const PAGE: usize = 1000;
+
+/// How often a change of an account is tried while other gateways change it.
+const CHANGED_AT_MOST: usize = 16;
 
 /// Where the host's own tables say an address leads.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -202,15 +205,24 @@ impl Directory {
         self.logins.credentials(password).await
     }
 
-    /// Changes an account as it is now, so that two changes at once both last; whether it was there. Of two gateways that
-    /// change one account at the same moment the later wins.
-    pub async fn change_account(&self, key: &str, change: impl FnOnce(&mut Account)) -> Result<bool> {
+    /// Changes an account as it is now, so that two changes at once both last, also of two gateways; answers whether
+    /// it was there. `change` is called again where another gateway was first.
+    pub async fn change_account(&self, key: &str, change: impl Fn(&mut Account)) -> Result<bool> {
         let _alone = self.changes.lock().await;
-        let Some(mut account) = self.store.account_to_change(key).await? else {
-            return Ok(false);
-        };
-        change(&mut account);
-        self.store.update_account(account).await
+        for _ in 0..CHANGED_AT_MOST {
+            let Some(before) = self.store.account_to_change(key).await? else {
+                return Ok(false);
+            };
+            let mut after = before.clone();
+            change(&mut after);
+            if after == before {
+                return Ok(true);
+            }
+            if self.store.replace_account(&before, after).await? {
+                return Ok(true);
+            }
+        }
+        Err(StoreError::Engine(format!("{key} is being changed by others")))
     }
 
     /// How many accounts have a password but no SCRAM keys.

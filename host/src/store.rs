@@ -401,8 +401,8 @@ pub trait Directory: Send + Sync {
     /// The account begins with an empty mailbox: mail that was under way when an earlier account of this name was
     /// removed may have come to it since, and is nobody else's to read.
     async fn create_account(&self, account: Account) -> Result<Created>;
-    /// Replaces an existing account; answers whether it was there.
-    async fn update_account(&self, account: Account) -> Result<bool>;
+    /// Replaces an account that is still as `before`; answers whether it was there and was.
+    async fn replace_account(&self, before: &Account, after: Account) -> Result<bool>;
     /// Removes the account and all mail in its mailbox, also what is left there of an account that is gone;
     /// answers whether the account was there.
     async fn remove_account(&self, key: &str) -> Result<bool>;

@@ -632,6 +632,8 @@ fn spawn(command: Command) -> io::Result<Child> {
     let keeper = KEEPER.get_or_init(|| {
         let (ask, asked) = mpsc::channel::<Asked>();
         std::thread::spawn(move || {
+            // Where that is not allowed they only cost more.
+            let _ = coarse_timers();
             for (mut command, answer) in asked {
                 let _ = answer.send(command.spawn());
             }
@@ -645,6 +647,15 @@ fn spawn(command: Command) -> io::Result<Child> {
         .send((command, answer));
     asked.map_err(io::Error::other)?;
     answered.recv().map_err(io::Error::other)?
+}
+
+/// Timers of this thread, and of all that it spawns, may be late by a millisecond. A node's idle workers look for
+/// work every 10 µs (`SEPWorker`), with Linux's own slack of 50 µs as much as every 60: on few cores that is most of
+/// what nodes do. As root or not, a thread may set its own.
+fn coarse_timers() -> io::Result<()> {
+    let this = fs::read_link("/proc/thread-self")?;
+    let thread = this.file_name().ok_or(io::ErrorKind::NotFound)?;
+    fs::write(Path::new("/proc").join(thread).join("timerslack_ns"), "1000000")
 }
 
 fn tail(folder: &Path) -> String {

@@ -138,8 +138,8 @@ pub(super) async fn passwd(context: &ControlContext, address: &str, password: &H
     let address = parse(address)?;
     let credentials = credentials(&context.directory, &Proof::Password(password.clone())).await?;
     let set = |account: &mut Account| {
-        account.password = Some(credentials.password);
-        account.scram = credentials.scram;
+        account.password = Some(credentials.password.clone());
+        account.scram.clone_from(&credentials.scram);
     };
     match context.directory.change_account(&address.key(), set).await? {
         true => Ok(format!("password of {address} set")),

@@ -268,8 +268,8 @@ async fn renew(directory: &Directory, key: &str, stored: &str, password: &str) {
     // Somebody may have set another password since it was read.
     let replace = |account: &mut Account| {
         if account.password.as_deref() == Some(stored) {
-            account.password = Some(credentials.password);
-            account.scram = credentials.scram;
+            account.password = Some(credentials.password.clone());
+            account.scram.clone_from(&credentials.scram);
         }
     };
     match directory.change_account(key, replace).await {

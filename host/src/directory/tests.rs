@@ -2,6 +2,7 @@ use super::hashing::Hashing;
 use super::password::{Cost, Memory};
 use super::*;
 use crate::store::{Alias, Directory as _, MemoryStore};
+use futures_util::FutureExt as _;
 use postern_proto::sasl::{Answer, Question};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -331,13 +332,63 @@ async fn a_right_password_is_remembered_until_another_is_set() {
     }
     assert_eq!(it.computed(), 1);
     let new = it.directory.credentials("changed").await.unwrap();
-    let set = |account: &mut Account| account.password = Some(new.password);
+    let set = |account: &mut Account| account.password = Some(new.password.clone());
     assert!(it.directory.change_account("ann@example.org", set).await.unwrap());
     assert_eq!(it.login("ann@example.org", "secret").await, Answer::Denied);
     assert_eq!(
         it.login("ann@example.org", "changed").await,
         granted("ann@example.org")
     );
+}
+
+/// A quota set at one gateway while a password is set at another once brought the old password back.
+#[tokio::test(start_paused = true)]
+async fn what_two_gateways_change_at_once_both_lasts() {
+    let it = Fixture::new("").await;
+    let (other, _) = directory(it.store.clone(), &config(Path::new("elsewhere"), ""));
+    let calls = AtomicUsize::new(0);
+    let set_quota = |account: &mut Account| {
+        if calls.fetch_add(1, Ordering::SeqCst) == 0 {
+            let set = |account: &mut Account| account.password = Some("new".to_owned());
+            let changed = other.change_account("ann@example.org", set).now_or_never();
+            assert!(changed.unwrap().unwrap(), "memory answers at once");
+        }
+        account.quota_messages = Some(7);
+    };
+    assert!(
+        it.directory
+            .change_account("ann@example.org", set_quota)
+            .await
+            .unwrap()
+    );
+    let stored = it.stored("ann@example.org").await;
+    assert_eq!(stored.password.as_deref(), Some("new"));
+    assert_eq!(stored.quota_messages, Some(7));
+    assert_eq!(calls.into_inner(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_that_others_are_always_before_is_given_up() {
+    let it = Fixture::new("").await;
+    let (other, _) = directory(it.store.clone(), &config(Path::new("elsewhere"), ""));
+    let calls = AtomicUsize::new(0);
+    let set = |account: &mut Account| {
+        let nth = calls.fetch_add(1, Ordering::SeqCst) as u64;
+        let more = |account: &mut Account| account.quota_bytes = Some(nth);
+        other
+            .change_account("ann@example.org", more)
+            .now_or_never()
+            .unwrap()
+            .unwrap();
+        account.quota_messages = Some(7);
+    };
+    let given_up = it
+        .directory
+        .change_account("ann@example.org", set)
+        .await
+        .unwrap_err();
+    assert!(given_up.to_string().contains("changed by others"), "{given_up}");
+    assert_eq!(calls.into_inner(), CHANGED_AT_MOST);
 }
 
 #[tokio::test(start_paused = true)]

@@ -79,7 +79,7 @@ macro_rules! contract {
             }
             directory::{
                 a_domain_is_created_once,
-                an_account_is_created_once_and_updated,
+                an_account_is_created_once_and_replaced,
                 an_address_is_an_account_or_an_alias,
                 accounts_and_aliases_are_paged_by_key,
                 removing_an_account_removes_its_mail,
@@ -172,9 +172,10 @@ macro_rules! mutants {
             directory::{
                 creates_domains_again: CreatesAgain => a_domain_is_created_once,
                 removes_absent_domains: RemovesTheAbsent => a_domain_is_created_once,
-                creates_accounts_again: CreatesAgain => an_account_is_created_once_and_updated,
-                updates_the_absent: UpdatesTheAbsent => an_account_is_created_once_and_updated,
-                loses_keys: LosesKeys => an_account_is_created_once_and_updated,
+                creates_accounts_again: CreatesAgain => an_account_is_created_once_and_replaced,
+                replaces_the_absent: ReplacesTheAbsent => an_account_is_created_once_and_replaced,
+                replaces_the_changed: ReplacesTheChanged => an_account_is_created_once_and_replaced,
+                loses_keys: LosesKeys => an_account_is_created_once_and_replaced,
                 gives_an_address_to_two: SharesAddresses => an_address_is_an_account_or_an_alias,
                 pages_too_much: PagesTooMuch => accounts_and_aliases_are_paged_by_key,
                 keeps_mail_of_the_removed: KeepsMailOfTheRemoved => removing_an_account_removes_its_mail,

@@ -222,10 +222,17 @@ async fn directory(from: &Arc<dyn Movable>, to: &Arc<dyn Movable>) -> Result<Cop
 
 async fn hand_account(to: &Arc<dyn Movable>, account: Account) -> Result<()> {
     let address = account.address.clone();
-    if to.create_account(account.clone()).await? == Created::Exists && !to.update_account(account).await? {
-        return Err(StoreError::Engine(format!("{address} is an alias in the target")));
+    if to.create_account(account.clone()).await? == Created::Yes {
+        return Ok(());
     }
-    Ok(())
+    let there = to.account_to_change(&address.to_lowercase()).await?;
+    let there = there.ok_or_else(|| StoreError::Engine(format!("{address} is an alias in the target")))?;
+    match to.replace_account(&there, account).await? {
+        true => Ok(()),
+        false => Err(StoreError::Engine(format!(
+            "{address} in the target is changed by another"
+        ))),
+    }
 }
 
 async fn hand_alias(to: &Arc<dyn Movable>, alias: Alias) -> Result<()> {

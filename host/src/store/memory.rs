@@ -383,10 +383,11 @@ impl Directory for MemoryStore {
         Ok(Created::Yes)
     }
 
-    async fn update_account(&self, account: Account) -> Result<bool> {
+    async fn replace_account(&self, before: &Account, after: Account) -> Result<bool> {
         let mut state = self.state();
-        let there = state.accounts.get_mut(&account.address.to_lowercase());
-        Ok(there.map(|there| *there = account).is_some())
+        let there = state.accounts.get_mut(&after.address.to_lowercase());
+        let unchanged = there.filter(|there| *there == before);
+        Ok(unchanged.map(|there| *there = after).is_some())
     }
 
     async fn remove_account(&self, key: &str) -> Result<bool> {

@@ -84,7 +84,7 @@ impl Bench {
 
     /// Whether a cluster can still be started and warmed for something.
     fn fits_a_cluster(&self) -> bool {
-        self.fits(START + self.warm + self.round * 2)
+        self.fits(START + self.warm * lab::WARM_AT_MOST + self.round * 2)
     }
 
     /// Whether a run is to be made; one for which no time is left is noted.
@@ -128,8 +128,8 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
             Box::pin(promises::short(&mut bench)).await?;
         }
         Some(Part::A) => {
-            Box::pin(replicas::run(&mut bench)).await?;
             Box::pin(faults::run(&mut bench)).await?;
+            Box::pin(replicas::run(&mut bench)).await?;
         }
         Some(Part::B) => Box::pin(promises::run(&mut bench)).await?,
         Some(Part::C) => Box::pin(tuning::run(&mut bench)).await?,

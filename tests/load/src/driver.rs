@@ -24,11 +24,14 @@ use scylla::policies::timestamp_generator::MonotonicTimestampGenerator;
 use scylla::response::{PagingState, PagingStateResponse};
 use scylla::statement::prepared::PreparedStatement;
 use scylla::statement::{Consistency, SerialConsistency};
+use scylla::value::Unset;
+use std::cell::RefCell;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::Semaphore;
 use uuid::Uuid;
+use zstd::bulk::Compressor;
 
 /// A gateway's `limits.in_flight`.
 pub(crate) const IN_FLIGHT: usize = 128;
@@ -192,15 +195,14 @@ impl Driver {
                 self.session.batch(&self.statements.small, (entry, small)).await?;
             }
             Layout::Wide => {
-                let none = (None::<i64>, None::<&str>);
                 let row = (
                     mailbox,
                     epoch,
                     id,
                     size as i64,
-                    none.0,
+                    Unset,
                     TRACE,
-                    none.1,
+                    Unset,
                     codec,
                     body,
                     FACTS,
@@ -316,27 +318,17 @@ impl Driver {
         Ok(body.len())
     }
 
-    /// Deletes small messages, as of ten seconds from now.
+    /// Deletes small messages, as of twenty seconds from now.
     pub(crate) async fn remove(&self, mailbox: &str, epoch: i32, ids: &[Uuid]) -> anyhow::Result<()> {
         let since = SystemTime::now().duration_since(UNIX_EPOCH)?;
-        let at = since.as_micros() as i64 + 10_000_000;
+        let at = since.as_micros() as i64 + 20_000_000;
         let row = (at, mailbox, epoch, ids);
         self.session.batch(&self.statements.removal, (row, row)).await?;
         Ok(())
     }
 }
 
-type EntryValues<'a> = (
-    &'a str,
-    i32,
-    Uuid,
-    i64,
-    Option<i64>,
-    &'a [u8],
-    Option<&'a str>,
-    i8,
-    i64,
-);
+type EntryValues<'a> = (&'a str, i32, Uuid, i64, Unset, &'a [u8], Unset, i8, i64);
 
 fn entry_values(mailbox: &str, place: Place, size: usize, body: i8) -> EntryValues<'_> {
     let Place {
@@ -349,21 +341,26 @@ fn entry_values(mailbox: &str, place: Place, size: usize, body: i8) -> EntryValu
         epoch,
         id,
         size as i64,
-        None,
+        Unset,
         TRACE,
-        None,
+        Unset,
         body,
         written_at,
     )
 }
 
+thread_local! {
+    static PACKER: Option<RefCell<Compressor<'static>>> = Compressor::new(1).ok().map(RefCell::new);
+}
+
 fn pack(octets: &[u8], packing: Packing) -> (i8, Vec<u8>) {
-    match packing {
-        Packing::Plain => (0, octets.to_vec()),
-        Packing::Zstd => match zstd::bulk::compress(octets, 1) {
-            Ok(packed) if packed.len() + packed.len() / 8 < octets.len() => (1, packed),
-            _ => (0, octets.to_vec()),
-        },
+    let packed = match packing {
+        Packing::Plain => None,
+        Packing::Zstd => PACKER.with(|packer| packer.as_ref()?.borrow_mut().compress(octets).ok()),
+    };
+    match packed {
+        Some(packed) if packed.len() + packed.len() / 8 < octets.len() => (1, packed),
+        _ => (0, octets.to_vec()),
     }
 }
 

@@ -86,6 +86,24 @@ fn ticks(stat: &str) -> Option<f64> {
     Some(user + system)
 }
 
+/// What a JVM's compilers have used so far, in milliseconds of CPU.
+pub(crate) fn compiling(pid: u32) -> anyhow::Result<f64> {
+    let mut sum = 0.0;
+    for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
+        // A thread may end while it is looked at.
+        let stat = fs::read_to_string(thread?.path().join("stat")).unwrap_or_default();
+        if is_compiler(&stat) {
+            sum += ticks(&stat).context("no times in stat")? * TICK_MS;
+        }
+    }
+    Ok(sum)
+}
+
+/// Whether a thread's `stat` is that of one of HotSpot's two compilers.
+fn is_compiler(stat: &str) -> bool {
+    stat.contains(" (C1 Compiler") || stat.contains(" (C2 Compiler")
+}
+
 /// The highest resident memory of a process so far, in KiB.
 pub(crate) fn highest_memory(pid: u32) -> anyhow::Result<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
@@ -105,6 +123,14 @@ mod tests {
         let stat = "12 (a) b (c) S 1 2 3 4 5 6 7 8 9 10 250 40 0 0 20";
         assert_eq!(ticks(stat), Some(290.0));
         assert_eq!(ticks("12 (a) S 1"), None);
+    }
+
+    #[test]
+    fn compilers_are_told_from_other_threads() {
+        assert!(is_compiler("12 (C2 CompilerThre) S 1"));
+        assert!(is_compiler("12 (C1 CompilerThre) R 1"));
+        assert!(!is_compiler("12 (MutationStage-2) S 1"));
+        assert!(compiling(std::process::id()).unwrap() == 0.0, "no JVM");
     }
 
     #[test]

@@ -65,8 +65,7 @@ impl Connection {
         for code in ["250", "250", "354"] {
             self.expect(code).await?;
         }
-        self.0.send(octets).await?;
-        self.0.send(b".\r\n").await?;
+        self.0.send(&[octets, b".\r\n"].concat()).await?;
         self.expect("250").await
     }
 

@@ -13,7 +13,7 @@ async fn house(more: &str) -> House {
         .gateway
         .directory
         .change_account("ann@example.org", |account| {
-            account.password = Some(credentials.password);
+            account.password = Some(credentials.password.clone());
         });
     assert!(changed.await.unwrap());
     house

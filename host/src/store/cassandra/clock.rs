@@ -1,8 +1,8 @@
 //! This machine's clock beside those of the cluster's nodes.
 //!
-//! Rows carry the time of the gateway that wrote them, and deletions one 10 s ahead of it: a gateway whose clock is
-//! further off could write mail that is deleted already, or delete what comes back. Such a one does not start,
-//! and takes and deletes nothing until its clock is right again.
+//! Rows carry the time of the gateway that wrote them, and deletions one 20 s ahead of it: two gateways whose clocks are
+//! each less than 10 s off are less than that apart. One that is further off could write mail that is deleted
+//! already, or delete what comes back. It does not start, and takes and deletes nothing until its clock is right again.
 
 use crate::store::{Result, StoreError};
 use std::fmt;
@@ -12,8 +12,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// From here on a clock is wrong.
-const WRONG: u64 = 10_000;
+/// From here on a clock is wrong, in milliseconds.
+pub(super) const WRONG: u64 = 10_000;
 
 /// How far this clock is ahead of another, in milliseconds; behind it if negative.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]

@@ -2,8 +2,8 @@
 //!
 //! Every request that changes something is idempotent (lightweight transactions apart), so the driver may send
 //! it to a second node when the first is slow, and this module sends it again until `deadline`. Not retried:
-//! what no retry can mend (syntax, unknown tables, missing rights). At most `in_flight` requests are under way;
-//! others wait inside their deadline.
+//! what no retry can mend (syntax, unknown tables, missing rights). At most `in_flight` requests are under way, those
+//! that pause before they are sent again not among them; others wait inside their deadline.
 
 #[cfg(test)]
 mod witness;
@@ -77,6 +77,16 @@ pub(super) enum Earlier {
     None,
     /// They failed, and may have been applied all the same.
     Unclear,
+}
+
+/// What became of one attempt.
+enum Turn<T> {
+    Answered(T),
+    Failed(Box<ExecutionError>),
+    /// The breaker is open.
+    Refused,
+    /// Too many others were under way.
+    NoPlace,
 }
 
 pub(super) struct Cluster {
@@ -208,43 +218,70 @@ impl Cluster {
         if let Some(lost) = self.lost() {
             return Err(lost);
         }
-        if self.breaker.admit() == Admission::Refused {
-            metrics::counter!("postern_cassandra_refused_total").increment(1);
-            return Err(StoreError::Engine("Cassandra is out of reach".to_owned()));
-        }
         let end = Instant::now() + self.deadline;
-        let permit = timeout_at(end, self.in_flight.acquire()).await;
-        let Ok(Ok(_permit)) = permit else {
-            metrics::counter!("postern_limit_hits_total", "limit" => "store.cassandra.limits.in_flight")
-                .increment(1);
-            return Err(StoreError::Engine(
-                "too many requests to Cassandra are under way".to_owned(),
-            ));
-        };
         let mut pause = FIRST_PAUSE;
-        let mut earlier = Earlier::None;
+        let mut failed = None;
         loop {
-            let error = match self.attempt((name, reach), &attempt).await {
-                Ok(answer) => return Ok((answer, earlier)),
-                Err(error) => error,
-            };
-            earlier = Earlier::Unclear;
-            if permanent(&error) {
-                return Err(StoreError::Engine(format!("{name}: {error}")));
-            }
-            loop {
-                let wait = pause.mul_f64(rand::rng().random_range(0.5..1.0));
-                if Instant::now() + wait >= end {
-                    metrics::counter!("postern_cassandra_given_up_total", "statement" => name).increment(1);
+            let again = failed.is_some();
+            match (self.turn((name, reach), &attempt, (again, end)).await, &failed) {
+                (Turn::Answered(answer), None) => return Ok((answer, Earlier::None)),
+                (Turn::Answered(answer), Some(_)) => return Ok((answer, Earlier::Unclear)),
+                (Turn::Failed(error), _) if permanent(&error) => {
                     return Err(StoreError::Engine(format!("{name}: {error}")));
                 }
-                tokio::time::sleep(wait).await;
-                pause = (pause * 2).min(LONGEST_PAUSE);
-                if self.breaker.admit() == Admission::Granted {
-                    break;
+                (Turn::Failed(error), _) => failed = Some(error),
+                (Turn::Refused, None) => {
+                    metrics::counter!("postern_cassandra_refused_total").increment(1);
+                    return Err(StoreError::Engine("Cassandra is out of reach".to_owned()));
                 }
+                (Turn::NoPlace, None) => {
+                    return Err(StoreError::Engine(
+                        "too many requests to Cassandra are under way".to_owned(),
+                    ));
+                }
+                (Turn::Refused | Turn::NoPlace, Some(_)) => {}
             }
+            let wait = pause.mul_f64(rand::rng().random_range(0.5..1.0));
+            if let Some(error) = &failed
+                && Instant::now() + wait >= end
+            {
+                metrics::counter!("postern_cassandra_given_up_total", "statement" => name).increment(1);
+                return Err(StoreError::Engine(format!("{name}: {error}")));
+            }
+            tokio::time::sleep(wait).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// One attempt, once there is a place for it: who pauses between two has none, or a part of the ring without
+    /// quorum would stop the others.
+    async fn turn<T, F>(
+        &self,
+        (name, reach): (&'static str, Reach),
+        attempt: &impl Fn() -> F,
+        (again, end): (bool, Instant),
+    ) -> Turn<T>
+    where
+        F: Future<Output = std::result::Result<T, ExecutionError>>,
+    {
+        if self.breaker.admit() == Admission::Refused {
+            return Turn::Refused;
+        }
+        let Ok(Ok(_permit)) = timeout_at(end, self.in_flight.acquire()).await else {
+            metrics::counter!("postern_limit_hits_total", "limit" => "store.cassandra.limits.in_flight")
+                .increment(1);
+            return Turn::NoPlace;
+        };
+        // It may have opened while this one waited.
+        if self.breaker.admit() == Admission::Refused {
+            return Turn::Refused;
+        }
+        if again {
             metrics::counter!("postern_cassandra_retries_total", "statement" => name).increment(1);
+        }
+        match self.attempt((name, reach), attempt).await {
+            Ok(answer) => Turn::Answered(answer),
+            Err(error) => Turn::Failed(Box::new(error)),
         }
     }
 

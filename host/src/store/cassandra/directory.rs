@@ -212,13 +212,19 @@ impl CassandraStore {
         values: impl SerializeRow + Sync,
     ) -> Result<bool> {
         let changed = self.transact(statement, values).await;
+        self.changed(key);
+        changed
+    }
+
+    /// What is remembered of an address may not be so any more.
+    fn changed(&self, key: &str) {
         self.recent.changes.fetch_add(1, Ordering::SeqCst);
         self.recent.addresses.invalidate(key);
-        changed
     }
 
     /// Names an address in the listing while `create` makes it.
     async fn named(&self, kind: Kind, key: &str, create: impl Future<Output = Result<bool>>) -> Result<bool> {
+        self.clock.right()?;
         self.put_name(kind, key).await?;
         let created = create.await?;
         if created {
@@ -228,14 +234,16 @@ impl CassandraStore {
         Ok(created)
     }
 
+    /// Above a removal by a gateway whose clock is ahead. One that comes within that time does not take the name away,
+    /// which then leads nowhere.
     async fn put_name(&self, kind: Kind, key: &str) -> Result<()> {
-        let now = rows::written_at(MessageId::new());
-        let values = (kind.code(), shard(key), key, now);
+        let values = (kind.code(), shard(key), key, rows::above_all());
         self.cluster.execute(&self.statements.put_name, values).await?;
         Ok(())
     }
 
     async fn drop_address(&self, kind: Kind, key: &str) -> Result<bool> {
+        self.clock.right()?;
         let now = rows::written_at(MessageId::new());
         let values = (key, kind.code());
         let dropped = self
@@ -362,7 +370,7 @@ impl Directory for CassandraStore {
         }
         let create = async {
             let decided = self.decide(&self.statements.create_account, values).await;
-            self.recent.addresses.invalidate(&key);
+            self.changed(&key);
             Ok(decided?.made(&columns(&account)))
         };
         self.named(Kind::Account, &key, create).await.map(said)
@@ -372,18 +380,24 @@ impl Directory for CassandraStore {
         Ok(self.decided(key).await?.and_then(account))
     }
 
-    async fn update_account(&self, account: Account) -> Result<bool> {
-        let key = account.address.to_lowercase();
+    async fn replace_account(&self, before: &Account, after: Account) -> Result<bool> {
+        let key = after.address.to_lowercase();
         let values = (
-            &account.address,
-            &account.password,
-            &account.scram,
-            account.quota_bytes.map(rows::big),
-            account.quota_messages.map(rows::big),
+            &after.address,
+            &after.password,
+            &after.scram,
+            after.quota_bytes.map(rows::big),
+            after.quota_messages.map(rows::big),
             &key,
+            &before.address,
+            &before.password,
+            &before.scram,
+            before.quota_bytes.map(rows::big),
+            before.quota_messages.map(rows::big),
         );
-        self.change_address(&key, &self.statements.update_account, values)
-            .await
+        let replaced = self.decide(&self.statements.replace_account, values).await;
+        self.changed(&key);
+        Ok(replaced?.made(&columns(&after)))
     }
 
     async fn remove_account(&self, key: &str) -> Result<bool> {

@@ -16,7 +16,7 @@ use crate::store::{
 };
 use async_trait::async_trait;
 use bytes::Bytes;
-
+use scylla::value::MaybeUnset;
 use std::collections::{BTreeMap, HashMap};
 use tokio::time::{Instant, timeout};
 use uuid::Uuid;
@@ -230,10 +230,11 @@ impl CassandraStore {
             entries.push(self.put_entry(delivery.id, entry, body));
         }
         all(entries).await?;
+        let mut held = Vec::new();
         for (id, copy) in &plan.copies {
-            self.put_held(*id, copy, delivery).await?;
+            held.push(self.put_held(*id, copy, delivery));
         }
-        Ok(())
+        all(held).await.map(|_: Vec<()>| ())
     }
 
     async fn put_small(&self, delivery: &Delivery, entry: &NewEntry, content: &[u8]) -> Result<()> {
@@ -355,7 +356,7 @@ impl CassandraStore {
             return Ok(());
         }
         let listed: Vec<Uuid> = held.iter().map(|(msg, ..)| *msg).collect();
-        let row = (rows::deleted_at(), mailbox, epoch, &listed);
+        let row = (rows::above_all(), mailbox, epoch, &listed);
         self.cluster
             .batch(&self.statements.remove_entries, (row, row))
             .await?;
@@ -378,7 +379,7 @@ impl CassandraStore {
 
     /// Gives up a reference; the body goes with the last one.
     pub(super) async fn release(&self, body: MessageId, holder: &str) -> Result<()> {
-        let values = (rows::deleted_at(), rows::uuid(body), holder);
+        let values = (rows::above_all(), rows::uuid(body), holder);
         self.cluster.execute(&self.statements.drop_ref, values).await?;
         let left: Option<(String,)> = self
             .cluster
@@ -471,13 +472,14 @@ type EntryValues<'a> = (
     i32,
     Uuid,
     i64,
-    Option<i64>,
+    MaybeUnset<i64>,
     &'a Bytes,
-    Option<&'a str>,
+    MaybeUnset<&'a str>,
     i8,
     i64,
 );
 
+/// What a message does not have is left unset: a null would be a tombstone, written, kept and read with every listing.
 fn entry_values(id: MessageId, entry: &NewEntry, body: Body) -> EntryValues<'_> {
     let downgraded = (entry.downgraded_size != entry.size).then(|| rows::big(entry.downgraded_size));
     (
@@ -485,9 +487,9 @@ fn entry_values(id: MessageId, entry: &NewEntry, body: Body) -> EntryValues<'_> 
         rows::epoch(id),
         rows::uuid(id),
         rows::big(entry.size),
-        downgraded,
+        MaybeUnset::from_option(downgraded),
         &entry.trace,
-        entry.uidl.as_deref(),
+        MaybeUnset::from_option(entry.uidl.as_deref()),
         body.code(),
         rows::written_at(id),
     )

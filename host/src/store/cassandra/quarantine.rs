@@ -106,7 +106,7 @@ impl Quarantine for CassandraStore {
         self.clock.right()?;
         let (_, body, _, weight, ..) = self.held_row(id).await?;
         let epoch = rows::epoch(id);
-        let values = (rows::deleted_at(), epoch, rows::uuid(id));
+        let values = (rows::above_all(), epoch, rows::uuid(id));
         self.cluster.execute(&self.statements.drop_held, values).await?;
         self.usages.removed(QUARANTINE, &[(id, rows::size(weight))]);
         self.found.invalidate(&rows::id(body));

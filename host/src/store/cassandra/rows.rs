@@ -1,18 +1,21 @@
 //! How ids, times and bodies become columns.
 
+use super::clock;
 use crate::message::MessageId;
 use crate::store::{Result, StoreError};
 use bytes::Bytes;
+use std::cell::RefCell;
+use std::io;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use uuid::Uuid;
+use zstd::bulk::{Compressor, Decompressor};
 
 /// A partition of a listing holds the ids of this many days.
 const EPOCH_DAYS: u64 = 28;
 const DAY_MILLIS: u64 = 24 * 60 * 60 * 1000;
 
-/// Deletions carry a time this far ahead: a write of the same row that comes late, or from a node whose clock is
-/// ahead, stays deleted.
-const DELETION_LEAD: Duration = Duration::from_secs(10);
+/// Two gateways' clocks are less than this apart: one may be behind the cluster's while the other is ahead.
+const APART: Duration = Duration::from_millis(2 * clock::WRONG);
 
 /// A listing row with an id older than this is not written: `low` may have passed it.
 pub(super) const OLDEST_ENTRY: Duration = Duration::from_secs(45 * 60);
@@ -88,19 +91,27 @@ pub(super) fn written_at(id: MessageId) -> i64 {
     (id.unix_millis() * 1000) as i64
 }
 
-/// The write time of a deletion that happens now, in microseconds.
-pub(super) fn deleted_at() -> i64 {
-    (now_millis() * 1000) as i64 + DELETION_LEAD.as_micros() as i64
+/// The write time, in microseconds, of what happens now and is to outdo all that any gateway has written with its own
+/// time: of deletions, so that a write of the same row that comes late, or from a clock that is ahead, stays deleted.
+pub(super) fn above_all() -> i64 {
+    (now_millis() * 1000) as i64 + APART.as_micros() as i64
 }
 
 const PLAIN: i8 = 0;
 const ZSTD: i8 = 1;
 const LEVEL: i32 = 1;
 
+thread_local! {
+    // To make one takes longer than to compress a small message.
+    static PACKER: Option<RefCell<Compressor<'static>>> = Compressor::new(LEVEL).ok().map(RefCell::new);
+    static UNPACKER: Option<RefCell<Decompressor<'static>>> = Decompressor::new().ok().map(RefCell::new);
+}
+
 /// Octets as they are kept: compressed where that saves an eighth.
 pub(super) fn pack(octets: &[u8]) -> (i8, Bytes) {
-    match zstd::bulk::compress(octets, LEVEL) {
-        Ok(packed) if packed.len() + packed.len() / 8 < octets.len() => (ZSTD, packed.into()),
+    let packed = PACKER.with(|packer| packer.as_ref()?.borrow_mut().compress(octets).ok());
+    match packed {
+        Some(packed) if packed.len() + packed.len() / 8 < octets.len() => (ZSTD, packed.into()),
         _ => (PLAIN, Bytes::copy_from_slice(octets)),
     }
 }
@@ -110,7 +121,10 @@ pub(super) fn unpack(codec: i8, kept: Vec<u8>, most: usize) -> Result<Bytes> {
     if codec == PLAIN {
         return Ok(kept.into());
     }
-    let unpacked = zstd::bulk::decompress(&kept, most);
+    let unpacked = UNPACKER.with(|unpacker| match unpacker {
+        Some(unpacker) => unpacker.borrow_mut().decompress(&kept, most),
+        None => Err(io::ErrorKind::OutOfMemory.into()),
+    });
     unpacked
         .map(Bytes::from)
         .map_err(|error| StoreError::Engine(format!("a body does not unpack: {error}")))

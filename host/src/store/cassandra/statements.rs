@@ -1,7 +1,8 @@
 //! Every statement, prepared once at the start.
 //!
-//! Inserts carry the time of the message's id and deletions one ahead of now, so that both may be repeated. What
-//! is touched by lightweight transactions (directory, policies' values) is written without a time.
+//! Inserts carry the time of the message's id and deletions one ahead of now, so that both may be repeated; names of
+//! addresses are put ahead of now and dropped as of now, because too many of them do no harm. What is touched by
+//! lightweight transactions (directory, policies' values) is written without a time.
 //!
 //! Where replicas differ, a read of several writes to those that are behind what it read, and no more (read repair):
 //! of a row that a replica has missed it gets the key and the columns of the statement. Such half a row counts as
@@ -138,8 +139,9 @@ statements! {{
         FROM {ks}.address WHERE key = ?";
     create_account: Transaction, "INSERT INTO {ks}.address \
         (key, kind, address, password, scram, quota_bytes, quota_messages) VALUES (?, 0, ?, ?, ?, ?, ?) IF NOT EXISTS";
-    update_account: Transaction, "UPDATE {ks}.address SET address = ?, password = ?, scram = ?, quota_bytes = ?, \
-        quota_messages = ? WHERE key = ? IF kind = 0";
+    replace_account: Transaction, "UPDATE {ks}.address SET address = ?, password = ?, scram = ?, quota_bytes = ?, \
+        quota_messages = ? WHERE key = ? IF kind = 0 AND address = ? AND password = ? AND scram = ? AND quota_bytes = ? \
+        AND quota_messages = ?";
     create_alias: Transaction, "INSERT INTO {ks}.address (key, kind, targets) VALUES (?, 1, ?) IF NOT EXISTS";
     update_alias: Transaction, "UPDATE {ks}.address SET targets = ? WHERE key = ? IF kind = 1";
     drop_address: Transaction, "DELETE FROM {ks}.address WHERE key = ? IF kind = ?";

@@ -203,18 +203,18 @@ impl CassandraStore {
 
     /// Writes what is missing where the rest says what it was; answers whether it could.
     pub(super) async fn mend(&self, suspect: &Suspect) -> Result<bool> {
-        let (s, now) = (&self.statements, rows::written_at(MessageId::new()));
+        let s = &self.statements;
         match suspect {
             Suspect::NoReference { lister, body } => {
-                // Of now, and not of the id: a deletion may lie over that.
-                let values = (rows::uuid(*body), lister.holder(), now);
+                // Not of the id: a deletion may lie over that.
+                let values = (rows::uuid(*body), lister.holder(), rows::above_all());
                 self.cluster.execute(&s.put_ref, values).await?;
             }
             Suspect::NoEpoch { mailbox, epoch } => {
                 self.cluster.execute(&s.put_epoch, (mailbox, *epoch)).await?;
             }
             Suspect::NoName { kind, key } => {
-                let values = (*kind, directory::shard(key), key, now);
+                let values = (*kind, directory::shard(key), key, rows::above_all());
                 self.cluster.execute(&s.put_name, values).await?;
             }
             Suspect::Miscounted { plugin, key } => {

@@ -63,7 +63,8 @@ pub(crate) enum Fault {
     // Directory.
     CreatesAgain,
     SharesAddresses,
-    UpdatesTheAbsent,
+    ReplacesTheAbsent,
+    ReplacesTheChanged,
     LosesKeys,
     PagesTooMuch,
     KeepsMailOfTheRemoved,

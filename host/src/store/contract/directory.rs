@@ -42,8 +42,9 @@ pub(crate) async fn a_domain_is_created_once(store: Arc<impl Store + 'static>) {
     assert_eq!(store.domain("x.org").await.unwrap(), None);
 }
 
-pub(crate) async fn an_account_is_created_once_and_updated(store: Arc<impl Store + 'static>) {
-    assert!(!store.update_account(account("Ann@x.org")).await.unwrap());
+pub(crate) async fn an_account_is_created_once_and_replaced(store: Arc<impl Store + 'static>) {
+    let first = account("Ann@x.org");
+    assert!(!store.replace_account(&first, first.clone()).await.unwrap());
     assert_eq!(store.account("ann@x.org").await.unwrap(), None);
     assert_eq!(
         store.create_account(account("Ann@x.org")).await.unwrap(),
@@ -64,8 +65,19 @@ pub(crate) async fn an_account_is_created_once_and_updated(store: Arc<impl Store
         quota_messages: Some(7),
         ..account("Ann@x.org")
     };
-    assert!(store.update_account(changed.clone()).await.unwrap());
-    assert_eq!(store.account("ann@x.org").await.unwrap(), Some(changed));
+    assert!(store.replace_account(&first, changed.clone()).await.unwrap());
+    assert_eq!(store.account("ann@x.org").await.unwrap(), Some(changed.clone()));
+    let other = Account {
+        quota_messages: Some(8),
+        ..first.clone()
+    };
+    assert!(
+        !store.replace_account(&first, other.clone()).await.unwrap(),
+        "it has changed since"
+    );
+    assert_eq!(store.account("ann@x.org").await.unwrap(), Some(changed.clone()));
+    assert!(store.replace_account(&changed, other.clone()).await.unwrap());
+    assert_eq!(store.account("ann@x.org").await.unwrap(), Some(other));
 }
 
 pub(crate) async fn an_address_is_an_account_or_an_alias(store: Arc<impl Store + 'static>) {

@@ -318,8 +318,10 @@ impl Directory for EmbeddedStore {
         self.write(move |change| change.create_account(&account)).await
     }
 
-    async fn update_account(&self, account: Account) -> Result<bool> {
-        self.write(move |change| change.update_account(&account)).await
+    async fn replace_account(&self, before: &Account, after: Account) -> Result<bool> {
+        let before = before.clone();
+        self.write(move |change| change.replace_account(&before, &after))
+            .await
     }
 
     async fn remove_account(&self, key: &str) -> Result<bool> {

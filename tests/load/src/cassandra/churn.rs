@@ -45,14 +45,14 @@ pub(super) async fn run(bench: &mut Bench) -> anyhow::Result<()> {
         bench.left.push(last);
         return Ok(());
     }
-    let lab = Lab::start(bench, NODES, &[])?;
+    let mut lab = Lab::start(bench, NODES, &[])?;
     let site = Site {
         replication: NODES,
         level: Level::LocalQuorum,
         gateways: 1,
     };
     let opened = [lab.open(bench, site).await?];
-    lab::warm(bench, &opened).await?;
+    lab::warm(bench, &mut lab, &opened).await?;
     let [site] = opened;
     let since = SystemTime::now().duration_since(UNIX_EPOCH)? - Duration::from_secs(7200);
     let mut maildrops = [Cursor::Moves, Cursor::Stays].map(|cursor| Maildrop::new(cursor, since));

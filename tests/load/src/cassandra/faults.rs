@@ -1,4 +1,4 @@
-//! The end of part a: what a sender sees while a node is silent, and when a quorum is lost and comes back; and
+//! The beginning of part a: what a sender sees while a node is silent, and when a quorum is lost and comes back; and
 //! what memory a large body takes.
 
 use super::Bench;

@@ -7,17 +7,31 @@ use crate::ledger::Work;
 use crate::message::Size;
 use crate::nodes::{Cluster, Life};
 use crate::pace::{self, Client, Pace, Tally};
-use crate::process::Meter;
+use crate::process::{self, Meter};
 use crate::smtp::Sender;
+use indicatif::ProgressBar;
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// Mailboxes of a keyspace.
 pub(super) const MAILBOXES: usize = 64;
 
 /// Lines of `cassandra.yaml`.
 pub(super) type Settings = &'static [(&'static str, &'static str)];
+
+/// What every node is set to, unless a stage sets it otherwise: what `cassandra_latest.yaml` has in place of the
+/// `cassandra.yaml` that is kept for upgrades, and as many writers as requests may be under way.
+const NODE: Settings = &[
+    ("memtable", TRIE),
+    ("sstable", "{selected_format: bti}"),
+    ("concurrent_writes", "256"),
+];
+
+const TRIE: &str = "{configurations: {trie: {class_name: TrieMemtable}, default: {inherits: trie}}}";
+pub(super) const SKIP_LIST: &str =
+    "{configurations: {skiplist: {class_name: SkipListMemtable}, default: {inherits: skiplist}}}";
 
 pub(super) struct Lab {
     pub(super) cluster: Cluster,
@@ -55,7 +69,11 @@ pub(super) fn visited() -> impl Iterator<Item = String> {
 impl Lab {
     pub(super) fn start(bench: &Bench, nodes: usize, settings: Settings) -> anyhow::Result<Self> {
         bench.say(&format!("starts {nodes} nodes with {settings:?}"));
-        let started = tokio::task::block_in_place(|| Cluster::begin(nodes, settings, Life::Long));
+        let usual = NODE
+            .iter()
+            .filter(|(key, _)| settings.iter().all(|(set, _)| set != key));
+        let settings: Vec<_> = usual.chain(settings).copied().collect();
+        let started = tokio::task::block_in_place(|| Cluster::begin(nodes, &settings, Life::Long));
         let cluster = started.map_err(anyhow::Error::msg)?;
         Ok(Self { cluster, nodes })
     }
@@ -98,16 +116,24 @@ impl Lab {
             bench.left.extend(missing);
             return Ok(None);
         }
-        let lab = Self::start(bench, NODES, &[])?;
+        let mut lab = Self::start(bench, NODES, &[])?;
         let site = Site {
             replication: NODES,
             level: Level::LocalQuorum,
             gateways: 1,
         };
         let opened = [lab.open(bench, site).await?];
-        warm(bench, &opened).await?;
+        warm(bench, &mut lab, &opened).await?;
         let [site] = opened;
         Ok(Some((lab, site)))
+    }
+
+    /// What the nodes' compilers have used so far, in milliseconds of CPU.
+    fn compiling(&mut self) -> anyhow::Result<f64> {
+        let pids: Vec<_> = (1..=self.nodes)
+            .filter_map(|node| self.cluster.pid(node))
+            .collect();
+        pids.into_iter().map(process::compiling).sum()
     }
 
     /// The nodes and these gateways.
@@ -126,6 +152,22 @@ impl Lab {
 }
 
 impl Opened {
+    /// So many clients of the gateways and of the driver at once.
+    async fn load(&self, clients: usize, length: Duration, bar: &ProgressBar) -> anyhow::Result<()> {
+        let size = Size::Fixed(4096);
+        let (mut past, mut through) = (
+            self.deliveries(size, Writing::USUAL),
+            self.senders(self.gateways.len(), size),
+        );
+        past.truncate(clients);
+        through.truncate(clients);
+        tokio::try_join!(
+            pace::run(past, Pace::Closed, length, bar),
+            pace::run(through, Pace::Closed, length, bar),
+        )?;
+        Ok(())
+    }
+
     /// As many connections as the driver may have requests under way.
     pub(super) fn senders(&self, gateways: usize, size: Size) -> Vec<Sender> {
         self.mail.resize(size);
@@ -164,24 +206,41 @@ pub(super) async fn measured<C: Client>(
     Ok((tally, figures))
 }
 
-/// Load without figures, through the gateways and past them at once.
-pub(super) async fn warm(bench: &Bench, opened: &[Opened]) -> anyhow::Result<()> {
-    bench.say(&format!("warms for {} s", bench.warm.as_secs()));
-    let share = bench.warm / opened.len().max(1) as u32;
+/// Clients of each kind while compilers are to have room.
+const FEW: usize = 4;
+const FEW_FOR: Duration = Duration::from_secs(15);
+const MANY_FOR: Duration = Duration::from_secs(5);
+/// What a node's compilers may still use of a core when it counts as warm.
+const QUIET: f64 = 0.05;
+/// So many times the least length is the most.
+pub(super) const WARM_AT_MOST: u32 = 2;
+
+/// Load without figures, through the gateways and past them at once, for `bench.warm` at least and until the JVMs
+/// hardly compile any more; answers how long it took. Mostly few clients: under many, compilers get little of two
+/// cores, and nodes stay slow for many minutes.
+pub(super) async fn warm(bench: &Bench, lab: &mut Lab, opened: &[Opened]) -> anyhow::Result<Duration> {
+    bench.say(&format!("warms for {} s or more", bench.warm.as_secs()));
+    let begun = Instant::now();
     let bar = pace::progress("warms");
-    for site in opened {
-        let size = Size::Fixed(4096);
-        let past = pace::run(site.deliveries(size, Writing::USUAL), Pace::Closed, share, &bar);
-        let through = async {
-            match site.gateways.len() {
-                0 => anyhow::Ok(()),
-                count => pace::run(site.senders(count, size), Pace::Closed, share, &bar)
-                    .await
-                    .map(drop),
-            }
-        };
-        tokio::try_join!(past, through)?;
+    let mut compiled = lab.compiling()?;
+    loop {
+        let step = Instant::now();
+        for site in opened {
+            let sites = opened.len() as u32;
+            site.load(FEW, FEW_FOR / sites, &bar).await?;
+            site.load(IN_FLIGHT, MANY_FOR / sites, &bar).await?;
+        }
+        let now = lab.compiling()?;
+        let share = (now - compiled) / step.elapsed().as_secs_f64() / 1000.0 / lab.nodes as f64;
+        compiled = now;
+        let warmed = begun.elapsed();
+        if warmed >= bench.warm && (share < QUIET || warmed >= bench.warm * WARM_AT_MOST) {
+            bar.finish_and_clear();
+            let (seconds, percent) = (warmed.as_secs(), share * 100.0);
+            bench.say(&format!(
+                "warm after {seconds} s: compilers use {percent:.0} % of a core on each node"
+            ));
+            return Ok(warmed);
+        }
     }
-    bar.finish_and_clear();
-    Ok(())
 }

@@ -69,7 +69,7 @@ async fn listings(bench: &mut Bench) -> anyhow::Result<()> {
     }
     let mut lab = Lab::start(bench, NODES, &[])?;
     let opened = [lab.open(bench, SITE).await?];
-    lab::warm(bench, &opened).await?;
+    lab::warm(bench, &mut lab, &opened).await?;
     let [site] = opened;
     for count in MAILDROPS {
         for (name, layout) in LAYOUTS {

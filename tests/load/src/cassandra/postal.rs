@@ -38,7 +38,9 @@ pub(super) async fn run(bench: &mut Bench) -> anyhow::Result<()> {
         if bench.runs.has(&id) {
             continue;
         }
-        if !bench.fits(super::START + bench.warm + Duration::from_secs(60 * (LINES as u64 + 1))) {
+        if !bench.fits(
+            super::START + bench.warm * lab::WARM_AT_MOST + Duration::from_secs(60 * (LINES as u64 + 1)),
+        ) {
             bench.left.push(id);
             continue;
         }
@@ -50,7 +52,7 @@ pub(super) async fn run(bench: &mut Bench) -> anyhow::Result<()> {
             gateways: 1,
         };
         let opened = [lab.open(bench, site).await?];
-        lab::warm(bench, &opened).await?;
+        lab::warm(bench, &mut lab, &opened).await?;
         let [site] = opened;
         bench.say(&id);
         let figures = tokio::task::block_in_place(|| load(&mut lab, &site, arguments))?;

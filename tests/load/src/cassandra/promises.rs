@@ -8,13 +8,11 @@ use crate::message::Size;
 
 const NODES: usize = 3;
 
-/// A write that waits for the disk holds a thread: there are as many as requests may be under way.
 const COMMIT_LOGS: [(&str, Settings); 3] = [
-    ("periodic", &[("concurrent_writes", "256")]),
+    ("periodic", &[]),
     (
         "group",
         &[
-            ("concurrent_writes", "256"),
             ("commitlog_sync", "group"),
             ("commitlog_sync_group_window", "10ms"),
             ("commitlog_sync_period", "0ms"),
@@ -22,11 +20,7 @@ const COMMIT_LOGS: [(&str, Settings); 3] = [
     ),
     (
         "batch",
-        &[
-            ("concurrent_writes", "256"),
-            ("commitlog_sync", "batch"),
-            ("commitlog_sync_period", "0ms"),
-        ],
+        &[("commitlog_sync", "batch"), ("commitlog_sync_period", "0ms")],
     ),
 ];
 

@@ -132,13 +132,13 @@ impl Stage {
         for site in &self.sites {
             opened.push(lab.open(bench, *site).await?);
         }
-        lab::warm(bench, &opened).await?;
+        let warmed = lab::warm(bench, &mut lab, &opened).await?;
         for (round, trial, id) in missing {
             let Some(site) = opened.get(trial.site) else {
                 continue;
             };
             if bench.wants(&id, bench.round * 2) {
-                Box::pin(self.measure(bench, &mut lab, site, trial, (round, &id))).await?;
+                Box::pin(self.measure(bench, &mut lab, (site, warmed), trial, (round, &id))).await?;
             }
         }
         if self.reads_back {
@@ -151,7 +151,7 @@ impl Stage {
         &self,
         bench: &mut Bench,
         lab: &mut Lab,
-        site: &Opened,
+        (site, warmed): (&Opened, Duration),
         trial: &Trial,
         (round, id): (usize, &str),
     ) -> anyhow::Result<()> {
@@ -184,7 +184,7 @@ impl Stage {
                 lab::measured(&meter, deliveries, pace, bench.round).await?.1
             }
         };
-        let round = json!({ "round": round, "warm": bench.warm.as_secs() });
+        let round = json!({ "round": round, "warm": warmed.as_secs() });
         bench.runs.add(id, &[&self.facts(trial), &round, &figures])
     }
 

@@ -3,7 +3,7 @@
 //! One node, because these settings are about what a node does with a write; what replication costs is part a.
 
 use super::Bench;
-use super::lab::{Settings, Site};
+use super::lab::{SKIP_LIST, Settings, Site};
 use super::stage::{Stage, Subject, Trial};
 use crate::driver::{Layout, Level, Packing, Writing};
 use crate::message::Size;
@@ -21,7 +21,6 @@ const NODES: [(&str, Settings); 9] = [
     (
         "commit log: group of 10 ms",
         &[
-            ("concurrent_writes", "256"),
             ("commitlog_sync", "group"),
             ("commitlog_sync_group_window", "10ms"),
             ("commitlog_sync_period", "0ms"),
@@ -29,30 +28,27 @@ const NODES: [(&str, Settings); 9] = [
     ),
     (
         "commit log: batch",
-        &[
-            ("concurrent_writes", "256"),
-            ("commitlog_sync", "batch"),
-            ("commitlog_sync_period", "0ms"),
-        ],
+        &[("commitlog_sync", "batch"), ("commitlog_sync_period", "0ms")],
     ),
     (
-        "memtable: skip list on the heap",
+        "memtable: trie on the heap",
         &[("memtable_allocation_type", "heap_buffers")],
     ),
     (
-        "memtable: skip list, buffers off the heap",
-        &[("memtable_allocation_type", "offheap_buffers")],
+        "memtable: skip list, objects off the heap",
+        &[("memtable", SKIP_LIST)],
     ),
-    ("memtable: trie, objects off the heap", &[("memtable", TRIE)]),
     (
-        "memtable: trie on the heap",
-        &[("memtable", TRIE), ("memtable_allocation_type", "heap_buffers")],
+        "memtable: skip list on the heap",
+        &[
+            ("memtable", SKIP_LIST),
+            ("memtable_allocation_type", "heap_buffers"),
+        ],
     ),
+    ("sstables: big", &[("sstable", "{selected_format: big}")]),
+    ("writers: 32", &[("concurrent_writes", "32")]),
     ("caches: chunks 128 MiB", &[("file_cache_size", "128MiB")]),
-    ("caches: no keys", &[("key_cache_size", "0MiB")]),
 ];
-
-const TRIE: &str = "{configurations: {trie: {class_name: TrieMemtable}, default: {inherits: trie}}}";
 
 /// How the two tables of small mail are kept, in turn; the last of them puts back what was.
 const TABLES: [(&str, &[&str]); 10] = [

@@ -41,6 +41,27 @@ fn of_quota(bytes: u64) -> Account {
     }
 }
 
+/// A removal by a gateway whose clock was ahead once kept the next account of the name out of all listings.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_account_is_listed_though_a_clock_ahead_removed_its_name_just_now() {
+    let (keyspace, one) = empty().await;
+    let key = "ann@x.org";
+    let removal = format!(
+        "DELETE FROM {}.address_name USING TIMESTAMP ? WHERE kind = 0 AND shard = ? AND key = ?",
+        keyspace.0
+    );
+    let at = (rows::now_millis() as i64 + 19_000) * 1000;
+    let values = (at, directory::shard(key), key);
+    one.cluster.session.query_unpaged(removal, values).await.unwrap();
+    one.create_account(account("Ann@x.org")).await.unwrap();
+    assert_eq!(one.accounts(None, 10).await.unwrap(), [account("Ann@x.org")]);
+    assert!(one.remove_account(key).await.unwrap());
+    assert!(
+        one.accounts(None, 10).await.unwrap().is_empty(),
+        "a name that leads nowhere"
+    );
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_another_gateway_changes_is_known_after_the_directory_s_age_and_what_it_makes_at_once() {
     let (keyspace, one) = empty().await;
@@ -56,7 +77,11 @@ async fn what_another_gateway_changes_is_known_after_the_directory_s_age_and_wha
     );
     assert_eq!(forgets.account(key).await.unwrap(), Some(of_quota(1)));
 
-    one.update_account(of_quota(2)).await.unwrap();
+    assert!(one.replace_account(&of_quota(1), of_quota(2)).await.unwrap());
+    assert!(
+        !forgets.replace_account(&of_quota(1), of_quota(3)).await.unwrap(),
+        "another has changed it since"
+    );
     assert_eq!(
         one.account(key).await.unwrap(),
         Some(of_quota(2)),
@@ -212,6 +237,19 @@ async fn a_creation_whose_answer_was_lost_is_told_from_anothers() {
         sent.iter().filter(|name| **name == "create_account").count() >= 2,
         "it was sent again: {sent:?}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replacement_whose_answer_was_lost_is_told_from_anothers() {
+    let (_keyspace, [one, other]) = pair().await;
+    let (before, after) = (with_password("one"), with_password("two"));
+    one.create_account(before.clone()).await.unwrap();
+    one.cluster.witness.lose("replace_account");
+    assert!(one.replace_account(&before, after.clone()).await.unwrap());
+    other.cluster.witness.lose("replace_account");
+    let third = other.replace_account(&before, with_password("three"));
+    assert!(!third.await.unwrap());
+    assert_eq!(one.account("ann@x.org").await.unwrap(), Some(after));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

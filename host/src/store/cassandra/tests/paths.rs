@@ -49,6 +49,44 @@ async fn a_small_message_for_one_is_one_mutation_at_16_kib_and_not_beyond() {
     assert!(of_two.iter().all(|(name, _)| *name != "put_small"), "{of_two:?}");
 }
 
+/// Every null that is written is a tombstone, which each listing reads again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_listing_of_what_was_only_delivered_meets_no_tombstone() {
+    let (_keyspace, store) = empty().await;
+    store
+        .deliver(sized(1000, vec![entry("a@x.org", 1)]))
+        .await
+        .unwrap();
+    store
+        .deliver(sized(20_000, vec![entry("a@x.org", 1)]))
+        .await
+        .unwrap();
+    let mut listing = store.statements.entries.prepared.clone();
+    listing.set_tracing(true);
+    let session = &store.cluster.session;
+    for (epoch, low) in store.epochs("a@x.org").await.unwrap() {
+        let answer = session
+            .execute_unpaged(&listing, ("a@x.org", epoch, low))
+            .await
+            .unwrap();
+        let traced = read_by(session, answer.tracing_id().unwrap());
+        let read = tokio::time::timeout(DEADLINE, traced).await.unwrap();
+        assert_eq!(read, "Read 2 live rows and 0 tombstone cells");
+    }
+}
+
+/// What a trace says was read, once it is written, which is some time after the answer.
+async fn read_by(session: &scylla::client::session::Session, trace: uuid::Uuid) -> String {
+    loop {
+        let info = session.get_tracing_info(&trace).await;
+        let events = info.into_iter().flat_map(|info| info.events);
+        let mut said = events.filter_map(|event| event.activity);
+        if let Some(read) = said.find(|event| event.contains("tombstone cells")) {
+            return read;
+        }
+    }
+}
+
 /// The first delivery to a mailbox asks how full it is, in parallel for all; after that nothing is read.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_delivery_reads_usage_once_and_then_not_at_all_and_transacts_nothing() {
@@ -218,11 +256,11 @@ async fn a_write_that_comes_late_does_not_bring_back_what_was_removed() {
     }
 }
 
-/// Clocks differ by less than 10 s, which is how far ahead deletions are.
+/// Clocks of two gateways differ by less than 20 s, which is how far ahead deletions are.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_gateway_with_a_faster_clock_wrote_is_removed_all_the_same() {
     let (_keyspace, store) = empty().await;
-    let ahead = rows::lowest_id(rows::now_millis() + 8000);
+    let ahead = rows::lowest_id(rows::now_millis() + 19_000);
     let sent = Delivery {
         id: rows::id(ahead),
         ..sized(100, vec![entry("a@x.org", 1)])
@@ -251,6 +289,30 @@ async fn a_delivery_whose_answer_never_came_may_be_listed_and_has_its_body() {
     }
     assert_eq!(store.list("a@x.org").await.unwrap().len(), 2);
     assert_eq!(store.usage("a@x.org").await.unwrap().messages, 2);
+}
+
+/// Where a part of the ring has no quorum, requests to it once held all places until their deadlines.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_pauses_before_trying_again_lets_others_pass() {
+    let (keyspace, _) = empty().await;
+    let one_place = CassandraLimits {
+        in_flight: 1,
+        ..limits()
+    };
+    let store = open(&keyspace.0, one_place).await;
+    (0..1000).for_each(|_| store.cluster.witness.lose("put_small"));
+    let sent = sized(100, vec![entry("a@x.org", 1)]);
+    let tried = tokio::spawn({
+        let store = Arc::clone(&store);
+        async move { store.deliver(sent).await }
+    });
+    while !store.sent().contains(&"put_small") {
+        tokio::task::yield_now().await;
+    }
+    store.list("b@x.org").await.unwrap();
+    assert!(!tried.is_finished(), "it is tried again and again");
+    store.cluster.witness.forgive();
+    assert_eq!(tried.await.unwrap().unwrap(), [Delivered::Kept]);
 }
 
 /// Listings and usage are the sums of all their partitions.

@@ -165,7 +165,7 @@ const BREAKS: &[(usize, &str)] = &[
     ),
     (
         0,
-        "DELETE FROM {ks}.address_name WHERE kind = 0 AND shard = {account}",
+        "DELETE FROM {ks}.address_name USING TIMESTAMP {above} WHERE kind = 0 AND shard = {account}",
     ),
     (
         0,
@@ -217,6 +217,7 @@ async fn what_was_broken_is_named_and_mended_where_that_loses_nothing() {
         let text = text.replace("{e}", &rows::epoch(id).to_string());
         let text = text.replace("{m}", &rows::uuid(id).to_string());
         let text = text.replace("{account}", &directory::shard("a@x.org").to_string());
+        let text = text.replace("{above}", &rows::above_all().to_string());
         let text = text.replace("{wrong}", &kv::shard("wrong").to_string());
         let text = text.replace("{less}", &kv::shard("less").to_string());
         cql(&store, &keyspace, &text, ()).await;

@@ -35,8 +35,9 @@ impl<S: Store> Directory for Broken<S> {
     async fn create_account(&self, account: Account) -> Result<Created> {
         let key = account.address.to_lowercase();
         match self.fault {
-            Some(Fault::CreatesAgain) if self.store.update_account(account.clone()).await? => {
-                Ok(Created::Yes)
+            Some(Fault::CreatesAgain) => {
+                self.store.remove_account(&key).await?;
+                self.store.create_account(account).await
             }
             Some(Fault::SharesAddresses) => {
                 self.store.remove_alias(&key).await?;
@@ -58,11 +59,19 @@ impl<S: Store> Directory for Broken<S> {
         }
     }
 
-    async fn update_account(&self, account: Account) -> Result<bool> {
-        if self.has(Fault::UpdatesTheAbsent) {
-            self.store.create_account(account.clone()).await?;
+    async fn replace_account(&self, before: &Account, after: Account) -> Result<bool> {
+        match self.fault {
+            Some(Fault::ReplacesTheAbsent) => {
+                self.store.create_account(before.clone()).await?;
+            }
+            Some(Fault::ReplacesTheChanged) => {
+                if let Some(found) = self.store.account(&after.address.to_lowercase()).await? {
+                    return self.store.replace_account(&found, after).await;
+                }
+            }
+            _ => {}
         }
-        self.store.update_account(account).await
+        self.store.replace_account(before, after).await
     }
 
     async fn remove_account(&self, key: &str) -> Result<bool> {

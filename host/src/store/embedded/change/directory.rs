@@ -4,6 +4,7 @@ use super::Change;
 use crate::store::embedded::rows::{self, Space, tag};
 use crate::store::{Account, Alias, Created, Domain, Result};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 impl Change<'_> {
     fn has(&self, tag: u8, name: &str) -> Result<bool> {
@@ -12,6 +13,11 @@ impl Change<'_> {
 
     fn record(&mut self, tag: u8, name: &str, record: &impl Serialize) -> Result<()> {
         self.put(Space::State, rows::named_key(tag, name), rows::json_row(record)?)
+    }
+
+    fn recorded<T: DeserializeOwned>(&self, tag: u8, name: &str) -> Result<Option<T>> {
+        let row = self.get(Space::State, &rows::named_key(tag, name))?;
+        row.map(|row| rows::read_json(&row)).transpose()
     }
 
     /// Removes a record and says whether it was there.
@@ -45,13 +51,13 @@ impl Change<'_> {
         Ok(Created::Yes)
     }
 
-    pub(in super::super) fn update_account(&mut self, account: &Account) -> Result<bool> {
-        let key = account.address.to_lowercase();
-        let there = self.has(tag::ACCOUNT, &key)?;
-        if there {
-            self.record(tag::ACCOUNT, &key, account)?;
+    pub(in super::super) fn replace_account(&mut self, before: &Account, after: &Account) -> Result<bool> {
+        let key = after.address.to_lowercase();
+        let unchanged = self.recorded::<Account>(tag::ACCOUNT, &key)?.as_ref() == Some(before);
+        if unchanged {
+            self.record(tag::ACCOUNT, &key, after)?;
         }
-        Ok(there)
+        Ok(unchanged)
     }
 
     pub(in super::super) fn remove_account(&mut self, key: &str) -> Result<bool> {

@@ -83,6 +83,41 @@ MUTATIONS = [
         "what_a_gateway_with_a_faster_clock_wrote_is_removed_all_the_same",
     ),
     (
+        "names of addresses are put as of now",
+        STORE + "directory.rs",
+        "shard(key), key, rows::above_all());",
+        """shard(key), key, match crate::mutant("NAME") {
+            true => rows::written_at(MessageId::new()),
+            false => rows::above_all(),
+        });""",
+        "an_account_is_listed_though_a_clock_ahead_removed_its_name_just_now",
+    ),
+    (
+        "a lost answer to a replacement is taken for another's",
+        STORE + "directory.rs",
+        "        Ok(replaced?.made(&columns(&after)))\n",
+        """        let replaced = replaced?;
+        Ok(match crate::mutant("NAME") {
+            true => replaced.is_applied(),
+            false => replaced.made(&columns(&after)),
+        })
+""",
+        "a_replacement_whose_answer_was_lost_is_told_from_anothers",
+    ),
+    (
+        "who failed keeps its place",
+        STORE + "cluster.rs",
+        "            Err(error) => Turn::Failed(Box::new(error)),\n",
+        """            Err(error) => {
+                if crate::mutant("NAME") {
+                    std::mem::forget(_permit);
+                }
+                Turn::Failed(Box::new(error))
+            }
+""",
+        "who_pauses_before_trying_again_lets_others_pass",
+    ),
+    (
         "rows carry the time at which they are written",
         STORE + "rows.rs",
         "    (id.unix_millis() * 1000) as i64\n",

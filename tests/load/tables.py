@@ -420,8 +420,8 @@ HEAD = """# Results over Cassandra
 Made by `tests/load/tables.py` from [the runs](cassandra.jsonl), one line of JSON each; see `tests/README.md`. Release builds; nodes of
 Cassandra 5.0.9 with both of Java's compilers, a heap of 640 MiB and the serial collector, gateways and generator on one machine over
 loopback; 128 connections, or requests of the bare driver, in a closed loop, 64 mailboxes. Nodes have what `cassandra_latest.yaml` sets (memtables
-and sstables of tries, `storage_compatibility_mode: NONE`) and `concurrent_writes: 256`; their timers may be late by 1 ms (`timerslack_ns`, see `RESULTS.md`). JVMs are warmed by load before any figure; rounds alternate; figures
-are medians. "CPU" is user and system time of all threads in milliseconds per message, each process apart; "written" is what the nodes
+and sstables of tries, `storage_compatibility_mode: NONE`) and `concurrent_writes: 256`; their timers may be late by 1 ms (`timerslack_ns`, see
+`RESULTS.md`). JVMs are warmed by load before any figure; rounds alternate; figures are medians. "CPU" is user and system time of all threads in milliseconds per message, each process apart; "written" is what the nodes
 together caused to be written to disk for each octet of mail, commit log, tables and compaction. "Load" is the machine's load average:
 where it is above some five, others worked on the machine at the same time, and rates and latencies say little; costs in CPU say more.
 """

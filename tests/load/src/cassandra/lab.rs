@@ -213,7 +213,7 @@ const MANY_FOR: Duration = Duration::from_secs(5);
 /// What a node's compilers may still use of a core when it counts as warm.
 const QUIET: f64 = 0.05;
 /// So many times the least length is the most.
-pub(super) const WARM_AT_MOST: u32 = 2;
+pub(super) const WARM_AT_MOST: u32 = 3;
 
 /// Load without figures, through the gateways and past them at once, for `bench.warm` at least and until the JVMs
 /// hardly compile any more; answers how long it took. Mostly few clients: under many, compilers get little of two

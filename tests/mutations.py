@@ -203,7 +203,7 @@ MUTATIONS = [
         """let found = match crate::mutant("NAME") {
                     true => {
                         let now: Option<Row> = self.cluster.row(&self.statements.kv_serial, (namespace, key)).await?;
-                        now.map_or(found, |(_, version, _)| version)
+                        now.map_or(found, |(_, version, _)| Some(version))
                     }
                     false => found,
                 };

@@ -107,12 +107,12 @@ MUTATIONS = [
     (
         "who failed keeps its place",
         STORE + "cluster.rs",
-        "            Err(error) => Turn::Failed(Box::new(error)),\n",
+        "            Err(error) => Attempt::Failed(Box::new(error)),\n",
         """            Err(error) => {
                 if crate::mutant("NAME") {
                     std::mem::forget(_permit);
                 }
-                Turn::Failed(Box::new(error))
+                Attempt::Failed(Box::new(error))
             }
 """,
         "who_pauses_before_trying_again_lets_others_pass",

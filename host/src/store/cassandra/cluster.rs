@@ -80,7 +80,7 @@ pub(super) enum Earlier {
 }
 
 /// What became of one attempt.
-enum Turn<T> {
+enum Attempt<T> {
     Answered(T),
     Failed(Box<ExecutionError>),
     /// The breaker is open.
@@ -223,23 +223,23 @@ impl Cluster {
         let mut failed = None;
         loop {
             let again = failed.is_some();
-            match (self.turn((name, reach), &attempt, (again, end)).await, &failed) {
-                (Turn::Answered(answer), None) => return Ok((answer, Earlier::None)),
-                (Turn::Answered(answer), Some(_)) => return Ok((answer, Earlier::Unclear)),
-                (Turn::Failed(error), _) if permanent(&error) => {
+            match (self.once((name, reach), &attempt, (again, end)).await, &failed) {
+                (Attempt::Answered(answer), None) => return Ok((answer, Earlier::None)),
+                (Attempt::Answered(answer), Some(_)) => return Ok((answer, Earlier::Unclear)),
+                (Attempt::Failed(error), _) if permanent(&error) => {
                     return Err(StoreError::Engine(format!("{name}: {error}")));
                 }
-                (Turn::Failed(error), _) => failed = Some(error),
-                (Turn::Refused, None) => {
+                (Attempt::Failed(error), _) => failed = Some(error),
+                (Attempt::Refused, None) => {
                     metrics::counter!("postern_cassandra_refused_total").increment(1);
                     return Err(StoreError::Engine("Cassandra is out of reach".to_owned()));
                 }
-                (Turn::NoPlace, None) => {
+                (Attempt::NoPlace, None) => {
                     return Err(StoreError::Engine(
                         "too many requests to Cassandra are under way".to_owned(),
                     ));
                 }
-                (Turn::Refused | Turn::NoPlace, Some(_)) => {}
+                (Attempt::Refused | Attempt::NoPlace, Some(_)) => {}
             }
             let wait = pause.mul_f64(rand::rng().random_range(0.5..1.0));
             if let Some(error) = &failed
@@ -255,33 +255,33 @@ impl Cluster {
 
     /// One attempt, once there is a place for it: who pauses between two has none, or a part of the ring without
     /// quorum would stop the others.
-    async fn turn<T, F>(
+    async fn once<T, F>(
         &self,
         (name, reach): (&'static str, Reach),
         attempt: &impl Fn() -> F,
         (again, end): (bool, Instant),
-    ) -> Turn<T>
+    ) -> Attempt<T>
     where
         F: Future<Output = std::result::Result<T, ExecutionError>>,
     {
         if self.breaker.admit() == Admission::Refused {
-            return Turn::Refused;
+            return Attempt::Refused;
         }
         let Ok(Ok(_permit)) = timeout_at(end, self.in_flight.acquire()).await else {
             metrics::counter!("postern_limit_hits_total", "limit" => "store.cassandra.limits.in_flight")
                 .increment(1);
-            return Turn::NoPlace;
+            return Attempt::NoPlace;
         };
         // It may have opened while this one waited.
         if self.breaker.admit() == Admission::Refused {
-            return Turn::Refused;
+            return Attempt::Refused;
         }
         if again {
             metrics::counter!("postern_cassandra_retries_total", "statement" => name).increment(1);
         }
         match self.attempt((name, reach), attempt).await {
-            Ok(answer) => Turn::Answered(answer),
-            Err(error) => Turn::Failed(Box::new(error)),
+            Ok(answer) => Attempt::Answered(answer),
+            Err(error) => Attempt::Failed(Box::new(error)),
         }
     }
 

@@ -10,6 +10,7 @@
 use super::CassandraStore;
 use super::cluster::{Statement, all};
 use super::rows;
+use super::transaction::Decided;
 use crate::message::MessageId;
 use crate::store::{Account, Addressed, Alias, Created, Directory, Domain, Maildrops, Result, StoreError};
 use async_trait::async_trait;
@@ -211,15 +212,21 @@ impl CassandraStore {
         statement: &Statement,
         values: impl SerializeRow + Sync,
     ) -> Result<bool> {
-        let changed = self.transact(statement, values).await;
-        self.changed(key);
-        changed
+        Ok(self.decide_address(key, statement, values).await?.is_applied())
     }
 
-    /// What is remembered of an address may not be so any more.
-    fn changed(&self, key: &str) {
+    /// The same for those who may have to tell their own row from another's. However it ends, what is remembered of the
+    /// address may not be so any more.
+    async fn decide_address(
+        &self,
+        key: &str,
+        statement: &Statement,
+        values: impl SerializeRow + Sync,
+    ) -> Result<Decided> {
+        let decided = self.decide(statement, values).await;
         self.recent.changes.fetch_add(1, Ordering::SeqCst);
         self.recent.addresses.invalidate(key);
+        decided
     }
 
     /// Names an address in the listing while `create` makes it.
@@ -369,9 +376,8 @@ impl Directory for CassandraStore {
             self.remove(&key, &earlier).await?;
         }
         let create = async {
-            let decided = self.decide(&self.statements.create_account, values).await;
-            self.changed(&key);
-            Ok(decided?.made(&columns(&account)))
+            let decided = self.decide_address(&key, &self.statements.create_account, values);
+            Ok(decided.await?.made(&columns(&account)))
         };
         self.named(Kind::Account, &key, create).await.map(said)
     }
@@ -395,8 +401,9 @@ impl Directory for CassandraStore {
             before.quota_bytes.map(rows::big),
             before.quota_messages.map(rows::big),
         );
-        let replaced = self.decide(&self.statements.replace_account, values).await;
-        self.changed(&key);
+        let replaced = self
+            .decide_address(&key, &self.statements.replace_account, values)
+            .await;
         Ok(replaced?.made(&columns(&after)))
     }
 

@@ -27,6 +27,29 @@ const REMOVED_AT_ONCE: usize = 100;
 /// Quarantine's epochs and usage stand under a name that no mailbox has: it is no address.
 pub(super) const QUARANTINE: &str = "quarantine";
 
+/// A row of a listing behind its partition: id, sizes, trace, uidl, where the body is.
+pub(super) type EntryRow = (
+    Uuid,
+    Option<i64>,
+    Option<i64>,
+    Option<Vec<u8>>,
+    Option<String>,
+    Option<i8>,
+);
+
+/// None of half a row.
+pub(super) fn read_entry((msg, size, size7, trace, uidl, body): EntryRow) -> Option<(Entry, Body)> {
+    let (size, trace, body) = (size?, trace?, body?);
+    let entry = Entry {
+        id: rows::id(msg),
+        size: rows::size(size),
+        downgraded_size: rows::size(size7.unwrap_or(size)),
+        trace: trace.into(),
+        uidl,
+    };
+    Some((entry, Body::read(body)))
+}
+
 /// What of a delivery is to be written.
 pub(super) struct Plan<'a> {
     pub(super) entries: Vec<&'a NewEntry>,
@@ -73,36 +96,19 @@ impl Maildrops for CassandraStore {
     }
 
     async fn list(&self, mailbox: &str) -> Result<Vec<Entry>> {
-        type Row = (
-            Uuid,
-            Option<i64>,
-            Option<i64>,
-            Option<Vec<u8>>,
-            Option<String>,
-            Option<i8>,
-        );
         let begun = Instant::now();
         let epochs = self.epochs(mailbox).await?;
         let mut pages = Vec::new();
         for (epoch, low) in &epochs {
             let key = (mailbox, *epoch, *low);
-            pages.push(self.cluster.rows::<Row>(&self.statements.entries, key));
+            pages.push(self.cluster.rows::<EntryRow>(&self.statements.entries, key));
         }
         let pages = all(pages).await?;
         for ((epoch, _), _) in epochs.iter().zip(&pages).filter(|(_, page)| page.is_empty()) {
             self.leave_behind(mailbox, *epoch).await;
         }
-        let entry = |(msg, size, size7, trace, uidl, body): Row| {
-            let (size, trace, _) = (size?, trace?, body?);
-            Some(Entry {
-                id: rows::id(msg),
-                size: rows::size(size),
-                downgraded_size: rows::size(size7.unwrap_or(size)),
-                trace: trace.into(),
-                uidl,
-            })
-        };
-        let mut entries: Vec<Entry> = pages.into_iter().flatten().filter_map(entry).collect();
+        let whole = pages.into_iter().flatten().filter_map(read_entry);
+        let mut entries: Vec<Entry> = whole.map(|(entry, _)| entry).collect();
         entries.sort_by_key(|entry| entry.id);
         // A listing that is read anyway makes usage exact.
         let rows = entries.iter().map(|entry| (entry.id, entry.size)).collect();

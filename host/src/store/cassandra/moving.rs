@@ -5,7 +5,7 @@
 
 use super::CassandraStore;
 use super::kv;
-use super::mail::Plan;
+use super::mail::{self, Plan};
 use super::quarantine;
 use super::rows::{self, Body};
 use super::suspect::Lister;
@@ -25,17 +25,9 @@ type Row = (
     Option<i8>,
 );
 
-/// None of half a row, which no listing shows either.
 fn entry((mailbox, msg, size, size7, trace, uidl, body): Row) -> Option<((Mailbox, Entry), Body)> {
-    let (size, trace, body) = (size?, trace?, body?);
-    let entry = Entry {
-        id: rows::id(msg),
-        size: rows::size(size),
-        downgraded_size: rows::size(size7.unwrap_or(size)),
-        trace: trace.into(),
-        uidl,
-    };
-    Some(((mailbox.into(), entry), Body::read(body)))
+    let (entry, body) = mail::read_entry((msg, size, size7, trace, uidl, body))?;
+    Some(((mailbox.into(), entry), body))
 }
 
 impl CassandraStore {

@@ -4,16 +4,15 @@
 //! A gateway moves the cursor past ids that are an hour old. Here the bare driver gives the messages ids of two
 //! hours ago and moves it as the gateway then would, so that both ways can be compared in minutes.
 
-use super::lab::{self, Lab, Site};
+use super::lab::Lab;
 use super::{Bench, median};
-use crate::driver::{Driver, Layout, Level, Place, Writing};
+use crate::driver::{Driver, Layout, Place, Writing};
 use crate::message::{Pool, Size};
 use serde_json::json;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-const NODES: usize = 3;
 const CYCLES: usize = 10_000;
 /// Cycles of one line.
 const STEP: usize = 500;
@@ -38,22 +37,9 @@ fn name(cursor: Cursor) -> &'static str {
 pub(super) async fn run(bench: &mut Bench) -> anyhow::Result<()> {
     // The tombstones of a part that was broken off are gone with its cluster: it begins anew.
     let last = id(Cursor::Stays, CYCLES);
-    if bench.runs.has(&last) {
+    let Some((_lab, site)) = Lab::with_one_gateway(bench, [last]).await? else {
         return Ok(());
-    }
-    if !bench.fits_a_cluster() {
-        bench.left.push(last);
-        return Ok(());
-    }
-    let mut lab = Lab::start(bench, NODES, &[])?;
-    let site = Site {
-        replication: NODES,
-        level: Level::LocalQuorum,
-        gateways: 1,
     };
-    let opened = [lab.open(bench, site).await?];
-    lab::warm(bench, &mut lab, &opened).await?;
-    let [site] = opened;
     let since = SystemTime::now().duration_since(UNIX_EPOCH)? - Duration::from_secs(7200);
     let mut maildrops = [Cursor::Moves, Cursor::Stays].map(|cursor| Maildrop::new(cursor, since));
     let pool = Pool::new();

@@ -1,8 +1,7 @@
 //! Part e: Debian's `postal` sends and its `rabid` reads, as published and with a higher rate.
 
 use super::Bench;
-use super::lab::{self, Lab, Opened, Site};
-use crate::driver::Level;
+use super::lab::{self, Lab, Opened};
 use crate::gateway::PASSWORD;
 use anyhow::{Context as _, bail};
 use serde_json::{Value, json};
@@ -45,15 +44,9 @@ pub(super) async fn run(bench: &mut Bench) -> anyhow::Result<()> {
             continue;
         }
         // A cluster each: a load leaves some gigabytes.
-        let mut lab = Lab::start(bench, NODES, &[])?;
-        let site = Site {
-            replication: NODES,
-            level: Level::LocalQuorum,
-            gateways: 1,
+        let Some((mut lab, site)) = Lab::with_one_gateway(bench, [id.clone()]).await? else {
+            continue;
         };
-        let opened = [lab.open(bench, site).await?];
-        lab::warm(bench, &mut lab, &opened).await?;
-        let [site] = opened;
         bench.say(&id);
         let figures = tokio::task::block_in_place(|| load(&mut lab, &site, arguments))?;
         let facts = json!({

@@ -241,8 +241,8 @@ def postal(runs):
     for line in runs.single("postal"):
         nodes = " + ".join(show(node, 2) for node in nodes_of(line, "cpu_ms"))
         mib = line["octets"] / line["seconds"] / 2**20
-        rows.append((f"`{line['variant']}`", show(line["messages"]), show(mib, 1), show(line["errors"]), show(line["read_messages"]), show(line["read_errors"]), show(line["cpu_ms"]["gateway"], 2), nodes, show(sum(nodes_of(line, "written")), 1), line["load_average"]))
-    return table(("postal", "messages a minute", "MiB/s", "errors", "read by rabid", "its errors", "gateway ms", "each node ms", "written per octet", "load"), rows)
+        rows.append((f"`{line['variant']}`", show(line["messages"]), show(mib, 1), show(line["errors"]), show(line["read_messages"]), show(line["read_octets"] / 60 / 2**20, 1), line["read_broken"], show(line["cpu_ms"]["gateway"], 2), nodes, show(sum(nodes_of(line, "written")), 1), line["load_average"]))
+    return table(("postal", "messages a minute", "MiB/s", "errors", "read by rabid", "MiB/s", "its broken sessions", "gateway ms", "each node ms", "written per octet", "load"), rows)
 
 
 def churn(runs):

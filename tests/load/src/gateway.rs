@@ -5,8 +5,10 @@ use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
 
-pub(crate) const PASSWORD: &str = "correct horse";
+/// In one word, as `rabid` reads it.
+pub(crate) const PASSWORD: &str = "correct-horse";
 
 /// What a gateway is to the cluster.
 #[derive(Debug, Clone)]
@@ -23,7 +25,42 @@ pub(crate) struct Gateway {
     child: Child,
     pub(crate) mx: SocketAddr,
     pub(crate) pop3: SocketAddr,
+    read: Arc<Mutex<Read>>,
     _folder: tempfile::TempDir,
+}
+
+/// What POP3 sessions that ended had read, by the gateway's log.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Read {
+    pub(crate) sessions: u64,
+    /// Of them, those that did not end with QUIT.
+    pub(crate) broken: u64,
+    pub(crate) messages: u64,
+    pub(crate) octets: u64,
+}
+
+impl Read {
+    /// Adds what a line of the log says of a session's end; other lines say nothing.
+    fn add(&mut self, line: &str) {
+        let Some((_, fields)) = line.split_once("POP3 session ended ") else {
+            return;
+        };
+        let field = |name: &str| fields.split(' ').find_map(|field| field.strip_prefix(name));
+        let count = |name| field(name).and_then(|figure| figure.parse().ok()).unwrap_or(0);
+        self.sessions += 1;
+        self.broken += u64::from(field("end=") != Some("\"closed\""));
+        self.messages += count("retrieved=");
+        self.octets += count("octets=");
+    }
+
+    pub(crate) fn since(self, before: Self) -> Self {
+        Self {
+            sessions: self.sessions - before.sessions,
+            broken: self.broken - before.broken,
+            messages: self.messages - before.messages,
+            octets: self.octets - before.octets,
+        }
+    }
 }
 
 impl Gateway {
@@ -61,8 +98,8 @@ impl Gateway {
         let mut serve = command(&["serve"]);
         serve.env_remove("POSTERN_LOG").env_remove("NOTIFY_SOCKET");
         let mut child = serve.stdin(Stdio::null()).stderr(Stdio::piped()).spawn()?;
-        let places = ready(&mut child);
-        let [mx, pop3] = match places {
+        let read = Arc::default();
+        let [mx, pop3] = match ready(&mut child, &read) {
             Ok(places) => places,
             Err(error) => {
                 let _ = child.kill();
@@ -74,12 +111,17 @@ impl Gateway {
             child,
             mx,
             pop3,
+            read,
             _folder: folder,
         })
     }
 
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    pub(crate) fn read(&self) -> Read {
+        *self.read.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -90,8 +132,8 @@ impl Drop for Gateway {
     }
 }
 
-/// Reads the log until it says that it is ready; the rest is passed over.
-fn ready(child: &mut Child) -> anyhow::Result<[SocketAddr; 2]> {
+/// Reads the log until it says that it is ready; of the rest only the ends of POP3 sessions are kept.
+fn ready(child: &mut Child, read: &Arc<Mutex<Read>>) -> anyhow::Result<[SocketAddr; 2]> {
     let stderr = child.stderr.take().context("no stderr")?;
     let mut lines = BufReader::new(stderr).lines();
     let mut log = Vec::new();
@@ -113,7 +155,12 @@ fn ready(child: &mut Child) -> anyhow::Result<[SocketAddr; 2]> {
         Ok(address.context("no listener in the log")?.1.parse()?)
     };
     let places = [place("mx")?, place("pop3")?];
-    std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
+    let read = Arc::clone(read);
+    std::thread::spawn(move || {
+        for line in lines.map_while(Result::ok) {
+            read.lock().unwrap_or_else(PoisonError::into_inner).add(&line);
+        }
+    });
     Ok(places)
 }
 
@@ -121,4 +168,40 @@ fn ready(child: &mut Child) -> anyhow::Result<[SocketAddr; 2]> {
 pub(crate) fn beside_this_program() -> PathBuf {
     let own = std::env::current_exe().unwrap_or_default();
     own.with_file_name("postern")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Read;
+
+    #[test]
+    fn the_ends_of_sessions_are_added() {
+        let mut read = Read::default();
+        read.add("INFO postern::smtp::record: message id=01 size=401239 outcome=\"accepted\"");
+        let end = |end: &str, figures: &str| {
+            format!(
+                "INFO postern::pop3::tally: POP3 session ended client=127.0.0.1:1 end={end:?} {figures} seconds=4.5"
+            )
+        };
+        read.add(&end("closed", "retrieved=140 octets=38980339 deleted=140"));
+        let before = read;
+        read.add(&end(
+            "gone",
+            "reason=\"went away\" retrieved=2 octets=300 deleted=0",
+        ));
+        let all = Read {
+            sessions: 2,
+            broken: 1,
+            messages: 142,
+            octets: 38_980_639,
+        };
+        assert_eq!(read, all);
+        let last = Read {
+            sessions: 1,
+            broken: 1,
+            messages: 2,
+            octets: 300,
+        };
+        assert_eq!(read.since(before), last);
+    }
 }

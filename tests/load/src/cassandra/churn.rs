@@ -4,7 +4,7 @@
 //! A gateway moves the cursor past ids that are an hour old. Here the bare driver gives the messages ids of two
 //! hours ago and moves it as the gateway then would, so that both ways can be compared in minutes.
 
-use super::lab::Lab;
+use super::lab::Warm;
 use super::{Bench, median};
 use crate::driver::{Driver, Layout, Place, Writing};
 use crate::message::{Pool, Size};
@@ -37,7 +37,7 @@ fn name(cursor: Cursor) -> &'static str {
 pub(super) async fn run(bench: &mut Bench) -> anyhow::Result<()> {
     // The tombstones of a part that was broken off are gone with its cluster: it begins anew.
     let last = id(Cursor::Stays, CYCLES);
-    let Some((_lab, site)) = Lab::with_one_gateway(bench, [last]).await? else {
+    let Some((_lab, site)) = Warm::with_one_gateway(bench, [last]).await? else {
         return Ok(());
     };
     let since = SystemTime::now().duration_since(UNIX_EPOCH)? - Duration::from_secs(7200);

@@ -2,7 +2,7 @@
 //! what memory a large body takes.
 
 use super::Bench;
-use super::lab::{Lab, Opened};
+use super::lab::{Lab, Opened, Warm};
 use crate::gateway::PASSWORD;
 use crate::message::Size;
 use crate::pace::{self, Pace};
@@ -23,7 +23,7 @@ const UNDER_WAY: usize = 512;
 
 pub(super) async fn run(bench: &mut Bench) -> anyhow::Result<()> {
     let Some((mut lab, site)) =
-        Lab::with_one_gateway(bench, [SILENT, QUORUM, LARGE].map(str::to_owned)).await?
+        Warm::with_one_gateway(bench, [SILENT, QUORUM, LARGE].map(str::to_owned)).await?
     else {
         return Ok(());
     };

@@ -55,6 +55,60 @@ pub(super) struct Opened {
     bare: Arc<Work>,
 }
 
+/// A cluster whose JVMs are warm.
+pub(super) struct Warm {
+    pub(super) lab: Lab,
+    pub(super) sites: Vec<Opened>,
+    /// How long it took.
+    pub(super) warmed: Duration,
+}
+
+impl Warm {
+    /// For measurements with these names; None where none is missing, or where there is no time for a cluster.
+    pub(super) async fn start(
+        bench: &mut Bench,
+        (nodes, settings): (usize, Settings),
+        sites: &[Site],
+        names: impl IntoIterator<Item = String>,
+    ) -> anyhow::Result<Option<Self>> {
+        let missing: Vec<_> = names.into_iter().filter(|id| !bench.runs.has(id)).collect();
+        if missing.is_empty() {
+            return Ok(None);
+        }
+        if !bench.fits_a_cluster() {
+            bench.left.extend(missing);
+            return Ok(None);
+        }
+        let mut lab = Lab::start(bench, nodes, settings)?;
+        let mut opened = Vec::new();
+        for site in sites {
+            opened.push(lab.open(bench, *site).await?);
+        }
+        let warmed = warm(bench, &mut lab, &opened).await?;
+        Ok(Some(Self {
+            lab,
+            sites: opened,
+            warmed,
+        }))
+    }
+
+    /// Three nodes with three copies, and one gateway.
+    pub(super) async fn with_one_gateway(
+        bench: &mut Bench,
+        names: impl IntoIterator<Item = String>,
+    ) -> anyhow::Result<Option<(Lab, Opened)>> {
+        let site = Site {
+            replication: THREE,
+            level: Level::LocalQuorum,
+            gateways: 1,
+        };
+        let warm = Self::start(bench, (THREE, &[]), &[site], names).await?;
+        Ok(warm.and_then(|Self { lab, mut sites, .. }| sites.pop().map(|site| (lab, site))))
+    }
+}
+
+const THREE: usize = 3;
+
 pub(super) fn mailboxes(name: &str) -> Vec<String> {
     (0..MAILBOXES)
         .map(|nth| format!("{name}{nth}@example.org"))
@@ -67,7 +121,7 @@ pub(super) fn visited() -> impl Iterator<Item = String> {
 }
 
 impl Lab {
-    pub(super) fn start(bench: &Bench, nodes: usize, settings: Settings) -> anyhow::Result<Self> {
+    fn start(bench: &Bench, nodes: usize, settings: Settings) -> anyhow::Result<Self> {
         bench.say(&format!("starts {nodes} nodes with {settings:?}"));
         let usual = NODE
             .iter()
@@ -78,7 +132,7 @@ impl Lab {
         Ok(Self { cluster, nodes })
     }
 
-    pub(super) async fn open(&self, bench: &Bench, site: Site) -> anyhow::Result<Opened> {
+    async fn open(&self, bench: &Bench, site: Site) -> anyhow::Result<Opened> {
         let keyspace = format!("mail{}", site.replication);
         let place = Place {
             nodes: self.cluster.contacts(),
@@ -99,33 +153,6 @@ impl Lab {
             mail: Arc::new(Work::new(users, Size::Fixed(4096))),
             bare: Arc::new(Work::new(mailboxes("bare"), Size::Fixed(4096))),
         })
-    }
-
-    /// Three nodes with three copies and one gateway, all warm, for measurements with these names; None where none
-    /// is missing, or where there is no time for a cluster.
-    pub(super) async fn with_one_gateway(
-        bench: &mut Bench,
-        names: impl IntoIterator<Item = String>,
-    ) -> anyhow::Result<Option<(Self, Opened)>> {
-        const NODES: usize = 3;
-        let missing: Vec<_> = names.into_iter().filter(|id| !bench.runs.has(id)).collect();
-        if missing.is_empty() {
-            return Ok(None);
-        }
-        if !bench.fits_a_cluster() {
-            bench.left.extend(missing);
-            return Ok(None);
-        }
-        let mut lab = Self::start(bench, NODES, &[])?;
-        let site = Site {
-            replication: NODES,
-            level: Level::LocalQuorum,
-            gateways: 1,
-        };
-        let opened = [lab.open(bench, site).await?];
-        warm(bench, &mut lab, &opened).await?;
-        let [site] = opened;
-        Ok(Some((lab, site)))
     }
 
     /// What the nodes' compilers have used so far, in milliseconds of CPU.
@@ -218,7 +245,7 @@ pub(super) const WARM_AT_MOST: u32 = 3;
 /// Load without figures, through the gateways and past them at once, for `bench.warm` at least and until the JVMs
 /// hardly compile any more; answers how long it took. Mostly few clients: under many, compilers get little of two
 /// cores, and nodes stay slow for many minutes.
-pub(super) async fn warm(bench: &Bench, lab: &mut Lab, opened: &[Opened]) -> anyhow::Result<Duration> {
+async fn warm(bench: &Bench, lab: &mut Lab, opened: &[Opened]) -> anyhow::Result<Duration> {
     bench.say(&format!("warms for {} s or more", bench.warm.as_secs()));
     let begun = Instant::now();
     let bar = pace::progress("warms");

@@ -1,11 +1,12 @@
 //! Part d: the schema of 2011, with the body inside the mailbox's wide row, against ours: by the bare driver, on
 //! the same cluster under the same load.
 
-use super::lab::{self, Lab, Site};
+use super::lab::{Site, Warm};
 use super::stage::{Stage, Subject, Trial};
 use super::{Bench, median};
 use crate::driver::{Driver, Layout, Level, Place, Writing};
 use crate::message::{Pool, Size};
+use anyhow::Context as _;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use serde_json::json;
 use std::time::Duration;
@@ -47,30 +48,22 @@ pub(super) async fn run(bench: &mut Bench) -> anyhow::Result<()> {
         trials: trials.collect(),
         reads_back: false,
     };
-    stage.run(bench).await?;
-    listings(bench).await
+    let listings = MAILDROPS
+        .iter()
+        .flat_map(|count| LAYOUTS.map(|(name, _)| id(name, *count)));
+    if let Some(mut cluster) = stage.start(bench, listings).await? {
+        stage.measure_on(bench, &mut cluster).await?;
+        Box::pin(measure_listings(bench, &mut cluster)).await?;
+    }
+    Ok(())
 }
 
 fn id(name: &str, messages: usize) -> String {
     format!("d/listing/{name}/{messages}")
 }
 
-async fn listings(bench: &mut Bench) -> anyhow::Result<()> {
-    let all = MAILDROPS
-        .iter()
-        .flat_map(|count| LAYOUTS.map(|(name, _)| id(name, *count)));
-    let missing: Vec<_> = all.filter(|id| !bench.runs.has(id)).collect();
-    if missing.is_empty() {
-        return Ok(());
-    }
-    if !bench.fits_a_cluster() {
-        bench.left.extend(missing);
-        return Ok(());
-    }
-    let mut lab = Lab::start(bench, NODES, &[])?;
-    let opened = [lab.open(bench, SITE).await?];
-    lab::warm(bench, &mut lab, &opened).await?;
-    let [site] = opened;
+async fn measure_listings(bench: &mut Bench, Warm { lab, sites, .. }: &mut Warm) -> anyhow::Result<()> {
+    let site = sites.first().context("a site")?;
     for count in MAILDROPS {
         for (name, layout) in LAYOUTS {
             if bench.wants(&id(name, count), Duration::from_secs(60)) {

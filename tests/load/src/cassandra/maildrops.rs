@@ -1,6 +1,6 @@
 //! Part g: maildrops of 10, 1,000 and 100,000 messages: login, STAT and UIDL by POP3, beside the bare query.
 
-use super::lab::{self, Lab, Opened};
+use super::lab::{self, Lab, Opened, Warm};
 use super::{Bench, median};
 use crate::driver::{Driver, Layout, Place, Writing};
 use crate::gateway::PASSWORD;
@@ -20,7 +20,7 @@ const VISITS: usize = 15;
 const WARMING: usize = 20;
 
 pub(super) async fn run(bench: &mut Bench) -> anyhow::Result<()> {
-    let Some((mut lab, site)) = Lab::with_one_gateway(bench, MESSAGES.map(id)).await? else {
+    let Some((mut lab, site)) = Warm::with_one_gateway(bench, MESSAGES.map(id)).await? else {
         return Ok(());
     };
     for (count, mailbox) in MESSAGES.into_iter().zip(lab::visited()) {

@@ -1,6 +1,6 @@
 //! Trials on one cluster: three rounds of each, alternated, so that what befalls the machine befalls all.
 
-use super::lab::{self, Lab, Opened, Settings, Site};
+use super::lab::{self, Opened, Settings, Site, Warm};
 use super::{Bench, median};
 use crate::driver::{IN_FLIGHT, Writing};
 use crate::gateway::PASSWORD;
@@ -114,35 +114,40 @@ impl Stage {
         )
     }
 
-    pub(super) async fn run(&self, bench: &mut Bench) -> anyhow::Result<()> {
+    /// Rounds that are not in the file, with their names.
+    fn missing(&self, bench: &Bench) -> Vec<(usize, &Trial, String)> {
         let runs = (1..=ROUNDS).flat_map(|round| self.trials.iter().map(move |trial| (round, trial)));
-        let missing: Vec<_> = runs
-            .map(|(round, trial)| (round, trial, format!("{}#{round}", self.id(trial, trial.speed))))
+        runs.map(|(round, trial)| (round, trial, format!("{}#{round}", self.id(trial, trial.speed))))
             .filter(|(.., id)| !bench.runs.has(id))
-            .collect();
-        if missing.is_empty() {
-            return Ok(());
+            .collect()
+    }
+
+    pub(super) async fn run(&self, bench: &mut Bench) -> anyhow::Result<()> {
+        if let Some(mut cluster) = self.start(bench, []).await? {
+            self.measure_on(bench, &mut cluster).await?;
         }
-        if !bench.fits_a_cluster() {
-            bench.left.extend(missing.into_iter().map(|(.., id)| id));
-            return Ok(());
-        }
-        let mut lab = Lab::start(bench, self.nodes, self.settings)?;
-        let mut opened = Vec::new();
-        for site in &self.sites {
-            opened.push(lab.open(bench, *site).await?);
-        }
-        let warmed = lab::warm(bench, &mut lab, &opened).await?;
-        for (round, trial, id) in missing {
-            let Some(site) = opened.get(trial.site) else {
-                continue;
-            };
+        Ok(())
+    }
+
+    /// The cluster, for what is missing of this stage and for measurements with these names.
+    pub(super) async fn start(
+        &self,
+        bench: &mut Bench,
+        others: impl IntoIterator<Item = String>,
+    ) -> anyhow::Result<Option<Warm>> {
+        let own = self.missing(bench).into_iter().map(|(.., id)| id);
+        let names: Vec<_> = own.chain(others).collect();
+        Warm::start(bench, (self.nodes, self.settings), &self.sites, names).await
+    }
+
+    pub(super) async fn measure_on(&self, bench: &mut Bench, cluster: &mut Warm) -> anyhow::Result<()> {
+        for (round, trial, id) in self.missing(bench) {
             if bench.wants(&id, bench.round * 2) {
-                Box::pin(self.measure(bench, &mut lab, (site, warmed), trial, (round, &id))).await?;
+                Box::pin(self.measure(bench, cluster, trial, (round, &id))).await?;
             }
         }
         if self.reads_back {
-            self.read_back(bench, &opened).await?;
+            self.read_back(bench, &cluster.sites).await?;
         }
         Ok(())
     }
@@ -150,11 +155,13 @@ impl Stage {
     async fn measure(
         &self,
         bench: &mut Bench,
-        lab: &mut Lab,
-        (site, warmed): (&Opened, Duration),
+        Warm { lab, sites, warmed }: &mut Warm,
         trial: &Trial,
         (round, id): (usize, &str),
     ) -> anyhow::Result<()> {
+        let Some(site) = sites.get(trial.site) else {
+            return Ok(());
+        };
         bench.say(id);
         for cql in trial.before {
             let keyspace = format!(

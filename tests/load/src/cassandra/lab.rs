@@ -115,9 +115,9 @@ pub(super) fn mailboxes(name: &str) -> Vec<String> {
         .collect()
 }
 
-/// Mailboxes that get no load.
+/// Mailboxes that get no load while nodes are warmed.
 pub(super) fn visited() -> impl Iterator<Item = String> {
-    (0..4).map(|nth| format!("visited{nth}@example.org"))
+    (0..16).map(|nth| format!("visited{nth}@example.org"))
 }
 
 impl Lab {

@@ -116,7 +116,7 @@ fn load(lab: &mut Lab, site: &Opened, arguments: &[&str]) -> anyhow::Result<Valu
     let gateway = site.gateways.first().context("a gateway")?;
     let folder = tempfile::tempdir()?;
     let (senders, readers) = (folder.path().join("senders"), folder.path().join("readers"));
-    let users = lab::mailboxes("local-quorum-");
+    let users: Vec<_> = lab::visited().collect();
     std::fs::write(&senders, users.join("\n") + "\n")?;
     let with_password = |user: &String| format!("{user} {PASSWORD}\n");
     std::fs::write(&readers, users.iter().map(with_password).collect::<String>())?;

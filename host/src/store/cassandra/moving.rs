@@ -87,12 +87,16 @@ impl CassandraStore {
         for range in self.ranges() {
             let mut pages = self.pages(&self.statements.listed, range);
             while let Some(page) = pages.next::<Row>().await? {
-                let (shared, alone): (Vec<_>, Vec<_>) =
-                    page.into_iter().filter_map(entry).partition(|(_, body)| *body == Body::Shared);
-                let shared = shared.into_iter().map(|((mailbox, entry), _)| Suspect::NoReference {
-                    lister: Lister::Mailbox(mailbox.to_string()),
-                    body: entry.id,
-                });
+                let (shared, alone): (Vec<_>, Vec<_>) = page
+                    .into_iter()
+                    .filter_map(entry)
+                    .partition(|(_, body)| *body == Body::Shared);
+                let shared = shared
+                    .into_iter()
+                    .map(|((mailbox, entry), _)| Suspect::NoReference {
+                        lister: Lister::Mailbox(mailbox.to_string()),
+                        body: entry.id,
+                    });
                 self.are_sound(shared.collect()).await?;
                 for (listed, _) in alone {
                     let listed = Listed {

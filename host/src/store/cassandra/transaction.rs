@@ -144,8 +144,14 @@ mod tests {
     fn a_row_that_is_gone_was_ones_own_to_remove_only_where_an_answer_was_lost() {
         let removed = |applied, earlier, column| decided(applied, earlier, None).removed(column);
         assert!(removed(true, Earlier::None, "key"));
-        assert!(!removed(false, Earlier::None, "password"), "it was not there before");
-        assert!(removed(false, Earlier::Unclear, "password"), "the first attempt removed it");
+        assert!(
+            !removed(false, Earlier::None, "password"),
+            "it was not there before"
+        );
+        assert!(
+            removed(false, Earlier::Unclear, "password"),
+            "the first attempt removed it"
+        );
         assert!(!removed(false, Earlier::Unclear, "key"), "it is there");
     }
 }

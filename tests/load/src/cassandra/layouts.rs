@@ -74,7 +74,10 @@ async fn measure_listings(bench: &mut Bench, Warm { lab, sites, .. }: &mut Warm)
     bench.say("flushes, so that listings are read from disk");
     for node in 1..=NODES {
         let flushed = tokio::task::block_in_place(|| lab.cluster.nodetool(node, &["flush"]));
-        anyhow::ensure!(flushed.status.success(), "node {node} does not flush: {flushed:?}");
+        anyhow::ensure!(
+            flushed.status.success(),
+            "node {node} does not flush: {flushed:?}"
+        );
     }
     let meter = lab.meter(&site.gateways);
     for count in MAILDROPS {

@@ -27,7 +27,11 @@ const MINUTES: Duration = Duration::from_secs(120);
 pub(super) async fn run(bench: &mut Bench) -> anyhow::Result<()> {
     for program in ["postal", "rabid"] {
         // Both leave a log where they run.
-        if Command::new(program).current_dir(std::env::temp_dir()).output().is_err() {
+        if Command::new(program)
+            .current_dir(std::env::temp_dir())
+            .output()
+            .is_err()
+        {
             bail!("{program} is missing: install Debian's package postal");
         }
     }

@@ -267,7 +267,10 @@ async fn a_copy_that_goes_on_ends_and_takes_out_what_the_source_has_no_more() {
     let (_keyspace, cluster) = empty().await;
     let source = embedded(folder.path());
     fill(&source, 10, 3).await;
-    source.create_domain(domain("z.org", Some("x.org"))).await.unwrap();
+    source
+        .create_domain(domain("z.org", Some("x.org")))
+        .await
+        .unwrap();
     let mailbox = account("c@x.org");
     source.create_account(mailbox).await.unwrap();
     cluster.begin_copy().await.unwrap();
@@ -291,10 +294,7 @@ async fn a_copy_that_goes_on_ends_and_takes_out_what_the_source_has_no_more() {
         source.accounts(None, 10).await.unwrap()
     );
     assert_eq!(cluster.aliases(None, 10).await.unwrap(), []);
-    assert_eq!(
-        cluster.domains().await.unwrap(),
-        source.domains().await.unwrap()
-    );
+    assert_eq!(cluster.domains().await.unwrap(), source.domains().await.unwrap());
 }
 
 /// It was left out, and the copy said that all was copied and compared.
@@ -314,7 +314,9 @@ async fn shared_mail_without_a_reference_is_named_and_not_left_out() {
         cql(&cluster, &keyspace, &drop_ref, (rows::uuid(shared), holder)).await;
         let refused = copy(&dynamic(&cluster), &dynamic(&back), |_, _, _| {}).await;
         let refused = refused.unwrap_err().to_string();
-        let said = format!("{shared}: listed by {holder}, which is not its holder: run `postern store check --mend`");
+        let said = format!(
+            "{shared}: listed by {holder}, which is not its holder: run `postern store check --mend`"
+        );
         assert!(refused.contains(&said), "{refused}");
         cluster.check(Mend::WithoutLoss).await.unwrap();
     }

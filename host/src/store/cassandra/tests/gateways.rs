@@ -271,7 +271,9 @@ async fn who_changes_an_alias_reads_it_afresh_and_changes_what_was_read() {
     );
     one.cluster.witness.lose("replace_alias");
     assert!(
-        one.replace_alias(&with("d@x.org"), with("f@x.org")).await.unwrap(),
+        one.replace_alias(&with("d@x.org"), with("f@x.org"))
+            .await
+            .unwrap(),
         "the retry found its own"
     );
     assert_eq!(one.alias(key).await.unwrap(), Some(with("f@x.org")));

@@ -308,7 +308,11 @@ async fn a_late_copy_of_what_was_removed_meanwhile_is_not_acknowledged() {
     store.deliver(first.clone()).await.unwrap();
     store.remove("a@x.org", &[first.id]).await.unwrap();
     store.deliver(late.clone()).await.unwrap();
-    assert_eq!(store.quarantined(None, 9).await.unwrap().len(), 1, "b has the body still");
+    assert_eq!(
+        store.quarantined(None, 9).await.unwrap().len(),
+        1,
+        "b has the body still"
+    );
 
     let first = sized(20_000, vec![entry("a@x.org", 1), entry("b@x.org", 1)]);
     store.deliver(first.clone()).await.unwrap();

@@ -235,11 +235,11 @@ def layouts(runs):
     rows.sort()
     written = table(("size", "schema", "rounds", *FIGURES), rows)
     rows = [
-        (show(line["messages"]), line["variant"], show(line["first_ms"], 1), show(line["listing_ms"], 1), show(sum(nodes_of(line, "cpu_ms")), 1), show(line["body_ms"], 1), line["load_average"])
+        (show(line["messages"]), line["variant"], show(line["listing_ms"], 1), show(sum(nodes_of(line, "cpu_ms")), 1), show(line["body_ms"], 1), line["load_average"])
         for line in runs.single("listing")
     ]
     rows.sort(key=lambda row: (int(row[0].replace(",", "")), row[1]))
-    return written + "\n" + table(("messages", "schema", "first listing ms", "listing ms", "nodes' CPU ms a listing", "one body ms", "load"), rows)
+    return written + "\n" + table(("messages", "schema", "listing ms", "nodes' CPU ms a listing", "one body ms", "load"), rows)
 
 
 def postal(runs):

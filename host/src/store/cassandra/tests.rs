@@ -52,10 +52,14 @@ fn limits() -> CassandraLimits {
 }
 
 async fn open(keyspace: &str, limits: CassandraLimits) -> Arc<CassandraStore> {
+    open_holding(keyspace, limits, QUARANTINE_MAX).await
+}
+
+async fn open_holding(keyspace: &str, limits: CassandraLimits, quarantine_max: u64) -> Arc<CassandraStore> {
     let node = tokio::task::spawn_blocking(nodes::shared).await.unwrap();
     let mut config = config(vec![node], keyspace, 1);
     config.limits = limits;
-    CassandraStore::open(&config, QUARANTINE_MAX).await.unwrap()
+    CassandraStore::open(&config, quarantine_max).await.unwrap()
 }
 
 impl Keyspace {
@@ -67,6 +71,11 @@ impl Keyspace {
     /// The same for one that gives up so soon.
     async fn beside_for(&self, deadline: Duration) -> Arc<CassandraStore> {
         open(&self.0, CassandraLimits { deadline, ..limits() }).await
+    }
+
+    /// The same for one whose quarantine may hold so many octets.
+    async fn beside_holding(&self, quarantine_max: u64) -> Arc<CassandraStore> {
+        open_holding(&self.0, limits(), quarantine_max).await
     }
 
     /// The same for one that remembers nothing of the directory.

@@ -58,6 +58,16 @@ pub(super) async fn run(bench: &mut Bench) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A program that works in a folder, where it leaves its log, and dies with this one, however that ends.
+fn program(name: &str, folder: &Path) -> Command {
+    let mut command = Command::new("setpriv");
+    command
+        .args(["--pdeathsig", "KILL", name])
+        .current_dir(folder)
+        .stdin(Stdio::null());
+    command
+}
+
 /// A program that is killed when it is dropped.
 struct Running(Child);
 
@@ -76,13 +86,8 @@ struct Postal {
 
 impl Postal {
     fn start(arguments: &[&str], folder: &Path) -> anyhow::Result<Self> {
-        let mut command = Command::new("postal");
-        let mut child = command
-            .args(arguments)
-            .current_dir(folder)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()?;
+        let mut command = program("postal", folder);
+        let mut child = command.args(arguments).stdout(Stdio::piped()).spawn()?;
         let out = BufReader::new(child.stdout.take().context("no stdout")?);
         let (said, lines) = std::sync::mpsc::channel();
         std::thread::spawn(move || {
@@ -134,10 +139,8 @@ fn load(lab: &mut Lab, site: &Opened, arguments: &[&str]) -> anyhow::Result<Valu
     // It deletes every message that it reads, as a client does, which keeps the disk from filling. What it says of a
     // minute stays in its buffer, and two of its processes may want one maildrop; the gateway's log tells what was read.
     let reading = ["-p", "4", "-r", "600", "-d", "100:100", &pop3, &readers];
-    let rabid = Command::new("rabid")
+    let rabid = program("rabid", folder.path())
         .args(reading)
-        .current_dir(folder.path())
-        .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()?;

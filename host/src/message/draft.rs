@@ -208,7 +208,7 @@ impl Message {
         self.body.removable.store(false, Ordering::Relaxed);
     }
 
-    /// The store took nothing: what was stored of it goes with the message again.
+    /// The store said no: what it has not committed by then goes with the message again.
     pub fn refused(&self) {
         let stored = matches!(self.content.text, Text::Appended { .. });
         self.body.removable.store(stored, Ordering::Relaxed);

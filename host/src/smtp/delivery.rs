@@ -325,7 +325,7 @@ impl Answers {
         let begun = Instant::now();
         let delivered = self.gateway.store.deliver(delivery).await;
         record::stage("store", begun);
-        if let Err(StoreError::Full | StoreError::Bound(_)) = &delivered {
+        if delivered.is_err() {
             consignment.message.refused();
         }
         let outcomes = mailboxes.into_iter().zip(delivered?);

@@ -1,6 +1,6 @@
 //! What a delivery sends, and which deliveries are refused for their age.
 
-use super::upkeep::{DAY, account, aged, put};
+use super::upkeep::{DAY, account, aged, put, rows_of};
 use super::*;
 use crate::store::contract::{A, append_all, bounded, delivery, entry, noise, read_all};
 use crate::store::{
@@ -243,6 +243,20 @@ async fn an_id_of_45_minutes_is_delivered_and_an_older_one_is_not() {
         3,
         "a copy brings what is old"
     );
+}
+
+/// Its text was left to the sweep, and how long its chunks are was remembered for good.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_text_of_a_delivery_that_wrote_nothing_goes_with_it() {
+    let (keyspace, store) = empty().await;
+    let mut sent = delivery(vec![entry("a@x.org", 1)]);
+    sent.content.text = append_all(&*store, sent.id, &noise(CHUNK + 1)).await;
+    store.stop_clock(46 * MINUTE);
+    assert!(store.deliver(sent.clone()).await.is_err());
+    assert!(!rows_of(&store, &keyspace, "id", "blob").await.is_empty());
+    store.discard(sent.id).await.unwrap();
+    assert!(rows_of(&store, &keyspace, "id", "blob").await.is_empty());
+    assert!(!store.arriving.forget(sent.id), "nothing of it is remembered");
 }
 
 /// A gateway that never heard of the removal sends the delivery again.

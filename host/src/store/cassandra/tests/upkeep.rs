@@ -299,7 +299,12 @@ async fn what_may_be_under_way_is_no_fault() {
 }
 
 /// Rows of one column, as text.
-async fn rows_of(store: &CassandraStore, keyspace: &Keyspace, column: &str, table: &str) -> Vec<Uuid> {
+pub(super) async fn rows_of(
+    store: &CassandraStore,
+    keyspace: &Keyspace,
+    column: &str,
+    table: &str,
+) -> Vec<Uuid> {
     let text = format!("SELECT {column} FROM {}.{table}", keyspace.0);
     let answer = store.cluster.session.query_unpaged(text, ()).await.unwrap();
     let answer = answer.into_rows_result().unwrap();

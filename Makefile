@@ -45,7 +45,7 @@ faults:
 	POSTERN_TIMELINE="$(abspath tests/results)" $(CARGO) test --locked --package postern --features faults --test cluster -- --nocapture
 	python3 tests/cluster/timeline.py tests/results/quorum-lost.json tests/results/quorum-lost.svg
 
-## What Cassandra's store promises inside, broken one promise at a time: its tests must turn red (10 minutes).
+## What Cassandra's store promises inside, broken one promise at a time: its tests must turn red (15 minutes).
 mutations:
 	tests/mutations.py
 

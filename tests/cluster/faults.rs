@@ -2,7 +2,7 @@
 
 use crate::books::Span;
 use crate::gateway::Gateway;
-use crate::house::{House, LOOSE, assert_steady};
+use crate::house::{House, assert_steady};
 use crate::load::{Load, Reader, Sent, USERS};
 use crate::mail::{Fate, Pop3};
 use crate::timeline::{self, Mark};
@@ -148,12 +148,13 @@ fn all_nodes_are_killed_and_started_again_and_mail_flows_by_itself() {
     for node in 1..=3 {
         house.cluster.kill(node);
     }
-    load.wait_for("451", |sent| sent.begun > lost && sent.is_refused());
-    let back = house.bring_back(&load, &[1, 2, 3], lost + LOOSE);
+    assert_out_of_reach(&house, &load, lost);
+    let open = Instant::now();
+    let back = house.bring_back(&load, &[1, 2, 3], open);
     let ready = Instant::now();
     load.go_on(Duration::from_secs(3));
     let sent = load.end();
-    assert_deferred(&Span::of("all killed", &sent, lost, back), lost + LOOSE);
+    assert_deferred(&Span::of("all killed", &sent, lost, back), open);
     assert_steady(&Span::of("back", &sent, ready, Instant::now()), ready);
     let deletions = reader.end();
     deletions.assert_refused_only(&[(lost, ready)]);

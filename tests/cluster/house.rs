@@ -12,9 +12,9 @@ use std::time::{Duration, Instant};
 /// Deliveries begun in a second, what two busy cores take beside three nodes.
 pub(crate) const RATE: u32 = 30;
 /// What one lost or silent node may cost a delivery, on a machine that others use too.
-pub(crate) const LOOSE: Duration = Duration::from_secs(5);
+const LOOSE: Duration = Duration::from_secs(5);
 /// Mail flows again so soon after enough nodes take connections: their gossip, the driver's next try and the breaker's.
-pub(crate) const FLOWS_WITHIN: Duration = Duration::from_secs(5);
+const FLOWS_WITHIN: Duration = Duration::from_secs(5);
 
 pub(crate) struct House {
     pub(crate) cluster: Cluster,

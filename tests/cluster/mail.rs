@@ -83,14 +83,13 @@ pub(crate) enum Fate {
 /// A message that says which it is, in each line and at its end.
 pub(crate) fn message(token: usize, size: usize) -> String {
     let mut text = head(token).join("\r\n") + "\r\n";
-    for nth in 0.. {
-        if text.len() >= size {
-            break;
-        }
+    let mut nth = 0;
+    while text.len() < size {
         text.push_str(&line(nth, token));
         text.push_str("\r\n");
+        nth += 1;
     }
-    text + &last(token) + "\r\n"
+    text + &last(nth, token) + "\r\n"
 }
 
 fn head(token: usize) -> [String; 3] {
@@ -105,9 +104,9 @@ fn line(nth: usize, token: usize) -> String {
     format!("line {nth} of {token}, and some words to fill it up.")
 }
 
-/// A message that was cut off anywhere does not end so.
-fn last(token: usize) -> String {
-    format!("end of {token}")
+/// A message that was cut off, or lacks its last lines, does not end so.
+fn last(lines: usize, token: usize) -> String {
+    format!("end of {token} after {lines} lines")
 }
 
 /// The token of a message that was read, if it is whole: every line that was sent, and before them nothing but header
@@ -119,7 +118,7 @@ pub(crate) fn token(lines: &[String]) -> Option<usize> {
     let numbered = lines.len().checked_sub(blank + 2)?;
     let mut sent = Vec::from(head(token));
     sent.extend((0..numbered).map(|nth| line(nth, token)));
-    sent.push(last(token));
+    sent.push(last(numbered, token));
     lines.ends_with(&sent).then_some(token)
 }
 

@@ -29,7 +29,7 @@ const MOST_TARGETS: usize = 256;
 const PAGE: usize = 1000;
 
 /// How often a change of an account is tried while other gateways change it.
-const CHANGED_AT_MOST: usize = 16;
+pub(crate) const CHANGED_AT_MOST: usize = 16;
 
 /// Where the host's own tables say an address leads.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -410,6 +410,10 @@ pub trait Directory: Send + Sync {
     async fn accounts(&self, after: Option<&str>, limit: usize) -> Result<Vec<Account>>;
 
     async fn alias(&self, key: &str) -> Result<Option<Alias>>;
+    /// The alias as its last change left it, at whatever price: for those who change it.
+    async fn alias_to_change(&self, key: &str) -> Result<Option<Alias>> {
+        self.alias(key).await
+    }
     /// Either; one question where both are rows of one table.
     async fn addressed(&self, key: &str) -> Result<Option<Addressed>> {
         if let Some(account) = self.account(key).await? {
@@ -417,8 +421,9 @@ pub trait Directory: Send + Sync {
         }
         Ok(self.alias(key).await?.map(Addressed::Alias))
     }
-    /// Fails with `Exists` where an account has the address; replaces an alias.
-    async fn put_alias(&self, alias: Alias) -> Result<Created>;
+    async fn create_alias(&self, alias: Alias) -> Result<Created>;
+    /// Replaces an alias that is still as `before`; answers whether it was there and was.
+    async fn replace_alias(&self, before: &Alias, after: Alias) -> Result<bool>;
     async fn remove_alias(&self, key: &str) -> Result<bool>;
     async fn aliases(&self, after: Option<&str>, limit: usize) -> Result<Vec<Alias>>;
 }

@@ -108,6 +108,11 @@ fn mail_flows_over_tls_and_with_a_login_and_each_wrong_one_is_told_in_one_line()
             "CREATE ROLE guest WITH PASSWORD = 'wrong' AND LOGIN = true".to_owned(),
             format!("GRANT CREATE ON ALL KEYSPACES TO {ROLE}"),
             format!("GRANT SELECT ON system_views.settings TO {ROLE}"),
+            "CREATE ROLE lodger WITH PASSWORD = 'wrong' AND LOGIN = true".to_owned(),
+            "CREATE KEYSPACE lodging WITH replication = {'class': 'NetworkTopologyStrategy', 'dc1': 1}"
+                .to_owned(),
+            "GRANT CREATE, SELECT, MODIFY ON KEYSPACE lodging TO lodger".to_owned(),
+            "GRANT SELECT ON system_views.settings TO lodger".to_owned(),
         ],
     );
 
@@ -137,7 +142,22 @@ fn mail_flows_over_tls_and_with_a_login_and_each_wrong_one_is_told_in_one_line()
     let refused = String::from_utf8(status("another").stderr).unwrap();
     assert!(refused.contains("the login is refused"), "{refused}");
 
+    in_a_keyspace_that_was_made_for_it(&node, &ca);
     each_wrong_one(&node, &ca, &others);
+}
+
+/// By a role that may make none.
+fn in_a_keyspace_that_was_made_for_it(node: &str, ca: &Path) {
+    let site = Site::with(&format!(
+        "nodes: [{node:?}], keyspace: lodging, replication: 1, tls: {{ ca: {ca:?} }}, user: lodger, password: \"file:password\""
+    ));
+    std::fs::write(site.path("password"), "wrong\n").unwrap();
+    site.done(&["schema", "apply"], "");
+    let gateway = site.serve();
+    site.done(&["domain", "add", "example.org"], "");
+    site.add_user("ann@example.org");
+    let fate = mail::send(gateway.mx, &["ann@example.org"], &message(1, 2_000));
+    assert!(matches!(fate, Fate::Kept(_)), "{fate:?}");
 }
 
 fn each_wrong_one(node: &str, ca: &Path, others: &Path) {

@@ -86,7 +86,7 @@ def table(headings, rows):
     return "\n".join(lines) + "\n"
 
 
-FIGURES = ("/s", "p50 ms", "p99 ms", "gateway", "each node", "generator", "written per octet", "load")
+FIGURES = ("/s", "p50 ms", "p99 ms", "gateway", "each node", "generator", "written per octet", "warm s", "load")
 
 
 def figures(rounds):
@@ -100,8 +100,14 @@ def figures(rounds):
         " + ".join(show(node, 2) for node in nodes),
         show(median(rounds, "cpu_ms", "generator"), 2),
         show(sum_of_nodes(rounds, "written"), 1),
+        warm(rounds),
         load(rounds),
     )
+
+
+def warm(rounds):
+    seconds = sorted({line["warm"] for line in rounds})
+    return f"{seconds[0]}–{seconds[-1]}" if len(seconds) > 1 else str(seconds[0])
 
 
 def load(rounds):
@@ -163,10 +169,10 @@ def reach(runs):
     listing = listing_ratio(runs)
     row("a listing of 1,000 messages against the bare query", "≤ 3 ×", listing, 1, lambda it: it <= 3)
     large = next(runs.single("large"), None)
-    taken = large and (large["most_taking_kib"] - large["before_kib"]) / 1024
-    given = large and (large["most_giving_kib"] - large["most_taking_kib"]) / 1024
+    taken = large and (large["most_taking_kib"] - large["before_taking_kib"]) / 1024
+    given = large and (large["most_giving_kib"] - large["before_giving_kib"]) / 1024
     row("memory that a message of 50 MB takes on its way in, MiB", "< 48, its size", taken, 0, lambda it: it < 48)
-    row("and on its way out, MiB more", "< 48, its size", given, 0, lambda it: it < 48)
+    row("and on its way out, MiB", "< 48, its size", given, 0, lambda it: it < 48)
     return table(("what", "wanted", "measured", "reached"), rows)
 
 
@@ -217,8 +223,8 @@ def tuning(runs):
         against = 100 * median(rounds, "rate") / rate if rate and first["size"] == "4096" else None
         nodes = show(sum_of_nodes(rounds, "cpu_ms"), 3)
         written = show(sum_of_nodes(rounds, "written"), 2)
-        rows.append((name, size_of(first["size"]), len(rounds), show(median(rounds, "rate")), show(against), show(median(rounds, "p99_ms"), 1), nodes, written, load(rounds)))
-    return table(("setting", "size", "rounds", "/s", "% of as shipped", "p99 ms", "node's CPU ms", "written per octet", "load"), rows)
+        rows.append((name, size_of(first["size"]), len(rounds), show(median(rounds, "rate")), show(against), show(median(rounds, "p99_ms"), 1), nodes, written, warm(rounds), load(rounds)))
+    return table(("setting", "size", "rounds", "/s", "% of as shipped", "p99 ms", "node's CPU ms", "written per octet", "warm s", "load"), rows)
 
 
 def layouts(runs):
@@ -229,11 +235,11 @@ def layouts(runs):
     rows.sort()
     written = table(("size", "schema", "rounds", *FIGURES), rows)
     rows = [
-        (show(line["messages"]), line["variant"], show(line["first_ms"], 1), show(line["listing_ms"], 1), show(sum(nodes_of(line, "cpu_ms")), 1), show(line["body_ms"], 1), line["load_average"])
+        (show(line["messages"]), line["variant"], show(line["listing_ms"], 1), show(sum(nodes_of(line, "cpu_ms")), 1), show(line["body_ms"], 1), line["load_average"])
         for line in runs.single("listing")
     ]
     rows.sort(key=lambda row: (int(row[0].replace(",", "")), row[1]))
-    return written + "\n" + table(("messages", "schema", "first listing ms", "listing ms", "nodes' CPU ms a listing", "one body ms", "load"), rows)
+    return written + "\n" + table(("messages", "schema", "listing ms", "nodes' CPU ms a listing", "one body ms", "load"), rows)
 
 
 def postal(runs):
@@ -412,7 +418,7 @@ def machines(runs):
     commands = sorted({line["command"] for line in runs.lines})
     first, last = (time.strftime("%Y-%m-%d", time.gmtime(pick(line["at"] for line in runs.lines))) for pick in (min, max))
     text = "**Machine**: " + "; ".join(seen) + f". {first}" + ("" if first == last else f" to {last}") + ".\n\n"
-    return text + "**Commands**: " + ", ".join(f"`{command}`" for command in commands) + " (`make bench-cassandra`).\n"
+    return text + "**Commands**: " + ", ".join(f"`{command}`" for command in commands) + " (`make bench-cassandra`; `--warm` is 90 where nothing is said).\n"
 
 
 HEAD = """# Results over Cassandra
@@ -422,8 +428,9 @@ Cassandra 5.0.9 with both of Java's compilers, a heap of 640 MiB and the serial 
 loopback; 128 connections, or requests of the bare driver, in a closed loop, 64 mailboxes. Nodes have what `cassandra_latest.yaml` sets (memtables
 and sstables of tries, `storage_compatibility_mode: NONE`) and `concurrent_writes: 256`; their timers may be late by 1 ms (`timerslack_ns`, see
 `RESULTS.md`). JVMs are warmed by load before any figure; rounds alternate; figures are medians. "CPU" is user and system time of all threads in milliseconds per message, each process apart; "written" is what the nodes
-together caused to be written to disk for each octet of mail, commit log, tables and compaction. "Load" is the machine's load average:
-where it is above some five, others worked on the machine at the same time, and rates and latencies say little; costs in CPU say more.
+together caused to be written to disk for each octet of mail, commit log, tables and compaction. "Warm" is for how many seconds there was load
+before, in the clusters that the rounds were made on. "Load" is the machine's load average, the nodes' own threads counted. Rates and latencies are
+to be compared within one table only, for all share two cores; costs in CPU say more.
 """
 
 

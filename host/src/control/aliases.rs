@@ -5,7 +5,7 @@
 //! by whatever way. A target that leads nowhere yet is taken, and the answer says so.
 
 use super::{ControlContext, Outcome, Record, Records, Refusal, loops};
-use crate::directory::Resolution;
+use crate::directory::{CHANGED_AT_MOST, Resolution};
 use crate::store::{Alias, Created, Domain};
 use postern_proto::Address;
 
@@ -17,8 +17,33 @@ pub(super) async fn add(context: &ControlContext, address: &str, new: &[String])
     let _alone = context.alone.lock().await;
     let key = parse(address)?;
     local(context, &key).await?;
-    let existing = context.store.alias(&key).await?;
-    let mut targets = existing.map(|alias| alias.targets).unwrap_or_default();
+    for _ in 0..CHANGED_AT_MOST {
+        let before = context.store.alias_to_change(&key).await?;
+        let (after, text) = with_targets(context, (&key, before.as_ref()), new).await?;
+        loops::refuse_alias(context, &after).await?;
+        let done = match &before {
+            Some(before) => context.store.replace_alias(before, after).await?,
+            None => context.store.create_alias(after).await? == Created::Yes,
+        };
+        if done {
+            return Ok(text);
+        }
+        if context.store.account_to_change(&key).await?.is_some() {
+            return Err(Refusal(format!(
+                "{key} is a user: mail for it goes to its mailbox; `postern user remove {key}` first"
+            )));
+        }
+    }
+    Err(Refusal(format!("{key} is being changed by others")))
+}
+
+/// The alias with these targets too, and what is to be said of it.
+async fn with_targets(
+    context: &ControlContext,
+    (key, before): (&str, Option<&Alias>),
+    new: &[String],
+) -> Outcome<(Alias, String)> {
+    let mut targets = before.map(|alias| alias.targets.clone()).unwrap_or_default();
     let mut notes = String::new();
     for target in new {
         let target = Address::parse(target)
@@ -36,16 +61,10 @@ pub(super) async fn add(context: &ControlContext, address: &str, new: &[String])
     }
     let text = format!("alias {key} leads to {}{notes}", targets.join(", "));
     let alias = Alias {
-        address: key.clone(),
+        address: key.to_owned(),
         targets,
     };
-    loops::refuse_alias(context, &alias).await?;
-    match context.store.put_alias(alias).await? {
-        Created::Yes => Ok(text),
-        Created::Exists => Err(Refusal(format!(
-            "{key} is a user: mail for it goes to its mailbox; `postern user remove {key}` first"
-        ))),
-    }
+    Ok((alias, text))
 }
 
 /// What is to be said of a target that mail cannot reach now.

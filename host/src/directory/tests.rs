@@ -92,7 +92,7 @@ impl Fixture {
             address: address.to_owned(),
             targets: targets.iter().map(|target| (*target).to_owned()).collect(),
         };
-        self.store.put_alias(alias).await.unwrap();
+        self.store.create_alias(alias).await.unwrap();
     }
 
     async fn resolve(&self, text: &str) -> Resolution {

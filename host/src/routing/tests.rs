@@ -39,7 +39,7 @@ impl Site {
             address: address.to_owned(),
             targets: targets.iter().map(|target| (*target).to_owned()).collect(),
         };
-        self.store.put_alias(alias).await.unwrap();
+        self.store.create_alias(alias).await.unwrap();
     }
 
     async fn route(&self, address: &str) -> Routed {

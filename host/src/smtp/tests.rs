@@ -90,7 +90,7 @@ impl House {
             address: address.to_owned(),
             targets: targets.iter().map(|target| (*target).to_owned()).collect(),
         };
-        self.gateway.store.put_alias(alias).await.unwrap();
+        self.gateway.store.create_alias(alias).await.unwrap();
     }
 
     /// The answers of a session of this house that nobody has connected to.

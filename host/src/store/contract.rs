@@ -175,6 +175,7 @@ macro_rules! mutants {
                 creates_accounts_again: CreatesAgain => an_account_is_created_once_and_replaced,
                 replaces_the_absent: ReplacesTheAbsent => an_account_is_created_once_and_replaced,
                 replaces_the_changed: ReplacesTheChanged => an_account_is_created_once_and_replaced,
+                replaces_the_changed_alias: ReplacesTheChanged => an_address_is_an_account_or_an_alias,
                 loses_keys: LosesKeys => an_account_is_created_once_and_replaced,
                 gives_an_address_to_two: SharesAddresses => an_address_is_an_account_or_an_alias,
                 pages_too_much: PagesTooMuch => accounts_and_aliases_are_paged_by_key,

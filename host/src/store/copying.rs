@@ -1,7 +1,7 @@
 //! From one store into another: all mail, quarantine, the directory and the policies' values.
 //!
 //! Every write is idempotent and what the target lists whole is passed over, so a copy that was cut off goes on when
-//! it is run again. At the end both stores are read from end to end and compared: each mailbox by the sum of the
+//! it is run again; what the directory of the source has no more is taken out of the target's. At the end both stores are read from end to end and compared: each mailbox by the sum of the
 //! digests of what it lists, so that a difference is named by its mailbox. Refused by the targets: to be copied
 //! into while they serve, or over mail of their own.
 
@@ -95,6 +95,7 @@ pub async fn copy(
     to: &Arc<dyn Movable>,
     progress: impl Fn(Step, u64, u64) + Sync,
 ) -> Result<Copied> {
+    prune(from, to).await?;
     // Before the mail: an account that is made begins without any.
     let mut copied = directory(from, to).await?;
     copied.values = values(from, to).await?;
@@ -155,12 +156,21 @@ async fn count(store: &Arc<dyn Movable>) -> Result<u64> {
     Ok(count.into_inner())
 }
 
+/// What its holder lists is there, or it is told which is not.
+fn named(error: StoreError, (holder, id): (Holder<'_>, MessageId)) -> StoreError {
+    match error {
+        StoreError::NotFound => StoreError::Engine(format!("{id}: listed by {holder:?} and cannot be read")),
+        error => error,
+    }
+}
+
 async fn hand_over(from: &dyn Movable, to: &dyn Movable, listed: Listed) -> Result<()> {
     let Some((holder, id)) = listed.holder() else {
         return Ok(());
     };
-    let facts = from.facts(holder, id).await?;
-    let first = from.read(holder, id, 0, CHUNK).await?;
+    let unread = |error| named(error, (holder, id));
+    let facts = from.facts(holder, id).await.map_err(unread)?;
+    let first = from.read(holder, id, 0, CHUNK).await.map_err(unread)?;
     let text = if first.len() < CHUNK {
         Text::Inline(first)
     } else {
@@ -170,7 +180,7 @@ async fn hand_over(from: &dyn Movable, to: &dyn Movable, listed: Listed) -> Resu
             size += next.len() as u64;
             to.append(listed.id, chunks, next).await?;
             chunks += 1;
-            next = from.read(holder, id, size, CHUNK).await?;
+            next = from.read(holder, id, size, CHUNK).await.map_err(unread)?;
         }
         Text::Appended { size, chunks }
     };
@@ -220,14 +230,28 @@ async fn directory(from: &Arc<dyn Movable>, to: &Arc<dyn Movable>) -> Result<Cop
     Ok(copied)
 }
 
+/// One that is there is not made again: a target may look through the mailbox of an account that is made, and take
+/// what an earlier try has copied for the mail of another.
 async fn hand_account(to: &Arc<dyn Movable>, account: Account) -> Result<()> {
     let address = account.address.clone();
-    if to.create_account(account.clone()).await? == Created::Yes {
-        return Ok(());
-    }
-    let there = to.account_to_change(&address.to_lowercase()).await?;
-    let there = there.ok_or_else(|| StoreError::Engine(format!("{address} is an alias in the target")))?;
-    match to.replace_account(&there, account).await? {
+    let done = match to.account_to_change(&address.to_lowercase()).await? {
+        Some(there) => there == account || to.replace_account(&there, account).await?,
+        None => to.create_account(account).await? == Created::Yes,
+    };
+    settled(done, &address)
+}
+
+async fn hand_alias(to: &Arc<dyn Movable>, alias: Alias) -> Result<()> {
+    let address = alias.address.clone();
+    let done = match to.alias_to_change(&address).await? {
+        Some(there) => there == alias || to.replace_alias(&there, alias).await?,
+        None => to.create_alias(alias).await? == Created::Yes,
+    };
+    settled(done, &address)
+}
+
+fn settled(done: bool, address: &str) -> Result<()> {
+    match done {
         true => Ok(()),
         false => Err(StoreError::Engine(format!(
             "{address} in the target is changed by another"
@@ -235,14 +259,36 @@ async fn hand_account(to: &Arc<dyn Movable>, account: Account) -> Result<()> {
     }
 }
 
-async fn hand_alias(to: &Arc<dyn Movable>, alias: Alias) -> Result<()> {
-    let address = alias.address.clone();
-    match to.put_alias(alias).await? {
-        Created::Yes => Ok(()),
-        Created::Exists => Err(StoreError::Engine(format!(
-            "{address} is an account in the target"
-        ))),
+/// Takes out of the target's directory what an earlier try copied and the source has no more.
+async fn prune(from: &Arc<dyn Movable>, to: &Arc<dyn Movable>) -> Result<()> {
+    for domain in to.domains().await? {
+        if from.domain(&domain.name).await?.is_none() {
+            to.remove_domain(&domain.name).await?;
+        }
     }
+    let mut after: Option<String> = None;
+    loop {
+        let page = to.accounts(after.as_deref(), PAGE).await?;
+        let Some(last) = page.last() else { break };
+        after = Some(last.address.to_lowercase());
+        for key in page.iter().map(|account| account.address.to_lowercase()) {
+            if from.account_to_change(&key).await?.is_none() {
+                to.remove_account(&key).await?;
+            }
+        }
+    }
+    let mut after: Option<String> = None;
+    loop {
+        let page = to.aliases(after.as_deref(), PAGE).await?;
+        let Some(last) = page.last() else { break };
+        after = Some(last.address.clone());
+        for Alias { address, .. } in page {
+            if from.alias_to_change(&address).await?.is_none() {
+                to.remove_alias(&address).await?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Copies the policies' values that are not over, and reads each back.
@@ -360,12 +406,13 @@ async fn digest(store: &dyn Movable, listed: &Listed) -> Result<Sha256> {
     let Some((holder, id)) = listed.holder() else {
         return Ok(digest);
     };
-    let facts = store.facts(holder, id).await?;
+    let unread = |error| named(error, (holder, id));
+    let facts = store.facts(holder, id).await.map_err(unread)?;
     digest.update((facts.len() as u64).to_be_bytes());
     digest.update(&facts);
     let mut at = 0;
     loop {
-        let part = store.read(holder, id, at, CHUNK).await?;
+        let part = store.read(holder, id, at, CHUNK).await.map_err(unread)?;
         digest.update(&part);
         at += part.len() as u64;
         if part.len() < CHUNK {
@@ -384,7 +431,8 @@ fn equal(here: &Sums, there: &Sums) -> Result<()> {
     let (here, there) = (of(here), of(there));
     Err(StoreError::Engine(format!(
         "{name} differs: {} messages of {} octets in the source, {} of {} in the target; does somebody write to one \
-         of them? Stop all gateways and copy again",
+         of them? Stop all gateways and copy again; where mail was removed from the source since an earlier try, copy \
+         into an empty target",
         here.messages, here.octets, there.messages, there.octets
     )))
 }

@@ -404,13 +404,21 @@ impl Directory for MemoryStore {
         Ok(self.state().aliases.get(key).cloned())
     }
 
-    async fn put_alias(&self, alias: Alias) -> Result<Created> {
+    async fn create_alias(&self, alias: Alias) -> Result<Created> {
         let mut state = self.state();
-        if state.accounts.contains_key(&alias.address) {
+        let key = &alias.address;
+        if state.accounts.contains_key(key) || state.aliases.contains_key(key) {
             return Ok(Created::Exists);
         }
         state.aliases.insert(alias.address.clone(), alias);
         Ok(Created::Yes)
+    }
+
+    async fn replace_alias(&self, before: &Alias, after: Alias) -> Result<bool> {
+        let mut state = self.state();
+        let there = state.aliases.get_mut(&after.address);
+        let unchanged = there.filter(|there| *there == before);
+        Ok(unchanged.map(|there| *there = after).is_some())
     }
 
     async fn remove_alias(&self, key: &str) -> Result<bool> {

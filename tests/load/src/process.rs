@@ -104,7 +104,14 @@ fn is_compiler(stat: &str) -> bool {
     stat.contains(" (C1 Compiler") || stat.contains(" (C2 Compiler")
 }
 
-/// The highest resident memory of a process so far, in KiB.
+/// Begins to look for the highest resident memory of a process; answers what it has now, in KiB.
+pub(crate) fn memory_from_now(pid: u32) -> anyhow::Result<u64> {
+    // `proc_pid_clear_refs(5)`: 5 sets the highest to the present.
+    fs::write(format!("/proc/{pid}/clear_refs"), "5")?;
+    highest_memory(pid)
+}
+
+/// The highest resident memory of a process since then, in KiB.
 pub(crate) fn highest_memory(pid: u32) -> anyhow::Result<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));

@@ -1,10 +1,10 @@
 //! To whom `postmaster` and `abuse` of each domain go (RFC 5321 §4.5.1, RFC 2142).
 //!
-//! A gateway that runs is asked, else its store is looked into; where there is no store yet, or it cannot be
+//! A gateway that runs is asked, else its embedded store is looked into; where there is none yet, or it cannot be
 //! looked into, that is said and is no fault of the configuration. Routers may send such mail elsewhere.
 
 use crate::cli::client::Gateway;
-use crate::config::Config;
+use crate::config::{Config, StoreConfig};
 use crate::control::{Operation, Record};
 use crate::gateway;
 use std::collections::BTreeMap;
@@ -38,6 +38,10 @@ pub(super) fn lines(config: &Config) -> anyhow::Result<String> {
 async fn tables(config: &Config) -> anyhow::Result<Option<Tables>> {
     let mut gateway = match Gateway::running(config).await? {
         Some(gateway) => gateway,
+        // Whoever opens a cluster makes its tables.
+        None if matches!(config.store, StoreConfig::Cassandra(_)) => {
+            anyhow::bail!("no gateway runs here; `postern domain list` asks the cluster")
+        }
         None => {
             let Ok(store) = std::fs::metadata(gateway::store_folder(config)) else {
                 return Ok(None);
@@ -112,6 +116,22 @@ impl Tables {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The old embedded store beside a cluster's configuration had the check open the cluster, which makes its tables.
+    #[test]
+    fn a_cluster_is_not_opened_where_no_gateway_runs() {
+        let text = "hostname: a.example\npostmaster: ann@example.org\nstate: .\n\
+            listeners: [ { role: lmtp, address: \"127.0.0.1:2424\", tls: none } ]\n\
+            store: { cassandra: { nodes: [\"127.0.0.1:1\"] } }\n";
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("store")).unwrap();
+        let config = Config::parse(text, folder.path()).unwrap();
+        let said = lines(&config).unwrap();
+        assert!(
+            said.starts_with("domains       not looked at: no gateway runs here"),
+            "{said}"
+        );
+    }
 
     #[test]
     fn a_role_goes_to_its_address_then_the_catch_all_then_the_postmaster() {

@@ -165,7 +165,7 @@ impl CassandraStore {
         self.find_large(large, id).await
     }
 
-    async fn find_large(&self, statement: &Statement, id: MessageId) -> Result<Option<Found>> {
+    pub(super) async fn find_large(&self, statement: &Statement, id: MessageId) -> Result<Option<Found>> {
         type Row = (Option<i64>, Option<i64>, Option<Vec<u8>>);
         let row = self.cluster.row::<Row>(statement, (rows::uuid(id),)).await?;
         Ok(match row {

@@ -293,13 +293,12 @@ impl Cluster {
     where
         F: Future<Output = std::result::Result<T, ExecutionError>>,
     {
-        let under_way = metrics::gauge!("postern_cassandra_in_flight");
-        under_way.increment(1.0);
+        let under_way = UnderWay::begin();
         let begun = Instant::now();
         let answer = attempt().await;
         #[cfg(test)]
         let answer = self.witness.saw(name, answer);
-        under_way.decrement(1.0);
+        drop(under_way);
         match &answer {
             Ok(_) => {
                 self.breaker.succeeded(reach);
@@ -314,6 +313,23 @@ impl Cluster {
             }
         }
         answer
+    }
+}
+
+/// Counts a request until it ends, or until nobody waits for it any more.
+struct UnderWay(metrics::Gauge);
+
+impl UnderWay {
+    fn begin() -> Self {
+        let gauge = metrics::gauge!("postern_cassandra_in_flight");
+        gauge.increment(1.0);
+        Self(gauge)
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.decrement(1.0);
     }
 }
 
@@ -372,4 +388,27 @@ where
 /// An answer that is not what the schema says.
 pub(super) fn unreadable(error: impl std::fmt::Display) -> StoreError {
     StoreError::Engine(format!("an answer of Cassandra cannot be read: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use metrics_exporter_prometheus::PrometheusBuilder;
+
+    /// A policy's deadline and a sibling's error drop requests that wait.
+    #[test]
+    fn a_request_that_nobody_waits_for_any_more_is_not_under_way() {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let count = || {
+            let text = recorder.handle().render();
+            let mut lines = text.lines();
+            lines.find_map(|line| Some(line.strip_prefix("postern_cassandra_in_flight ")?.to_owned()))
+        };
+        metrics::with_local_recorder(&recorder, || {
+            let under_way = UnderWay::begin();
+            assert_eq!(count().as_deref(), Some("1"));
+            drop(under_way);
+            assert_eq!(count().as_deref(), Some("0"));
+        });
+    }
 }

@@ -2,7 +2,7 @@
 //! lightweight transaction: two nodes cannot create one address twice.
 //!
 //! Names are listed from a table of their own, in order and in pages. It is written before and after the row it
-//! names and may name too much, never too little: what it names is looked up. A question is answered from what
+//! names and may name too much, never too little: what it names is looked up, at a quorum. A question about one is answered from what
 //! was found within `limits.directory_age`, or by the nearest replica; a row that is absent or not whole (a replica
 //! missed its creation and got a change of it) is asked for again of a quorum, and an absence is not remembered. So
 //! what one gateway makes all know at once, and what it changes or removes the others know within that time.
@@ -158,6 +158,14 @@ fn columns(account: &Account) -> [(&'static str, Option<CqlValue>); 6] {
     ]
 }
 
+fn columns_of_alias(alias: &Alias) -> [(&'static str, Option<CqlValue>); 2] {
+    let targets = alias.targets.iter().cloned().map(CqlValue::Text).collect();
+    [
+        ("kind", Some(CqlValue::TinyInt(Kind::Alias.code()))),
+        ("targets", Some(CqlValue::List(targets))),
+    ]
+}
+
 pub(super) fn shard(key: &str) -> i8 {
     let mut hasher = Xxh3Default::new();
     hasher.write(key.as_bytes());
@@ -205,18 +213,7 @@ impl CassandraStore {
         self.whole_row(&self.statements.address_serial, key).await
     }
 
-    /// Changes the row of an address.
-    async fn change_address(
-        &self,
-        key: &str,
-        statement: &Statement,
-        values: impl SerializeRow + Sync,
-    ) -> Result<bool> {
-        Ok(self.decide_address(key, statement, values).await?.is_applied())
-    }
-
-    /// The same for those who may have to tell their own row from another's. However it ends, what is remembered of the
-    /// address may not be so any more.
+    /// Changes the row of an address. However it ends, what is remembered of the address may not be so any more.
     async fn decide_address(
         &self,
         key: &str,
@@ -254,8 +251,9 @@ impl CassandraStore {
         let now = rows::written_at(MessageId::new());
         let values = (key, kind.code());
         let dropped = self
-            .change_address(key, &self.statements.drop_address, values)
-            .await?;
+            .decide_address(key, &self.statements.drop_address, values)
+            .await?
+            .removed("kind");
         let values = (now, kind.code(), shard(key), key);
         self.cluster.execute(&self.statements.drop_name, values).await?;
         Ok(dropped)
@@ -293,7 +291,7 @@ impl CassandraStore {
             };
             let mut addresses = Vec::new();
             for name in &names {
-                addresses.push(self.found_address(name));
+                addresses.push(self.whole_row(&self.statements.address, name));
             }
             let addresses = all(addresses).await?;
             found.extend(addresses.into_iter().flatten().filter_map(&pick));
@@ -336,9 +334,9 @@ impl Directory for CassandraStore {
     }
 
     async fn remove_domain(&self, name: &str) -> Result<bool> {
-        let removed = self.transact(&self.statements.drop_domain, (name,)).await;
+        let decided = self.decide(&self.statements.drop_domain, (name,)).await;
         self.recent.domains.invalidate(name);
-        removed
+        Ok(decided?.removed("name"))
     }
 
     async fn domains(&self) -> Result<Vec<Domain>> {
@@ -433,18 +431,25 @@ impl Directory for CassandraStore {
         }))
     }
 
-    async fn put_alias(&self, alias: Alias) -> Result<Created> {
-        let (key, targets) = (&alias.address, &alias.targets);
-        let update = &self.statements.update_alias;
-        if self.change_address(key, update, (targets, key)).await? {
-            return Ok(Created::Yes);
-        }
-        let create = self.change_address(key, &self.statements.create_alias, (key, targets));
-        if self.named(Kind::Alias, key, create).await? {
-            return Ok(Created::Yes);
-        }
-        // An account has the address, or another node made the alias just now.
-        Ok(said(self.change_address(key, update, (targets, key)).await?))
+    async fn alias_to_change(&self, key: &str) -> Result<Option<Alias>> {
+        Ok(self.decided(key).await?.and_then(alias))
+    }
+
+    async fn create_alias(&self, alias: Alias) -> Result<Created> {
+        let key = &alias.address;
+        let create = async {
+            let values = (key, &alias.targets);
+            let decided = self.decide_address(key, &self.statements.create_alias, values);
+            Ok(decided.await?.made(&columns_of_alias(&alias)))
+        };
+        self.named(Kind::Alias, key, create).await.map(said)
+    }
+
+    async fn replace_alias(&self, before: &Alias, after: Alias) -> Result<bool> {
+        let key = &after.address;
+        let values = (&after.targets, key, &before.targets);
+        let replaced = self.decide_address(key, &self.statements.replace_alias, values);
+        Ok(replaced.await?.made(&columns_of_alias(&after)))
     }
 
     async fn remove_alias(&self, key: &str) -> Result<bool> {

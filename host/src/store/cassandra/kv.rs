@@ -252,7 +252,7 @@ impl CassandraStore {
     }
 
     /// One transaction; true also where an attempt before its retry had been applied.
-    async fn replace(
+    pub(super) async fn replace(
         &self,
         (namespace, key, value, version, over_at): (&str, &str, &Bytes, Uuid, i64),
         found: Option<Uuid>,
@@ -273,7 +273,28 @@ impl CassandraStore {
             return Ok(true);
         }
         let row = self.kv_row(&self.statements.kv_serial, namespace, key).await?;
-        Ok(row.is_some_and(|(_, now, _)| now == version))
+        if row.as_ref().is_some_and(|(_, now, _)| *now == version) {
+            return Ok(true);
+        }
+        self.count_again(namespace, key, row).await?;
+        Ok(false)
+    }
+
+    /// What is counted under a key was of a value that another's came before.
+    async fn count_again(&self, namespace: &str, key: &str, row: Option<Row>) -> Result<()> {
+        let s = &self.statements;
+        match row {
+            Some((value, _, over_at)) => {
+                let ttl = clearing(rows::size(over_at), rows::now_millis());
+                let octets = weight(key, &value) as i32;
+                let size = (namespace, shard(key), key, octets, over_at, ttl);
+                self.cluster.execute(&s.put_kv_size, size).await.map(drop)
+            }
+            None => {
+                let size = (namespace, shard(key), key);
+                self.cluster.execute(&s.drop_kv_size, size).await.map(drop)
+            }
+        }
     }
 }
 

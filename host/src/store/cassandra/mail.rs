@@ -50,8 +50,17 @@ pub(super) fn read_entry((msg, size, size7, trace, uidl, body): EntryRow) -> Opt
     Some((entry, Body::read(body)))
 }
 
+/// Which of the times that a delivery is named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    First,
+    /// Something of it was written before, and may have been removed since.
+    Later,
+}
+
 /// What of a delivery is to be written.
 pub(super) struct Plan<'a> {
+    pub(super) step: Step,
     pub(super) entries: Vec<&'a NewEntry>,
     pub(super) copies: Vec<(MessageId, &'a NewQuarantined)>,
 }
@@ -182,7 +191,12 @@ impl CassandraStore {
         let fates = rules::decide(&delivery.entries, delivery.atomicity, |mailbox| {
             Ok(decision.standing(mailbox, id))
         })?;
+        let step = match self.settled.contains_key(&id) {
+            true => Step::Later,
+            false => Step::First,
+        };
         let nothing = Plan {
+            step,
             entries: Vec::new(),
             copies: Vec::new(),
         };
@@ -204,6 +218,7 @@ impl CassandraStore {
             .filter(|(_, fate)| **fate == Fate::Add)
             .map(|(entry, _)| entry);
         let plan = Plan {
+            step,
             entries: entries.collect(),
             copies,
         };
@@ -230,6 +245,9 @@ impl CassandraStore {
             let mailboxes = plan.entries.iter().map(|entry| entry.mailbox.to_string());
             let holders = mailboxes.chain(plan.copies.iter().map(|(id, _)| held_by(*id)));
             self.put_refs(delivery.id, holders.collect()).await?;
+            if plan.step == Step::Later {
+                self.is_left(delivery.id).await?;
+            }
         }
         let mut entries = Vec::new();
         for entry in &plan.entries {
@@ -241,6 +259,14 @@ impl CassandraStore {
             held.push(self.put_held(*id, copy, delivery));
         }
         all(held).await.map(|_: Vec<()>| ())
+    }
+
+    /// A body that others held may have gone with the last of them, and what is written of it again lies under that.
+    async fn is_left(&self, body: MessageId) -> Result<()> {
+        match self.find_large(&self.statements.blob, body).await? {
+            Some(_) => Ok(()),
+            None => Err(StoreError::Engine(format!("the body of {body} is gone"))),
+        }
     }
 
     async fn put_small(&self, delivery: &Delivery, entry: &NewEntry, content: &[u8]) -> Result<()> {

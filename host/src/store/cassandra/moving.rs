@@ -5,15 +5,18 @@
 
 use super::CassandraStore;
 use super::kv;
-use super::mail::{self, Plan};
+use super::mail::{self, Plan, Step};
 use super::quarantine;
 use super::rows::{self, Body};
-use super::suspect::Lister;
+use super::suspect::{Lister, Suspect};
 use crate::store::copying::{Listed, Movable, Value};
 use crate::store::{Entry, Mailbox, Moved, Result, StoreError};
 use async_trait::async_trait;
 use tokio::sync::mpsc;
 use uuid::Uuid;
+
+/// References that are looked for at once.
+const LOOKS: usize = 64;
 
 type Row = (
     String,
@@ -84,8 +87,18 @@ impl CassandraStore {
         for range in self.ranges() {
             let mut pages = self.pages(&self.statements.listed, range);
             while let Some(page) = pages.next::<Row>().await? {
-                let alone = page.into_iter().filter_map(entry);
-                for (listed, _) in alone.filter(|(_, body)| *body != Body::Shared) {
+                let (shared, alone): (Vec<_>, Vec<_>) = page
+                    .into_iter()
+                    .filter_map(entry)
+                    .partition(|(_, body)| *body == Body::Shared);
+                let shared = shared
+                    .into_iter()
+                    .map(|((mailbox, entry), _)| Suspect::NoReference {
+                        lister: Lister::Mailbox(mailbox.to_string()),
+                        body: entry.id,
+                    });
+                self.are_sound(shared.collect()).await?;
+                for (listed, _) in alone {
                     let listed = Listed {
                         id: listed.1.id,
                         entries: vec![listed],
@@ -95,6 +108,34 @@ impl CassandraStore {
                         return Ok(());
                     }
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// What is listed without a reference a walk over references would leave out.
+    async fn are_sound(&self, listed: Vec<Suspect>) -> Result<()> {
+        for few in listed.chunks(LOOKS) {
+            if let Some(fault) = self.confirmed(few.to_vec()).await?.first() {
+                return Err(StoreError::Engine(format!(
+                    "{fault}: run `postern store check --mend` before a copy"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    async fn held_are_sound(&self) -> Result<()> {
+        for range in self.ranges() {
+            let mut pages = self.pages(&self.statements.every_held, range);
+            while let Some(page) = pages.next::<(i32, Uuid, Option<Uuid>)>().await? {
+                let held = page.into_iter().filter_map(|(_, copy, body)| {
+                    Some(Suspect::NoReference {
+                        lister: Lister::Copy(rows::id(copy)),
+                        body: rows::id(body?),
+                    })
+                });
+                self.are_sound(held.collect()).await?;
             }
         }
         Ok(())
@@ -156,6 +197,7 @@ impl CassandraStore {
         let delivery = moved.as_delivery();
         let ids = moved.copies.iter().map(|copy| copy.id);
         let plan = Plan {
+            step: Step::First,
             entries: delivery.entries.iter().collect(),
             copies: ids.zip(&delivery.quarantine).collect(),
         };
@@ -187,6 +229,7 @@ impl CassandraStore {
 impl Movable for CassandraStore {
     async fn walk(&self, show: mpsc::Sender<Listed>) -> Result<()> {
         self.walk_entries(&show).await?;
+        self.held_are_sound().await?;
         self.walk_shared(&show).await
     }
 

@@ -86,9 +86,10 @@ pub(super) fn now_millis() -> u64 {
     since.unwrap_or_default().as_millis() as u64
 }
 
-/// The write time of an id's rows, in microseconds.
+/// The write time of an id's rows, in microseconds. An id from a clock that was ahead, copied here, has the present:
+/// no deletion would outdo it otherwise.
 pub(super) fn written_at(id: MessageId) -> i64 {
-    (id.unix_millis() * 1000) as i64
+    (id.unix_millis().min(now_millis()) * 1000) as i64
 }
 
 /// The write time, in microseconds, of what happens now and is to outdo all that any gateway has written with its own

@@ -143,7 +143,7 @@ statements! {{
         quota_messages = ? WHERE key = ? IF kind = 0 AND address = ? AND password = ? AND scram = ? AND quota_bytes = ? \
         AND quota_messages = ?";
     create_alias: Transaction, "INSERT INTO {ks}.address (key, kind, targets) VALUES (?, 1, ?) IF NOT EXISTS";
-    update_alias: Transaction, "UPDATE {ks}.address SET targets = ? WHERE key = ? IF kind = 1";
+    replace_alias: Transaction, "UPDATE {ks}.address SET targets = ? WHERE key = ? IF kind = 1 AND targets = ?";
     drop_address: Transaction, "DELETE FROM {ks}.address WHERE key = ? IF kind = ?";
     put_name: Repeatable, "INSERT INTO {ks}.address_name (kind, shard, key) VALUES (?, ?, ?) USING TIMESTAMP ?";
     drop_name: Repeatable, "DELETE FROM {ks}.address_name USING TIMESTAMP ? WHERE kind = ? AND shard = ? AND key = ?";

@@ -207,6 +207,7 @@ async fn an_epoch_that_is_over_and_empty_is_read_no_more() {
         ..contract::delivery(vec![contract::entry(&ann, 2)])
     };
     let plan = mail::Plan {
+        step: mail::Step::First,
         entries: delivery.entries.iter().collect(),
         copies: Vec::new(),
     };

@@ -59,6 +59,12 @@ impl Decided {
         };
         self.is_applied() || (self.earlier == Earlier::Unclear && same())
     }
+
+    /// Whether the row that was to be removed is gone by this request; `column` is one that each such row has. Where
+    /// an attempt failed, one that is not there any more was removed by that, or by another at the same time.
+    pub(super) fn removed(&self, column: &str) -> bool {
+        self.is_applied() || (self.earlier == Earlier::Unclear && self.found.get(column).is_none())
+    }
 }
 
 impl CassandraStore {
@@ -132,5 +138,20 @@ mod tests {
             "null is null"
         );
         assert!(!decided(false, Earlier::Unclear, text("hash")).made(&nothing));
+    }
+
+    #[test]
+    fn a_row_that_is_gone_was_ones_own_to_remove_only_where_an_answer_was_lost() {
+        let removed = |applied, earlier, column| decided(applied, earlier, None).removed(column);
+        assert!(removed(true, Earlier::None, "key"));
+        assert!(
+            !removed(false, Earlier::None, "password"),
+            "it was not there before"
+        );
+        assert!(
+            removed(false, Earlier::Unclear, "password"),
+            "the first attempt removed it"
+        );
+        assert!(!removed(false, Earlier::Unclear, "key"), "it is there");
     }
 }

@@ -82,21 +82,33 @@ pub(crate) async fn an_account_is_created_once_and_replaced(store: Arc<impl Stor
 
 pub(crate) async fn an_address_is_an_account_or_an_alias(store: Arc<impl Store + 'static>) {
     store.create_account(account("ann@x.org")).await.unwrap();
+    let first = alias("bob@x.org", "ann@x.org");
+    assert!(!store.replace_alias(&first, first.clone()).await.unwrap());
+    assert_eq!(store.alias("bob@x.org").await.unwrap(), None);
     assert_eq!(
-        store.put_alias(alias("ann@x.org", "b@x.org")).await.unwrap(),
+        store.create_alias(alias("ann@x.org", "b@x.org")).await.unwrap(),
         Created::Exists
     );
+    assert_eq!(store.create_alias(first.clone()).await.unwrap(), Created::Yes);
     assert_eq!(
-        store.put_alias(alias("bob@x.org", "ann@x.org")).await.unwrap(),
-        Created::Yes
+        store.create_alias(alias("bob@x.org", "b@x.org")).await.unwrap(),
+        Created::Exists
     );
+    assert_eq!(store.alias("bob@x.org").await.unwrap(), Some(first.clone()));
     assert_eq!(
         store.create_account(account("Bob@x.org")).await.unwrap(),
         Created::Exists
     );
     assert_eq!(store.account("bob@x.org").await.unwrap(), None);
     let replaced = alias("bob@x.org", "c@x.org");
-    assert_eq!(store.put_alias(replaced.clone()).await.unwrap(), Created::Yes);
+    assert!(store.replace_alias(&first, replaced.clone()).await.unwrap());
+    assert!(
+        !store
+            .replace_alias(&first, alias("bob@x.org", "d@x.org"))
+            .await
+            .unwrap(),
+        "it has changed since"
+    );
     assert_eq!(store.alias("bob@x.org").await.unwrap(), Some(replaced));
     assert!(store.remove_alias("bob@x.org").await.unwrap());
     assert!(!store.remove_alias("bob@x.org").await.unwrap());
@@ -113,7 +125,7 @@ pub(crate) async fn accounts_and_aliases_are_paged_by_key(store: Arc<impl Store 
             .await
             .unwrap();
         store
-            .put_alias(alias(&format!("{}@y.org", name.to_lowercase()), "a@x.org"))
+            .create_alias(alias(&format!("{}@y.org", name.to_lowercase()), "a@x.org"))
             .await
             .unwrap();
     }

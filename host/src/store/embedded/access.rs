@@ -342,8 +342,14 @@ impl Directory for EmbeddedStore {
         self.view().record(tag::ALIAS, key)
     }
 
-    async fn put_alias(&self, alias: Alias) -> Result<Created> {
-        self.write(move |change| change.put_alias(&alias)).await
+    async fn create_alias(&self, alias: Alias) -> Result<Created> {
+        self.write(move |change| change.create_alias(&alias)).await
+    }
+
+    async fn replace_alias(&self, before: &Alias, after: Alias) -> Result<bool> {
+        let before = before.clone();
+        self.write(move |change| change.replace_alias(&before, &after))
+            .await
     }
 
     async fn remove_alias(&self, key: &str) -> Result<bool> {

@@ -233,6 +233,11 @@ pub(super) async fn measured<C: Client>(
     Ok((tally, figures))
 }
 
+/// How often a maildrop is listed before listings of it are measured: what writes have warmed does not read.
+pub(super) fn listings_to_warm(messages: usize) -> usize {
+    (200_000 / messages.max(1)).clamp(2, 200)
+}
+
 /// Clients of each kind while compilers are to have room.
 const FEW: usize = 4;
 const FEW_FOR: Duration = Duration::from_secs(15);

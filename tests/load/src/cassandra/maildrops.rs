@@ -16,8 +16,6 @@ use uuid::Uuid;
 /// The empty one tells what a login costs without a listing.
 const MESSAGES: [usize; 4] = [0, 10, 1000, 100_000];
 const VISITS: usize = 15;
-/// Visits to a small maildrop before those that count.
-const WARMING: usize = 20;
 
 pub(super) async fn run(bench: &mut Bench) -> anyhow::Result<()> {
     let Some((mut lab, site)) = Warm::with_one_gateway(bench, MESSAGES.map(id)).await? else {
@@ -63,7 +61,7 @@ async fn visit(
     site: &Opened,
     (mailbox, count): (&str, usize),
 ) -> anyhow::Result<()> {
-    for _ in 0..(WARMING / count.max(1)).max(2) {
+    for _ in 0..lab::listings_to_warm(count) {
         once(site, mailbox, count).await?;
     }
     let meter = lab.meter(&site.gateways);

@@ -26,7 +26,12 @@ const MINUTES: Duration = Duration::from_secs(120);
 
 pub(super) async fn run(bench: &mut Bench) -> anyhow::Result<()> {
     for program in ["postal", "rabid"] {
-        if Command::new(program).output().is_err() {
+        // Both leave a log where they run.
+        if Command::new(program)
+            .current_dir(std::env::temp_dir())
+            .output()
+            .is_err()
+        {
             bail!("{program} is missing: install Debian's package postal");
         }
     }
@@ -70,10 +75,11 @@ struct Postal {
 }
 
 impl Postal {
-    fn start(arguments: &[&str]) -> anyhow::Result<Self> {
+    fn start(arguments: &[&str], folder: &Path) -> anyhow::Result<Self> {
         let mut command = Command::new("postal");
         let mut child = command
             .args(arguments)
+            .current_dir(folder)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()?;
@@ -124,12 +130,13 @@ fn load(lab: &mut Lab, site: &Opened, arguments: &[&str]) -> anyhow::Result<Valu
     let place = |path: &Path| path.to_string_lossy().into_owned();
     let (senders, readers) = (place(&senders), place(&readers));
     let sending: Vec<&str> = arguments.iter().copied().chain([mx.as_str(), &senders]).collect();
-    let postal = Postal::start(&sending)?;
+    let postal = Postal::start(&sending, folder.path())?;
     // It deletes every message that it reads, as a client does, which keeps the disk from filling. What it says of a
     // minute stays in its buffer, and two of its processes may want one maildrop; the gateway's log tells what was read.
     let reading = ["-p", "4", "-r", "600", "-d", "100:100", &pop3, &readers];
     let rabid = Command::new("rabid")
         .args(reading)
+        .current_dir(folder.path())
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())

@@ -107,7 +107,11 @@ pub async fn apply(session: &Session, layout: &Layout) -> Result<Applied, Schema
         return Ok(done);
     }
     await_fit(session, layout).await?;
-    change(session, &layout.keyspace()).await?;
+    // Who may not make keyspaces may use one that was made for it.
+    let keyspace = "SELECT keyspace_name FROM system_schema.keyspaces WHERE keyspace_name = ?";
+    if rows(session, keyspace, (&layout.keyspace,)).await?.is_empty() {
+        change(session, &layout.keyspace()).await?;
+    }
     change(session, &layout.versions()).await?;
     let holder = Uuid::now_v7();
     let end = Instant::now() + PATIENCE;

@@ -1,6 +1,6 @@
 //! A store that goes to a cluster and back: cut off on the way, and equal byte for byte at the end.
 
-use super::upkeep::{DAY, account, aged};
+use super::upkeep::{DAY, account, aged, cql, put};
 use super::*;
 use crate::store::contract::{append_all, noise, read_all};
 use crate::store::copying::{Copied, Listed, Movable, Step, Value, copy};
@@ -80,11 +80,14 @@ async fn fill(store: &EmbeddedStore, messages: u64, accounts: u64) {
     fill_directory(store, accounts).await;
 }
 
-async fn fill_directory(store: &EmbeddedStore, accounts: u64) {
-    let domain = |name: &str, alias_of: Option<&str>| Domain {
+fn domain(name: &str, alias_of: Option<&str>) -> Domain {
+    Domain {
         name: name.to_owned(),
         alias_of: alias_of.map(str::to_owned),
-    };
+    }
+}
+
+async fn fill_directory(store: &EmbeddedStore, accounts: u64) {
     store.create_domain(domain("x.org", None)).await.unwrap();
     store.create_domain(domain("y.org", Some("x.org"))).await.unwrap();
     for nth in 0..accounts {
@@ -97,7 +100,7 @@ async fn fill_directory(store: &EmbeddedStore, accounts: u64) {
         address: "@x.org".to_owned(),
         targets: vec!["a@x.org".to_owned(), "b@x.org".to_owned()],
     };
-    store.put_alias(alias).await.unwrap();
+    store.create_alias(alias).await.unwrap();
     for (key, ttl) in [("for ever", 0), ("for a while", 5000)] {
         let write = KvWrite {
             value: Bytes::from_static(b"12345"),
@@ -254,6 +257,73 @@ async fn a_store_goes_to_a_cluster_and_back_byte_for_byte_though_it_is_cut_off()
     );
     assert_same(&*source, &*back).await;
     assert!(back.check(Mend::Nothing).await.unwrap().is_sound());
+}
+
+/// A copy that was cut off after a mailbox's epoch was written down and before a row of it was took the epoch for one
+/// that is over, and could never be ended; and what was removed from the source meanwhile was there again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_that_goes_on_ends_and_takes_out_what_the_source_has_no_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_keyspace, cluster) = empty().await;
+    let source = embedded(folder.path());
+    fill(&source, 10, 3).await;
+    source
+        .create_domain(domain("z.org", Some("x.org")))
+        .await
+        .unwrap();
+    let mailbox = account("c@x.org");
+    source.create_account(mailbox).await.unwrap();
+    cluster.begin_copy().await.unwrap();
+    copy(&dynamic(&source), &dynamic(&cluster), |_, _, _| {})
+        .await
+        .unwrap();
+    // As if the copy had gone no further.
+    let over = rows::epoch(aged(100 * DAY));
+    cluster.put_epoch(&"c@x.org".into(), over).await.unwrap();
+    assert!(source.remove_account("user001@x.org").await.unwrap());
+    assert!(source.remove_alias("@x.org").await.unwrap());
+    assert!(source.remove_domain("z.org").await.unwrap());
+
+    cluster.begin_copy().await.unwrap();
+    copy(&dynamic(&source), &dynamic(&cluster), |_, _, _| {})
+        .await
+        .unwrap();
+    cluster.end_copy().await.unwrap();
+    assert_eq!(
+        cluster.accounts(None, 10).await.unwrap(),
+        source.accounts(None, 10).await.unwrap()
+    );
+    assert_eq!(cluster.aliases(None, 10).await.unwrap(), []);
+    assert_eq!(cluster.domains().await.unwrap(), source.domains().await.unwrap());
+}
+
+/// It was left out, and the copy said that all was copied and compared.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn shared_mail_without_a_reference_is_named_and_not_left_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let (keyspace, cluster) = empty().await;
+    let shared = aged(3 * DAY);
+    put(&cluster, shared, 100, &["a@x.org", "b@x.org"], &["bad"]).await;
+    let back = embedded(folder.path());
+    let quarantine = format!("quarantine {shared}");
+    for holder in ["a@x.org", &quarantine] {
+        let drop_ref = format!(
+            "DELETE FROM {{ks}}.blob_ref USING TIMESTAMP {} WHERE blob = ? AND holder = ?",
+            rows::now_millis() * 1000
+        );
+        cql(&cluster, &keyspace, &drop_ref, (rows::uuid(shared), holder)).await;
+        let refused = copy(&dynamic(&cluster), &dynamic(&back), |_, _, _| {}).await;
+        let refused = refused.unwrap_err().to_string();
+        let said = format!(
+            "{shared}: listed by {holder}, which is not its holder: run `postern store check --mend`"
+        );
+        assert!(refused.contains(&said), "{refused}");
+        cluster.check(Mend::WithoutLoss).await.unwrap();
+    }
+    let copied = copy(&dynamic(&cluster), &dynamic(&back), |_, _, _| {})
+        .await
+        .unwrap();
+    assert_eq!((copied.entries, copied.quarantined), (2, 1));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -217,10 +217,10 @@ async fn a_creation_whose_answer_was_lost_is_told_from_anothers() {
         "it is named once"
     );
     lost(&one, "create_alias");
-    assert_eq!(one.put_alias(alias("c@x.org")).await.unwrap(), Created::Yes);
+    assert_eq!(one.create_alias(alias("c@x.org")).await.unwrap(), Created::Yes);
     assert_eq!(other.alias("b@x.org").await.unwrap(), Some(alias("c@x.org")));
     assert_eq!(
-        one.put_alias(Alias {
+        one.create_alias(Alias {
             address: "ann@x.org".to_owned(),
             ..alias("c@x.org")
         })
@@ -250,6 +250,74 @@ async fn a_replacement_whose_answer_was_lost_is_told_from_anothers() {
     let third = other.replace_account(&before, with_password("three"));
     assert!(!third.await.unwrap());
     assert_eq!(one.account("ann@x.org").await.unwrap(), Some(after));
+}
+
+/// A target that another gateway had added was lost: the list that was remembered was written back whole.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_changes_an_alias_reads_it_afresh_and_changes_what_was_read() {
+    let (_keyspace, [one, other]) = pair().await;
+    let (first, key) = (alias("c@x.org"), "b@x.org");
+    let with = |more: &str| Alias {
+        targets: vec!["c@x.org".to_owned(), more.to_owned()],
+        ..first.clone()
+    };
+    assert_eq!(one.create_alias(first.clone()).await.unwrap(), Created::Yes);
+    assert_eq!(other.alias(key).await.unwrap(), Some(first.clone()));
+    assert!(one.replace_alias(&first, with("d@x.org")).await.unwrap());
+    assert_eq!(other.alias_to_change(key).await.unwrap(), Some(with("d@x.org")));
+    assert!(
+        !other.replace_alias(&first, with("e@x.org")).await.unwrap(),
+        "it has changed since"
+    );
+    one.cluster.witness.lose("replace_alias");
+    assert!(
+        one.replace_alias(&with("d@x.org"), with("f@x.org"))
+            .await
+            .unwrap(),
+        "the retry found its own"
+    );
+    assert_eq!(one.alias(key).await.unwrap(), Some(with("f@x.org")));
+}
+
+/// The answer to a removal was lost; the retry found nothing, and said that there was nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_removal_whose_answer_was_lost_is_told_as_done() {
+    let (_keyspace, [one, _]) = pair().await;
+    one.create_domain(domain("x.org", None)).await.unwrap();
+    one.create_account(with_password("one")).await.unwrap();
+    one.create_alias(alias("c@x.org")).await.unwrap();
+    one.cluster.witness.lose("drop_address");
+    assert!(!one.remove_alias("ann@x.org").await.unwrap(), "it is an account");
+    one.cluster.witness.lose("drop_address");
+    assert!(one.remove_account("ann@x.org").await.unwrap());
+    one.cluster.witness.lose("drop_address");
+    assert!(one.remove_alias("b@x.org").await.unwrap());
+    one.cluster.witness.lose("drop_domain");
+    assert!(one.remove_domain("x.org").await.unwrap());
+    assert!(!one.remove_account("ann@x.org").await.unwrap());
+    assert!(!one.remove_alias("b@x.org").await.unwrap());
+    assert!(!one.remove_domain("x.org").await.unwrap());
+}
+
+/// What it had counted stayed counted, and `store check` found fault with it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_value_that_lost_against_another_is_not_counted() {
+    let (_keyspace, [one, _]) = pair().await;
+    let value = KvWrite {
+        value: Bytes::from_static(b"12345"),
+        ttl: 0,
+        now: rows::now_millis(),
+        quota: 1000,
+    };
+    one.kv_set("p", "k", value).await.unwrap();
+    for key in ["k", "absent"] {
+        let longer = Bytes::from_static(b"longer than that");
+        let lost = ("p", key, &longer, uuid::Uuid::new_v4(), 0);
+        let expected = Some(uuid::Uuid::new_v4());
+        assert!(!one.replace(lost, expected, 0).await.unwrap());
+    }
+    let report = one.check(Mend::Nothing).await.unwrap();
+    assert_eq!(report.described, [""; 0]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,9 +1,12 @@
 //! What a delivery sends, and which deliveries are refused for their age.
 
-use super::upkeep::{account, aged};
+use super::upkeep::{DAY, account, aged, put};
 use super::*;
 use crate::store::contract::{A, append_all, bounded, delivery, entry, noise, read_all};
-use crate::store::{Bodies as _, CHUNK, Delivered, Delivery, Directory as _, NewEntry, Text};
+use crate::store::{
+    Bodies as _, CHUNK, Delivered, Delivery, Directory as _, NewEntry, NewQuarantined, Quarantine as _, Text,
+};
+use bytes::Bytes;
 use scylla::statement::batch::{BatchStatement, BatchType};
 
 /// A delivery whose content is `size` octets.
@@ -270,6 +273,55 @@ async fn what_a_gateway_with_a_faster_clock_wrote_is_removed_all_the_same() {
     store.remove("a@x.org", &[sent.id]).await.unwrap();
     assert!(store.list("a@x.org").await.unwrap().is_empty());
     assert!(store.read(A, sent.id, 0, 1).await.is_err());
+}
+
+/// From a machine whose clock was years ahead, copied here: no deletion outdid it, and the next account of its name was
+/// looked through without an end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mail_from_the_future_is_removed_all_the_same() {
+    let (_keyspace, store) = empty().await;
+    let ahead = rows::id(rows::lowest_id(rows::now_millis() + 365 * DAY));
+    for size in [100, 20_000] {
+        put(&store, ahead, size, &["a@x.org"], &[]).await;
+        assert_eq!(store.list("a@x.org").await.unwrap().len(), 1);
+        store.remove("a@x.org", &[ahead]).await.unwrap();
+        assert!(store.list("a@x.org").await.unwrap().is_empty());
+        assert!(store.read(A, ahead, 0, 1).await.is_err());
+    }
+}
+
+/// LMTP keeps a copy for quarantine when a mailbox was full, while those who had room read and delete theirs.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_late_copy_of_what_was_removed_meanwhile_is_not_acknowledged() {
+    let (_keyspace, store) = empty().await;
+    let first = sized(20_000, vec![entry("a@x.org", 1), entry("b@x.org", 1)]);
+    let copy = |reason: &str| NewQuarantined {
+        mailboxes: vec!["c@x.org".into()],
+        reason: reason.to_owned(),
+        trace: Bytes::new(),
+    };
+    let late = Delivery {
+        entries: Vec::new(),
+        quarantine: vec![copy("full")],
+        ..first.clone()
+    };
+    store.deliver(first.clone()).await.unwrap();
+    store.remove("a@x.org", &[first.id]).await.unwrap();
+    store.deliver(late.clone()).await.unwrap();
+    assert_eq!(
+        store.quarantined(None, 9).await.unwrap().len(),
+        1,
+        "b has the body still"
+    );
+
+    let first = sized(20_000, vec![entry("a@x.org", 1), entry("b@x.org", 1)]);
+    store.deliver(first.clone()).await.unwrap();
+    for mailbox in ["a@x.org", "b@x.org"] {
+        store.remove(mailbox, &[first.id]).await.unwrap();
+    }
+    let refused = store.deliver(Delivery { id: first.id, ..late }).await;
+    assert!(refused.unwrap_err().to_string().contains("is gone"));
+    assert_eq!(store.quarantined(None, 9).await.unwrap().len(), 1);
 }
 
 /// The client hears 451 and sends it again; what was written by then may be listed, and is whole.

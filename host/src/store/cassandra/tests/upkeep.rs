@@ -115,7 +115,7 @@ async fn a_store_that_nobody_broke_is_sound() {
         address: "c@x.org".to_owned(),
         targets: vec!["a@x.org".to_owned()],
     };
-    store.put_alias(alias).await.unwrap();
+    store.create_alias(alias).await.unwrap();
     store.kv_set("grey", "key", value(b"12345")).await.unwrap();
     store.kv_set("grey", "gone", value(b"12345")).await.unwrap();
     store.kv_remove("grey", "gone").await.unwrap();

@@ -90,8 +90,20 @@ impl<S: Store> Directory for Broken<S> {
         self.store.alias(key).await
     }
 
-    async fn put_alias(&self, alias: Alias) -> Result<Created> {
-        self.store.put_alias(alias).await
+    async fn create_alias(&self, alias: Alias) -> Result<Created> {
+        if self.has(Fault::CreatesAgain) {
+            self.store.remove_alias(&alias.address).await?;
+        }
+        self.store.create_alias(alias).await
+    }
+
+    async fn replace_alias(&self, before: &Alias, after: Alias) -> Result<bool> {
+        if self.has(Fault::ReplacesTheChanged)
+            && let Some(found) = self.store.alias(&after.address).await?
+        {
+            return self.store.replace_alias(&found, after).await;
+        }
+        self.store.replace_alias(before, after).await
     }
 
     async fn remove_alias(&self, key: &str) -> Result<bool> {

@@ -65,12 +65,20 @@ impl Change<'_> {
         self.forget(tag::ACCOUNT, key)
     }
 
-    pub(in super::super) fn put_alias(&mut self, alias: &Alias) -> Result<Created> {
-        if self.has(tag::ACCOUNT, &alias.address)? {
+    pub(in super::super) fn create_alias(&mut self, alias: &Alias) -> Result<Created> {
+        if self.has(tag::ACCOUNT, &alias.address)? || self.has(tag::ALIAS, &alias.address)? {
             return Ok(Created::Exists);
         }
         self.record(tag::ALIAS, &alias.address, alias)?;
         Ok(Created::Yes)
+    }
+
+    pub(in super::super) fn replace_alias(&mut self, before: &Alias, after: &Alias) -> Result<bool> {
+        let unchanged = self.recorded::<Alias>(tag::ALIAS, &after.address)?.as_ref() == Some(before);
+        if unchanged {
+            self.record(tag::ALIAS, &after.address, after)?;
+        }
+        Ok(unchanged)
     }
 
     pub(in super::super) fn remove_alias(&mut self, key: &str) -> Result<bool> {

@@ -42,16 +42,17 @@ clients: plugins
 
 ## Nodes, gateways and clocks that fail under mail, at length, with figures and a picture (20 minutes).
 faults:
-	POSTERN_FAULTS=1 POSTERN_TIMELINE="$(abspath tests/results)" $(CARGO) test --locked --package postern --test cluster -- --nocapture
+	POSTERN_TIMELINE="$(abspath tests/results)" $(CARGO) test --locked --package postern --features faults --test cluster -- --nocapture
 	python3 tests/cluster/timeline.py tests/results/quorum-lost.json tests/results/quorum-lost.svg
 
-## What Cassandra's store promises inside, broken one promise at a time: its tests must turn red (10 minutes).
+## What Cassandra's store promises inside, broken one promise at a time: its tests must turn red (15 minutes).
 mutations:
 	tests/mutations.py
 
 lint: target
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --locked --package postern --features faults --test cluster -- -D warnings
 	cd plugins && $(CARGO) fmt --all --check && $(CARGO) clippy --locked --target $(WASM) -- -D warnings \
 	  && $(CARGO) clippy --locked --all-targets -- -D warnings
 	cd tests/guests && $(CARGO) fmt --all --check && $(CARGO) clippy --locked --target $(WASM) --target-dir "$(BUILT)" -- -D warnings

@@ -6,6 +6,9 @@ the engine's own lines can break is tried here: all mutations are written into a
 name, so that one build serves them all; POSTERN_MUTANT says which is awake. Exit code 1 if one stays green, or if the
 copy is red while all are asleep.
 
+Most are tried by tests of the library over one node. What takes a replica that knows less than the others is tried by
+tests of gateways over three (tests/cluster).
+
     tests/mutations.py [NAME ...]
 """
 
@@ -19,7 +22,10 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")).resolve()
 COPY = TARGET / "mutations"
 STORE = "host/src/store/cassandra/"
-TESTS = "store::cassandra::tests::"
+TESTS = "store::cassandra::"
+CLUSTER = "tests/cluster/gateway.rs"
+BEHIND = "nodes::a_replica_that_missed_rows_and_was_repaired_in_part_harms_nothing"
+AWAY = "upkeep::nothing_is_taken_or_said_to_be_wrong_while_a_replica_is_away"
 VERSION = "0.1.0"
 AWAKE = """
 /// Whether this mutation is awake.
@@ -120,10 +126,10 @@ MUTATIONS = [
     (
         "rows carry the time at which they are written",
         STORE + "rows.rs",
-        "    (id.unix_millis() * 1000) as i64\n",
+        "    (id.unix_millis().min(now_millis()) * 1000) as i64\n",
         """    match crate::mutant("NAME") {
         true => (now_millis() * 1000) as i64 + 21_000_000,
-        false => (id.unix_millis() * 1000) as i64,
+        false => (id.unix_millis().min(now_millis()) * 1000) as i64,
     }
 """,
         "a_write_that_comes_late_does_not_bring_back_what_was_removed",
@@ -224,6 +230,89 @@ MUTATIONS = [
         "        crate::mutant(\"NAME\") || id.unix_millis() < self.before\n",
         "upkeep::the_sweep_takes_what_nobody_lists_when_it_is_two_days_old",
     ),
+    (
+        "who compares and collects believes one replica",
+        STORE + "statements.rs",
+        "            Self::Whole => Some(Consistency::All),\n",
+        """            Self::Whole => Some(match crate::mutant("NAME") {
+                true => Consistency::LocalOne,
+                false => Consistency::All,
+            }),
+""",
+        AWAY,
+    ),
+    (
+        "what could not be compared is not said",
+        STORE + "check.rs",
+        "        if matches!(area, Area::Entries | Area::Quarantine) {\n",
+        """        if crate::mutant("NAME") {
+            return;
+        }
+        if matches!(area, Area::Entries | Area::Quarantine) {
+""",
+        AWAY,
+    ),
+    (
+        "no clock is wrong",
+        STORE + "clock.rs",
+        "        self.0.unsigned_abs() >= WRONG\n",
+        "        self.0.unsigned_abs() >= WRONG && !crate::mutant(\"NAME\")\n",
+        "a_wrong_clock_delivers_and_removes_nothing",
+    ),
+    (
+        "an open breaker lets everybody pass",
+        STORE + "breaker.rs",
+        "            Some(_) => Admission::Refused,\n            None =>",
+        "            Some(_) if !crate::mutant(\"NAME\") => Admission::Refused,\n            _ =>",
+        "an_open_breaker_closes_by_itself_when_the_cluster_answers",
+    ),
+    (
+        "nobody tries a cluster that is out of reach",
+        STORE + "watch.rs",
+        "        if store.cluster.breaker.open_for().is_some() {\n",
+        "        if store.cluster.breaker.open_for().is_some() && !crate::mutant(\"NAME\") {\n",
+        "an_open_breaker_closes_by_itself_when_the_cluster_answers",
+    ),
+    (
+        "the breaker opens for a moment's trouble",
+        STORE + "breaker.rs",
+        " && since.elapsed() >= PATIENCE)",
+        " && (crate::mutant(\"NAME\") || since.elapsed() >= PATIENCE))",
+        "it_opens_after_failures_for_a_while_and_closes_with_a_success",
+    ),
+    (
+        "an answer of one replica closes the breaker",
+        STORE + "breaker.rs",
+        "        if reach == Reach::Other {\n",
+        "        if reach == Reach::Other && !crate::mutant(\"NAME\") {\n",
+        "requests_that_reach_fewer_replicas_are_a_row_of_their_own",
+    ),
+    (
+        "half an address is an unknown one",
+        STORE + "directory.rs",
+        "        let torn = || StoreError",
+        """        if crate::mutant("NAME") {
+            return Ok(row.and_then(|row| read(key, row)));
+        }
+        let torn = || StoreError""",
+        "half_an_address_is_trouble_and_not_an_unknown_one",
+    ),
+    (
+        "a body that the nearest replica lacks is not there",
+        STORE + "bodies.rs",
+        "                    None => self.find_in((&s.small, &s.blob), mailbox, id).await?,\n",
+        """                    None if crate::mutant("NAME") => None,
+                    None => self.find_in((&s.small, &s.blob), mailbox, id).await?,
+""",
+        BEHIND,
+    ),
+    (
+        "a part that the nearest replica lacks is not there",
+        STORE + "bodies.rs",
+        "        if found.len() < expected {\n            found = ",
+        "        if found.len() < expected && !crate::mutant(\"NAME\") {\n            found = ",
+        BEHIND,
+    ),
 ]
 
 
@@ -241,18 +330,21 @@ def write_copy():
             text = mutated(text.decode(), mine).encode()
         if name == "host/src/lib.rs":
             text += AWAKE.encode()
-        if name in ("Cargo.toml", "Cargo.lock"):
+        if name in ("Cargo.toml", "Cargo.lock", "host/Cargo.toml", CLUSTER):
             text = apart(text.decode()).encode()
         if not there.is_file() or there.read_bytes() != text:
             there.write_bytes(text)
 
 
 def apart(text):
-    """Another version: packages of one name and version are one to cargo, wherever they lie, and would overwrite
-    each other in the folder that they share for what they depend on."""
+    """Another version, and another name of the program: packages of one name and version are one to cargo, wherever
+    they lie, and would overwrite each other in the folder that they share for what they depend on."""
     for own in ('[workspace.package]\nversion = "{}"', 'version = "{}"\ndependencies'):
         text = text.replace(own.format(VERSION), own.format(f"{VERSION}-mutations"))
-    return text
+    if '\nname = "postern"\n' in text and "[dependencies]" in text:
+        text = text.replace("[package]\n", "[package]\nautobins = false\n", 1)
+        text += '\n[[bin]]\nname = "postern-mutations"\npath = "src/main.rs"\n'
+    return text.replace("CARGO_BIN_EXE_postern", "CARGO_BIN_EXE_postern-mutations")
 
 
 def mutated(text, mutations):
@@ -264,23 +356,35 @@ def mutated(text, mutations):
 
 
 def build():
-    command = ["cargo", "test", "--locked", "--package", "postern", "--lib", "--no-run", "--message-format=json"]
+    """The tests of the library and of the cluster: executables by the names of their targets."""
+    command = ["cargo", "test", "--locked", "--package", "postern", "--features", "faults", "--lib", "--test", "cluster"]
     environment = dict(os.environ, CARGO_TARGET_DIR=str(TARGET), RUSTFLAGS=os.environ.get("RUSTFLAGS", ""))
+    command += ["--no-run", "--message-format=json"]
     told = subprocess.run(command, cwd=COPY, env=environment, stdout=subprocess.PIPE)
     if told.returncode:
         sys.exit("the copy with its mutations does not build")
-    for line in told.stdout.decode().splitlines():
-        message = json.loads(line)
-        if message.get("executable") and message.get("target", {}).get("name") == "postern":
-            return message["executable"]
-    sys.exit("cargo built no tests")
+    built = map(json.loads, told.stdout.decode().splitlines())
+    built = [one for one in built if one.get("executable") and one.get("profile", {}).get("test")]
+    return {one["target"]["name"]: one["executable"] for one in built}
+
+
+def listed(tests):
+    """The executable of each test that may turn red."""
+    known = {}
+    for target, prefix in (("postern", TESTS), ("cluster", "")):
+        told = subprocess.run([tests[target], "--list"], capture_output=True, text=True, check=True).stdout
+        paths = [line.removesuffix(": test") for line in told.splitlines() if line.endswith(": test")]
+        paths = [path for path in paths if path.startswith(prefix) and "::broken::" not in path]
+        known.update(dict.fromkeys(paths, tests[target]))
+    return known
 
 
 def red(tests, cases, awake):
-    """Which of these cases are red."""
+    """Which of these cases of one executable are red."""
     environment = dict(os.environ, POSTERN_MUTANT=awake)
     command = [tests, "--exact", "--test-threads", "2", *cases]
-    told = subprocess.run(command, env=environment, capture_output=True, text=True).stdout
+    # Where the tests of a package run, and find their files.
+    told = subprocess.run(command, cwd=COPY / "host", env=environment, capture_output=True, text=True).stdout
     if f"running {len(cases)} test" not in told or "test result:" not in told:
         sys.exit(f"not all of {cases} ran:\n{told}")
     cases = [case for case in cases if f"test {case} ... ok" not in told]
@@ -291,22 +395,24 @@ def red(tests, cases, awake):
 
 def main(wanted):
     write_copy()
-    tests = build()
-    listed = subprocess.run([tests, "--list"], capture_output=True, text=True, check=True).stdout
-    known = [line.removesuffix(": test") for line in listed.splitlines() if line.startswith(TESTS)]
+    known = listed(build())
     chosen = {}
     for name, _, _, _, case in MUTATIONS:
-        where = [path for path in known if path.endswith("::" + case) and "::broken::" not in path]
+        where = [path for path in known if path == case or path.endswith("::" + case)]
         if len(where) != 1:
             sys.exit(f"{case}: {where or 'no such test'}")
         if not wanted or name in wanted:
             chosen[name] = where[0]
-    asleep = red(tests, sorted(set(chosen.values())), "")
+    if set(wanted) - set(chosen):
+        sys.exit(f"no such mutation: {', '.join(set(wanted) - set(chosen))}")
+    asleep = []
+    for tests in sorted(set(known[case] for case in chosen.values())):
+        asleep += red(tests, sorted({case for case in chosen.values() if known[case] == tests}), "")
     for case in asleep:
         print(f"red without a mutation: {case}", flush=True)
     green = 0
     for name, case in chosen.items():
-        is_red = bool(red(tests, [case], name))
+        is_red = bool(red(known[case], [case], name))
         print(f"{'red' if is_red else 'GREEN'}: {name} ({case.removeprefix(TESTS)})", flush=True)
         green += not is_red
     return 1 if asleep or green else 0

@@ -1,8 +1,9 @@
 //! What was promised against what is there.
 
-use crate::gateway::{Gateway, Site};
+use crate::gateway::Gateway;
 use crate::load::{Deletions, Sent, USERS};
 use crate::mail::{self, Fate, Pop3};
+use crate::tables::Tables;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
@@ -15,15 +16,8 @@ pub(crate) struct Found {
     half_deleted: usize,
 }
 
-impl Found {
-    /// Entries, in all mailboxes.
-    pub(crate) fn count(&self) -> usize {
-        self.times.values().sum()
-    }
-}
-
 /// Every mailbox as one gateway lists it. Everything listed is read, whole.
-pub(crate) fn listing(gateway: &mut Gateway, site: &Site) -> Found {
+pub(crate) fn listing(gateway: &mut Gateway) -> Found {
     let mut found = Found::default();
     for user in USERS {
         let mut session = Pop3::login(gateway.pop3, user).unwrap();
@@ -41,15 +35,26 @@ pub(crate) fn listing(gateway: &mut Gateway, site: &Site) -> Found {
             let token = mail::token(&lines).unwrap_or_else(|| panic!("not whole: {lines:?}"));
             *found.times.entry((user, token)).or_default() += 1;
         }
-        let octets = listed.iter().map(|(_, size)| size).sum();
-        assert_eq!(
-            site.usage(user),
-            (octets, listed.len() as u64),
-            "usage of {user} and its listing"
-        );
         session.quit().unwrap();
     }
     found
+}
+
+/// What a gateway lists, what the rows add up to, and the usage that one has read who knew nothing yet are the same,
+/// mailbox by mailbox. Answers how many messages that are.
+pub(crate) fn usage(gateway: &Gateway, tables: &Tables, fresh: &HashMap<String, (u64, u64)>) -> usize {
+    let mut messages = 0;
+    for user in USERS {
+        let mut session = Pop3::login(gateway.pop3, user).unwrap();
+        let listed = session.list().unwrap();
+        session.quit().unwrap();
+        messages += listed.len();
+        let octets: u64 = listed.iter().map(|(_, size)| size).sum();
+        let listed = (octets, listed.len() as u64);
+        assert_eq!(tables.usage(user), listed, "the rows of {user} and its listing");
+        assert_eq!(fresh[user], listed, "usage of {user} and its listing");
+    }
+    messages
 }
 
 /// Acknowledged is listed once unless it was deleted; deleted is gone; nothing is there twice.
@@ -112,6 +117,15 @@ impl<'a> Span<'a> {
         refused.copied().collect()
     }
 
+    pub(crate) fn kept(&self) -> usize {
+        self.sent.iter().filter(|message| message.is_kept()).count()
+    }
+
+    /// Those that ended without a reply.
+    pub(crate) fn broken(&self) -> usize {
+        self.sent.iter().filter(|message| message.is_broken()).count()
+    }
+
     /// The longest 250, from the last octet.
     pub(crate) fn longest(&self) -> Duration {
         let kept = self.sent.iter().filter_map(|message| match message.fate {
@@ -138,7 +152,7 @@ impl<'a> Span<'a> {
             self.name,
             waits.len(),
             self.refusals().len(),
-            self.sent.len() - waits.len() - self.refusals().len(),
+            self.broken(),
             self.longest().as_millis(),
             at(0.5),
             at(0.99),

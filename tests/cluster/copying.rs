@@ -1,6 +1,6 @@
 //! `postern store copy` of a whole store to a cluster and back, killed in the middle of each way and run again.
 //!
-//! 50,000 messages with `POSTERN_FAULTS=1`, a few hundred without. The copy runs on a terminal of its own, so that
+//! 50,000 messages with the feature `faults`, a few hundred without. The copy runs on a terminal of its own, so that
 //! what its bar shows is also what tells when to kill it.
 
 use crate::cassandra;

@@ -1,9 +1,9 @@
 //! A keyspace that is dropped, or dropped and made again, under a gateway that runs.
 
-use crate::cassandra::{self, Cluster};
+use crate::cassandra;
 use crate::gateway::{Gateway, Site};
 use crate::mail::{self, Fate, Pop3, message};
-use crate::{at_length, turn};
+use crate::turn;
 use postern::config::{Config, StoreConfig};
 use postern::store::cassandra::session;
 
@@ -90,13 +90,11 @@ fn a_keyspace_that_was_made_again_at_once_is_noticed_by_a_gateway_that_did_nothi
     refuses(&mut gateway);
 }
 
+#[cfg(feature = "faults")]
 #[test]
 fn a_node_that_was_away_when_the_keyspace_was_dropped_brings_no_mail_back() {
-    if !at_length() {
-        return;
-    }
     let _turn = turn();
-    let mut cluster = Cluster::start(3);
+    let mut cluster = cassandra::Cluster::start(3);
     let site = Site::new(&cluster.contacts(), "mail", 3);
     let gateway = site.serve();
     populate(&site);

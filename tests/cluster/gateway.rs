@@ -2,6 +2,7 @@
 
 use crate::PATIENCE;
 use rustix::process::{Pid, Signal, kill_process};
+use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
@@ -74,15 +75,21 @@ impl Site {
         self.done(&["user", "add", address, "--password-stdin"], &line);
     }
 
-    /// Octets and messages of each mailbox, as this site's gateway, or its own look, knows them.
+    /// Octets and messages of a mailbox, as this site's gateway, or its own look, knows them.
     pub(crate) fn usage(&self, address: &str) -> (u64, u64) {
+        self.usages()[address]
+    }
+
+    /// The same of all.
+    pub(crate) fn usages(&self) -> HashMap<String, (u64, u64)> {
         let listed = self.done(&["user", "list", "--json"], "");
         let users: Vec<serde_json::Value> = serde_json::from_str(&listed).unwrap();
-        let user = users.iter().find(|user| user["address"] == address).unwrap();
-        (
-            user["bytes"].as_u64().unwrap(),
-            user["messages"].as_u64().unwrap(),
-        )
+        let figure = |user: &serde_json::Value, name| user[name].as_u64().unwrap();
+        let line = |user: &serde_json::Value| {
+            let address = user["address"].as_str().unwrap().to_owned();
+            (address, (figure(user, "bytes"), figure(user, "messages")))
+        };
+        users.iter().map(line).collect()
     }
 
     pub(crate) fn serve(&self) -> Gateway {

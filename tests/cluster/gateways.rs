@@ -1,21 +1,18 @@
 //! Gateways that are killed: anywhere, in DATA, and between a message's body and the row that lists it. What they
 //! leave is never listed, and collected.
 
-use crate::gateway::{Gateway, Site};
+use crate::gateway::Site;
 use crate::house::{House, RATE};
 use crate::load::{Load, Reader, Sent, USERS};
-use crate::mail::{Fate, Unfinished, message};
+use crate::mail::{Unfinished, message};
 use crate::tables::Tables;
-use crate::{PATIENCE, at_length, turn};
+use crate::{PATIENCE, turn};
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 #[test]
 fn a_gateway_that_is_killed_loses_nothing_it_acknowledged() {
-    if !at_length() {
-        return;
-    }
     let _turn = turn();
     let mut house = House::open();
     let load = house.warm();
@@ -29,37 +26,31 @@ fn a_gateway_that_is_killed_loses_nothing_it_acknowledged() {
     let broken = broken(&sent);
     println!("{broken} transactions ended without a reply");
     assert!(broken > 0, "it was killed in the middle");
-    house.close(&sent, reader);
+    let deletions = reader.end();
+    deletions.assert_nothing_refused();
+    house.close(&sent, &deletions);
 }
 
 fn broken(sent: &[Sent]) -> usize {
-    let broken = |sent: &&Sent| matches!(sent.fate, Fate::Broken);
-    sent.iter().filter(broken).count()
+    sent.iter().filter(|sent| sent.is_broken()).count()
 }
 
 /// Stops the gateway again and again until the tables, at rest, have a whole body that nobody lists: its row was
 /// never sent.
-fn stop_before_listing(gateway: &Gateway, tables: &Tables) -> HashSet<Uuid> {
+fn stop_before_listing(house: &House, load: &Load, tables: &Tables) -> HashSet<Uuid> {
     let end = Instant::now() + PATIENCE;
     for tries in 1.. {
-        gateway.stop();
-        let mut orphans = tables.orphans();
-        // What was on its way when it stopped arrives.
-        loop {
-            std::thread::sleep(Duration::from_secs(1));
-            let now = tables.orphans();
-            if now == orphans {
-                break;
-            }
-            orphans = now;
-        }
+        house.gateways[0].stop();
+        tables.at_rest(&house.cluster.contacts());
+        let orphans = tables.orphans();
         if !orphans.is_empty() {
             println!("{} bodies without a row at the {tries}. stop", orphans.len());
             return orphans;
         }
-        gateway.cont();
-        assert!(Instant::now() < end, "it never stops between a body and its row");
-        std::thread::sleep(Duration::from_millis(20));
+        let goes_on = Instant::now();
+        house.gateways[0].cont();
+        assert!(goes_on < end, "it never stops between a body and its row");
+        load.wait_for("mail that went on", |sent| sent.ended > goes_on);
     }
     unreachable!()
 }
@@ -87,9 +78,6 @@ fn assert_collected(site: &Site, tables: &Tables, left: &HashSet<Uuid>) {
 
 #[test]
 fn a_gateway_that_is_killed_in_data_or_before_the_listing_leaves_bodies_that_are_collected() {
-    if !at_length() {
-        return;
-    }
     let _turn = turn();
     let mut house = House::open();
     let tables = house.tables();
@@ -115,7 +103,7 @@ fn a_gateway_that_is_killed_in_data_or_before_the_listing_leaves_bodies_that_are
     // Large ones, so that most of the time something is between its body and its row.
     let load = Load::of(&house.doors()[..1], RATE, |token| 20_000 + token % 7 * 30_000);
     load.go_on(Duration::from_secs(2));
-    let orphans = stop_before_listing(&house.gateways[0], &tables);
+    let orphans = stop_before_listing(&house, &load, &tables);
     house.renew();
     load.aim(&house.doors());
     load.go_on(Duration::from_secs(3));
@@ -128,6 +116,7 @@ fn a_gateway_that_is_killed_in_data_or_before_the_listing_leaves_bodies_that_are
     left.extend(listed);
     println!("{} bodies and texts were left behind", left.len());
     assert_collected(&house.sites[1], &tables, &left);
-    let reader = Reader::start(house.gateways[1].pop3);
-    house.close(&sent, reader);
+    let deletions = Reader::once(house.gateways[1].pop3);
+    deletions.assert_nothing_refused();
+    house.close(&sent, &deletions);
 }

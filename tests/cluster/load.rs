@@ -22,6 +22,8 @@ pub(crate) const USERS: [&str; 4] = [
 #[derive(Debug, Clone)]
 pub(crate) struct Sent {
     pub(crate) token: usize,
+    /// The gateway.
+    pub(crate) mx: SocketAddr,
     pub(crate) to: Vec<&'static str>,
     pub(crate) begun: Instant,
     pub(crate) ended: Instant,
@@ -35,6 +37,10 @@ impl Sent {
 
     pub(crate) fn is_refused(&self) -> bool {
         matches!(self.fate, Fate::Refused(_))
+    }
+
+    pub(crate) fn is_broken(&self) -> bool {
+        matches!(self.fate, Fate::Broken)
     }
 }
 
@@ -136,6 +142,7 @@ impl Shared {
         let fate = mail::send(mx, &to, &mail::message(token, size));
         let sent = Sent {
             token,
+            mx,
             to,
             begun,
             ended: Instant::now(),
@@ -153,8 +160,40 @@ pub(crate) struct Deletions {
     /// QUIT was not answered with +OK.
     pub(crate) doubtful: HashSet<(&'static str, usize)>,
     pub(crate) read: usize,
-    /// What refused sessions were told.
-    pub(crate) refusals: Vec<String>,
+    pub(crate) refusals: Vec<Refusal>,
+}
+
+/// A session that was refused something.
+#[derive(Debug, Clone)]
+pub(crate) struct Refusal {
+    pub(crate) begun: Instant,
+    pub(crate) ended: Instant,
+    pub(crate) said: String,
+}
+
+impl Deletions {
+    /// Asserts that nothing was refused but for now, and to sessions that were there at some time of these spans.
+    pub(crate) fn assert_refused_only(&self, spans: &[(Instant, Instant)]) {
+        for refusal in &self.refusals {
+            assert!(refusal.said.starts_with("-ERR [SYS/TEMP]"), "{refusal:?}");
+            let explained = spans
+                .iter()
+                .any(|(from, to)| refusal.ended >= *from && refusal.begun < *to);
+            assert!(explained, "{refusal:?} outside of {spans:?}");
+        }
+    }
+
+    pub(crate) fn assert_nothing_refused(&self) {
+        assert!(self.refusals.is_empty(), "{:?}", self.refusals);
+    }
+
+    fn visit(&mut self, pop3: SocketAddr, user: &'static str) {
+        let begun = Instant::now();
+        if let Err(said) = visit(pop3, user, self) {
+            let ended = Instant::now();
+            self.refusals.push(Refusal { begun, ended, said });
+        }
+    }
 }
 
 /// Somebody who reads each mailbox in turn and deletes every other message.
@@ -173,15 +212,22 @@ impl Reader {
                 if told.load(Ordering::Relaxed) {
                     break;
                 }
-                if let Err(refusal) = visit(pop3, user, &mut deletions) {
-                    deletions.refusals.push(refusal);
-                }
+                deletions.visit(pop3, user);
                 // A person pauses too; a reader that polls without pause would be the load.
                 std::thread::sleep(Duration::from_millis(100));
             }
             deletions
         });
         Self { over, reading }
+    }
+
+    /// One visit to each mailbox.
+    pub(crate) fn once(pop3: SocketAddr) -> Deletions {
+        let mut deletions = Deletions::default();
+        for user in USERS {
+            deletions.visit(pop3, user);
+        }
+        deletions
     }
 
     pub(crate) fn end(self) -> Deletions {

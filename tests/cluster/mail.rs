@@ -80,28 +80,74 @@ pub(crate) enum Fate {
     Broken,
 }
 
-/// A message that says which it is.
+/// A message that says which it is, in each line and at its end.
 pub(crate) fn message(token: usize, size: usize) -> String {
-    let mut text = format!("From: a@example.net\r\nSubject: token {token}\r\n\r\n");
-    let mut line = 0;
+    let mut text = head(token).join("\r\n") + "\r\n";
+    let mut nth = 0;
     while text.len() < size {
-        text.push_str(&format!(
-            "line {line} of {token}, and some words to fill it up.\r\n"
-        ));
-        line += 1;
+        text.push_str(&line(nth, token));
+        text.push_str("\r\n");
+        nth += 1;
     }
-    text
+    text + &last(nth, token) + "\r\n"
 }
 
-/// The token of a message that was read, if it is whole.
+fn head(token: usize) -> [String; 3] {
+    [
+        "From: a@example.net".to_owned(),
+        format!("Subject: token {token}"),
+        String::new(),
+    ]
+}
+
+fn line(nth: usize, token: usize) -> String {
+    format!("line {nth} of {token}, and some words to fill it up.")
+}
+
+/// A message that was cut off, or lacks its last lines, does not end so.
+fn last(lines: usize, token: usize) -> String {
+    format!("end of {token} after {lines} lines")
+}
+
+/// The token of a message that was read, if it is whole: every line that was sent, and before them nothing but header
+/// fields, which the gateway adds.
 pub(crate) fn token(lines: &[String]) -> Option<usize> {
     let subject = lines.iter().find_map(|line| line.strip_prefix("Subject: token "));
     let token: usize = subject?.parse().ok()?;
-    let text = lines.iter().skip_while(|line| !line.is_empty()).skip(1);
-    let mut numbered = text.enumerate();
-    numbered
-        .all(|(nth, line)| line.starts_with(&format!("line {nth} of {token},")))
-        .then_some(token)
+    let blank = lines.iter().position(String::is_empty)?;
+    let numbered = lines.len().checked_sub(blank + 2)?;
+    let mut sent = Vec::from(head(token));
+    sent.extend((0..numbered).map(|nth| line(nth, token)));
+    sent.push(last(numbered, token));
+    lines.ends_with(&sent).then_some(token)
+}
+
+#[test]
+fn a_message_that_lacks_its_end_or_a_line_or_has_another_s_is_not_whole() {
+    let whole: Vec<String> = message(7, 500).lines().map(str::to_owned).collect();
+    let received = [vec!["Received: by x".to_owned()], whole.clone()].concat();
+    assert_eq!((token(&whole), token(&received)), (Some(7), Some(7)));
+    for kept in 0..whole.len() {
+        assert_eq!(token(&whole[..kept]), None, "{kept} lines of it");
+        let mut without = whole.clone();
+        without.remove(kept);
+        assert_eq!(token(&without), None, "without line {kept}");
+        let mut cut = whole.clone();
+        cut[kept].pop();
+        assert!(token(&cut).is_none() || whole[kept].is_empty(), "line {kept} cut");
+        let mut doubled = received.clone();
+        doubled.insert(kept + 1, whole[kept].clone());
+        // One of the two fields might be the gateway's.
+        assert!(token(&doubled).is_none() || kept < 2, "line {kept} twice");
+    }
+    let other = message(8, 500);
+    let mixed = [
+        &whole[..5],
+        &[other.lines().nth(5).unwrap().to_owned()],
+        &whole[6..],
+    ]
+    .concat();
+    assert_eq!(token(&mixed), None);
 }
 
 /// Sends one message.

@@ -1,7 +1,11 @@
 //! Gateways as processes over real Cassandra nodes: what they share, and what happens when nodes, gateways and
 //! clocks fail. One test at a time: they measure, and a cluster wants the machine for itself.
 //!
-//! `POSTERN_FAULTS=1` adds the longer ones (`make faults`).
+//! The feature `faults` adds the longer ones, and length to some of the others (`make faults`).
+#![cfg_attr(
+    not(feature = "faults"),
+    allow(dead_code, reason = "the longer tests need it, and are linted with it")
+)]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -16,13 +20,17 @@ mod cassandra;
 mod clock;
 mod copying;
 mod dashboard;
+#[cfg(feature = "faults")]
+mod drift;
 mod dropped;
 mod faults;
 mod gateway;
+#[cfg(feature = "faults")]
 mod gateways;
 mod house;
 mod load;
 mod mail;
+#[cfg(feature = "faults")]
 mod nodes;
 mod serve;
 mod tables;
@@ -41,7 +49,7 @@ fn turn() -> MutexGuard<'static, ()> {
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Whether the longer tests run too.
-fn at_length() -> bool {
-    std::env::var_os("POSTERN_FAULTS").is_some()
+/// Whether tests that can be short or long are to be long.
+const fn at_length() -> bool {
+    cfg!(feature = "faults")
 }

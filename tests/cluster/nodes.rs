@@ -6,7 +6,7 @@ use crate::house::{House, RATE, assert_steady};
 use crate::load::{Reader, USERS};
 use crate::mail::{self, Fate, Pop3, message};
 use crate::tables::{Tables, old_id};
-use crate::{at_length, turn};
+use crate::turn;
 use scylla::statement::Consistency;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
@@ -27,9 +27,6 @@ fn nodetool(house: &House, node: usize, arguments: &[&str]) {
 
 #[test]
 fn a_node_is_replaced_by_an_empty_one_and_a_fourth_is_added_while_mail_flows() {
-    if !at_length() {
-        return;
-    }
     let _turn = turn();
     let mut house = House::open();
     let keyspace = house.keyspace.clone();
@@ -68,9 +65,11 @@ fn a_node_is_replaced_by_an_empty_one_and_a_fourth_is_added_while_mail_flows() {
     Span::of("repair of the new one", &sent, replaced, joining).print();
     assert_steady(&Span::of("a fourth joins", &sent, joining, joined), joining);
     assert_steady(&Span::of("cleanup, four nodes", &sent, joined, over), joined);
-    let deferred = Span::of("", &sent, begun, over).refusals().len();
-    assert_eq!(deferred, 0);
-    house.close(&sent, reader);
+    let whole = Span::of("", &sent, begun, over);
+    assert_eq!((whole.refusals().len(), whole.broken()), (0, 0));
+    let deletions = reader.end();
+    deletions.assert_nothing_refused();
+    house.close(&sent, &deletions);
 }
 
 /// Small bodies, and bodies of their own, of three days ago that nobody lists.
@@ -92,9 +91,6 @@ fn orphan(tables: &Tables, count: u64) {
 
 #[test]
 fn check_and_sweep_leave_alone_what_has_a_replica_away_and_say_so() {
-    if !at_length() {
-        return;
-    }
     let _turn = turn();
     let mut house = House::open();
     let tables = house.tables();
@@ -165,9 +161,6 @@ fn check_and_sweep_leave_alone_what_has_a_replica_away_and_say_so() {
 /// more. Asked alone it then answered with half a row: RETR failed, and a new address was unknown.
 #[test]
 fn a_replica_that_missed_rows_and_was_repaired_in_part_harms_nothing() {
-    if !at_length() {
-        return;
-    }
     let _turn = turn();
     let mut house = House::open_with(&[("hinted_handoff_enabled", "false")]);
     let tables = house.tables();

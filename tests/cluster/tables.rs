@@ -116,6 +116,37 @@ impl Tables {
         entries.len()
     }
 
+    /// Octets and messages of a mailbox as its rows add up at a quorum: all that there are, listed or not.
+    pub(crate) fn usage(&self, mailbox: &str) -> (u64, u64) {
+        let text = "SELECT size FROM {ks}.entry WHERE mbox = ? ALLOW FILTERING";
+        let sizes: Vec<(i64,)> = self.rows(Consistency::LocalQuorum, text, (mailbox,));
+        let octets = sizes.iter().map(|(size,)| *size as u64).sum();
+        (octets, sizes.len() as u64)
+    }
+
+    /// Reads every listing row whole from every replica: what some had of a deletion in doubt, or of a delivery that
+    /// was given up, all have then, so that one quorum says what another does.
+    pub(crate) fn settle(&self) {
+        self.rows::<scylla::value::Row>(Consistency::All, "SELECT * FROM {ks}.entry", ());
+    }
+
+    /// Waits until no node has a request under way but the question itself, and no mutation: what a gateway that was
+    /// stopped had sent is done.
+    pub(crate) fn at_rest(&self, nodes: &[String]) {
+        let text = "SELECT name, active_tasks, pending_tasks FROM system_views.thread_pools";
+        let busy = |node: &String| {
+            let pools: Vec<(String, i32, i32)> = self.rows_of(node, text);
+            let of = |name: &str| pools.iter().find(|(found, ..)| found == name).unwrap();
+            let (_, requests, waiting) = of("Native-Transport-Requests");
+            let (_, mutations, behind) = of("MutationStage");
+            requests + waiting > 1 || mutations + behind > 0
+        };
+        let end = Instant::now() + PATIENCE;
+        while nodes.iter().any(busy) {
+            assert!(Instant::now() < end, "the nodes do not come to rest");
+        }
+    }
+
     /// Reads bodies as a gateway finds them, and addresses by their kinds alone, from every replica: those that
     /// missed the rows are given what was read.
     pub(crate) fn repair_in_part(&self) {

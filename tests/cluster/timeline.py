@@ -71,7 +71,7 @@ class Picture:
 
     def events(self):
         for nth, mark in enumerate(self.marks):
-            at, y = self.x(mark["at"]), TOP - 8 - 14 * (nth % 2)
+            at, y = self.x(mark["at"]), TOP - 8 - 14 * (nth % 3)
             yield rule(at, y + 2, at, self.floor, "#555", "4 3")
             yield text(at + 3, y, f'{mark["what"]} ({mark["at"]:.0f} s)', "start" if at < WIDTH * 0.8 else "end", 11)
 

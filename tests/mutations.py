@@ -288,6 +288,41 @@ MUTATIONS = [
         "requests_that_reach_fewer_replicas_are_a_row_of_their_own",
     ),
     (
+        "a late copy is acknowledged though its body is gone",
+        STORE + "mail.rs",
+        "            if plan.step == Step::Later {\n",
+        "            if plan.step == Step::Later && !crate::mutant(\"NAME\") {\n",
+        "a_late_copy_of_what_was_removed_meanwhile_is_not_acknowledged",
+    ),
+    (
+        "what is listed without a reference is left out of a copy",
+        STORE + "moving.rs",
+        "        for few in listed.chunks(LOOKS) {\n",
+        "        for few in listed.chunks(LOOKS).filter(|_| !crate::mutant(\"NAME\")) {\n",
+        "shared_mail_without_a_reference_is_named_and_not_left_out",
+    ),
+    (
+        "who changes an alias reads what is remembered",
+        STORE + "directory.rs",
+        "        Ok(self.decided(key).await?.and_then(alias))\n",
+        """        if crate::mutant("NAME") {
+            return self.alias(key).await;
+        }
+        Ok(self.decided(key).await?.and_then(alias))
+""",
+        "who_changes_an_alias_reads_it_afresh_and_changes_what_was_read",
+    ),
+    (
+        "a value that lost stays counted",
+        STORE + "kv.rs",
+        "        self.count_again(namespace, key, row).await?;\n",
+        """        if !crate::mutant("NAME") {
+            self.count_again(namespace, key, row).await?;
+        }
+""",
+        "a_value_that_lost_against_another_is_not_counted",
+    ),
+    (
         "half an address is an unknown one",
         STORE + "directory.rs",
         "        let torn = || StoreError",

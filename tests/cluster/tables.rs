@@ -58,7 +58,8 @@ impl Tables {
         self.ask(statement, values)
     }
 
-    /// The same from one node as it alone has them.
+    /// The same from one node as it alone has them; with a dynamic snitch it may ask one that was faster instead, but
+    /// not for what is of its own in `system_views`.
     pub(crate) fn rows_of<R>(&self, node: &str, text: &str) -> Vec<R>
     where
         R: for<'frame> DeserializeRow<'frame, 'frame>,

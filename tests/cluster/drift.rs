@@ -10,7 +10,7 @@ use crate::mail::Fate;
 use crate::turn;
 use std::time::{Duration, Instant};
 
-/// The cluster is asked for its time every 30 s, and then it is told of.
+/// The cluster is asked for its time every 30 s.
 const NOTICED_WITHIN: Duration = Duration::from_secs(35);
 
 /// A time in which the first gateway's clock was wrong.
@@ -23,14 +23,13 @@ struct Wrong {
     ready: Instant,
 }
 
-fn drift(house: &mut House, load: &Load, (offset, side): (&'static str, &str)) -> Wrong {
+fn drift(house: &House, load: &Load, offset: &'static str) -> Wrong {
     let set = Instant::now();
     clock::set(&house.sites[0], offset);
     let page = house.gateways[0].await_ready("503");
     let noticed = Instant::now();
     assert!(page.contains("this machine's clock is "), "{page}");
-    house.gateways[0].logged(&format!("{side} Cassandra's: mail is deferred until it is right"));
-    assert!(set.elapsed() <= NOTICED_WITHIN, "{:?}", set.elapsed());
+    assert!(noticed - set <= NOTICED_WITHIN, "{:?}", noticed - set);
     load.go_on(Duration::from_secs(3));
     house.gateways[1].await_ready("200");
     let righted = Instant::now();
@@ -71,8 +70,7 @@ fn a_clock_that_drifts_either_way_stops_its_gateway_alone_and_nothing_is_lost_or
     let load = house.warm_at(RATE / 3);
     let reader = Reader::start(house.gateways[0].pop3);
     load.go_on(Duration::from_secs(3));
-    let times = [("-30s", "behind"), ("+30s", "ahead of")].map(|wrong| drift(&mut house, &load, wrong));
-    house.gateways[0].logged("this machine's clock is right again");
+    let times = ["-30s", "+30s"].map(|offset| drift(&house, &load, offset));
     let sent = load.end();
     let over = Instant::now();
     let deletions = reader.end();

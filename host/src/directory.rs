@@ -28,7 +28,7 @@ const MOST_TARGETS: usize = 256;
 /// Accounts read at a time.
 const PAGE: usize = 1000;
 
-/// How often a change of an account is tried while other gateways change it.
+/// How often a change of an account or an alias is tried while other gateways change it.
 pub(crate) const CHANGED_AT_MOST: usize = 16;
 
 /// Where the host's own tables say an address leads.

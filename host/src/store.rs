@@ -421,6 +421,7 @@ pub trait Directory: Send + Sync {
         }
         Ok(self.alias(key).await?.map(Addressed::Alias))
     }
+    /// `Exists` where an account or an alias has the address.
     async fn create_alias(&self, alias: Alias) -> Result<Created>;
     /// Replaces an alias that is still as `before`; answers whether it was there and was.
     async fn replace_alias(&self, before: &Alias, after: Alias) -> Result<bool>;

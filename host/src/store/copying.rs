@@ -1,9 +1,10 @@
 //! From one store into another: all mail, quarantine, the directory and the policies' values.
 //!
 //! Every write is idempotent and what the target lists whole is passed over, so a copy that was cut off goes on when
-//! it is run again; what the directory of the source has no more is taken out of the target's. At the end both stores are read from end to end and compared: each mailbox by the sum of the
-//! digests of what it lists, so that a difference is named by its mailbox. Refused by the targets: to be copied
-//! into while they serve, or over mail of their own.
+//! it is run again; what the directory of the source has no more is taken out of the target's. At the end both stores
+//! are read from end to end and compared: each mailbox by the sum of the digests of what it lists, so that a
+//! difference is named by its mailbox. Refused by the targets: to be copied into while they serve, or over mail of
+//! their own.
 
 use super::{
     Account, Alias, CHUNK, Content, Created, Entry, Holder, KvWrite, Mailbox, Moved, Quarantined, Result,

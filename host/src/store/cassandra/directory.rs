@@ -2,10 +2,11 @@
 //! lightweight transaction: two nodes cannot create one address twice.
 //!
 //! Names are listed from a table of their own, in order and in pages. It is written before and after the row it
-//! names and may name too much, never too little: what it names is looked up, at a quorum. A question about one is answered from what
-//! was found within `limits.directory_age`, or by the nearest replica; a row that is absent or not whole (a replica
-//! missed its creation and got a change of it) is asked for again of a quorum, and an absence is not remembered. So
-//! what one gateway makes all know at once, and what it changes or removes the others know within that time.
+//! names and may name too much, never too little: what it names is looked up, at a quorum. A question about one
+//! address is answered from what was found within `limits.directory_age`, or by the nearest replica; a row that is
+//! absent or not whole (a replica missed its creation and got a change of it) is asked for again of a quorum, and an
+//! absence is not remembered. So what one gateway makes all know at once, and what it changes or removes the others
+//! know within that time.
 
 use super::CassandraStore;
 use super::cluster::{Statement, all};

@@ -258,15 +258,8 @@ impl CassandraStore {
         found: Option<Uuid>,
         ttl: i32,
     ) -> Result<bool> {
-        let size = (
-            namespace,
-            shard(key),
-            key,
-            weight(key, value) as i32,
-            over_at,
-            ttl,
-        );
-        self.cluster.execute(&self.statements.put_kv_size, size).await?;
+        let size = (weight(key, value), over_at);
+        self.count((namespace, key), size, ttl).await?;
         // Of a row that is not there the version is null.
         let values = (ttl, value, version, over_at, namespace, key, found);
         if self.transact(&self.statements.kv_replace, values).await? {
@@ -282,19 +275,30 @@ impl CassandraStore {
 
     /// What is counted under a key was of a value that another's came before.
     async fn count_again(&self, namespace: &str, key: &str, row: Option<Row>) -> Result<()> {
-        let s = &self.statements;
-        match row {
-            Some((value, _, over_at)) => {
-                let ttl = clearing(rows::size(over_at), rows::now_millis());
-                let octets = weight(key, &value) as i32;
-                let size = (namespace, shard(key), key, octets, over_at, ttl);
-                self.cluster.execute(&s.put_kv_size, size).await.map(drop)
-            }
-            None => {
-                let size = (namespace, shard(key), key);
-                self.cluster.execute(&s.drop_kv_size, size).await.map(drop)
-            }
-        }
+        let Some((value, _, over_at)) = row else {
+            return self.uncount((namespace, key)).await;
+        };
+        let ttl = clearing(rows::size(over_at), rows::now_millis());
+        self.count((namespace, key), (weight(key, &value), over_at), ttl)
+            .await
+    }
+
+    /// Lists the octets of a value and its end beside it.
+    pub(super) async fn count(
+        &self,
+        (namespace, key): (&str, &str),
+        (octets, over_at): (u64, i64),
+        ttl: i32,
+    ) -> Result<()> {
+        let size = (namespace, shard(key), key, octets as i32, over_at, ttl);
+        let put = self.cluster.execute(&self.statements.put_kv_size, size);
+        put.await.map(drop)
+    }
+
+    pub(super) async fn uncount(&self, (namespace, key): (&str, &str)) -> Result<()> {
+        let size = (namespace, shard(key), key);
+        let dropped = self.cluster.execute(&self.statements.drop_kv_size, size);
+        dropped.await.map(drop)
     }
 }
 
@@ -318,8 +322,7 @@ impl Kv for CassandraStore {
         let _turn = self.shares.turns.take((namespace, key)).await;
         let row = self.kv_row(&self.statements.kv_get, namespace, key).await?;
         self.transact(&self.statements.kv_drop, (namespace, key)).await?;
-        let size = (namespace, shard(key), key);
-        self.cluster.execute(&self.statements.drop_kv_size, size).await?;
+        self.uncount((namespace, key)).await?;
         if let Some((value, ..)) = row {
             self.shares.give_back(namespace, weight(key, &value), 0);
         }

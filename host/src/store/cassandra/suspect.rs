@@ -222,13 +222,11 @@ impl CassandraStore {
                     return Ok(true);
                 };
                 let ttl = kv::clearing(over_at, rows::now_millis());
-                let (shard, octets) = (kv::shard(key), octets as i32);
-                let values = (plugin, shard, key, octets, rows::big(over_at), ttl);
-                self.cluster.execute(&s.put_kv_size, values).await?;
+                self.count((plugin, key), (octets, rows::big(over_at)), ttl)
+                    .await?;
             }
             Suspect::Overcounted { plugin, key } => {
-                let values = (plugin, kv::shard(key), key);
-                self.cluster.execute(&s.drop_kv_size, values).await?;
+                self.uncount((plugin, key)).await?;
             }
             _ => return Ok(false),
         }

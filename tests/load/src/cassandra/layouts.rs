@@ -105,10 +105,10 @@ async fn measure_listings(bench: &mut Bench, Warm { lab, sites, .. }: &mut Warm)
                 took.push(millis);
             }
             let used = meter.since(&before, LISTINGS as u64, 1)?;
-            let body = bodies(&site.driver, layout, &mailbox(count), &ids).await?;
+            let body = bodies(&site.driver, layout, &name_of_mailbox, &ids).await?;
             let figures = json!({
                 "part": "d", "subject": "listing", "variant": name, "messages": ids.len(),
-                "listing_ms": median(took.clone()), "body_ms": body, "cpu_ms": used.get("cpu_ms"),
+                "listing_ms": median(took), "body_ms": body, "cpu_ms": used.get("cpu_ms"),
             });
             bench.runs.add(&id(name, count), &[&figures])?;
         }

@@ -36,9 +36,11 @@ use tokio_util::sync::CancellationToken;
 /// How long a client is listened to before the greeting, where early talkers are refused.
 const HUSH: Duration = Duration::from_secs(2);
 
-/// Octets read at a time: little while commands come, for sessions are many and mostly idle.
+/// Octets read at a time: little while commands come, for sessions are many and mostly idle; most messages are short,
+/// and what fills its buffer is followed by more.
 const COMMANDS: usize = 4 * 1024;
-const CONTENT: usize = 64 * 1024;
+const CONTENT: usize = 16 * 1024;
+const LONG_CONTENT: usize = 64 * 1024;
 
 /// Replies held back before they are sent without being waited for.
 const REPLIES: usize = 32 * 1024;
@@ -68,6 +70,7 @@ pub async fn serve(connection: Connection, gateway: Arc<Gateway>, shutdown: Canc
         shutdown,
         input: BytesMut::new(),
         output: BytesMut::new(),
+        room: CONTENT,
         about: About::Nothing,
         transfer: None,
         awaited: None,
@@ -110,6 +113,8 @@ struct Driver {
     shutdown: CancellationToken,
     input: BytesMut,
     output: BytesMut,
+    /// Octets of content read at a time.
+    room: usize,
     /// What the next reply is about.
     about: About,
     /// When the transaction began, or what is thrown away began to come.
@@ -136,6 +141,9 @@ impl Driver {
             match step {
                 Step::Read => match self.listen(&mut connection.stream).await? {
                     Heard::Octets => {
+                        if self.input.len() == CONTENT {
+                            self.room = LONG_CONTENT;
+                        }
                         self.machine.feed(&self.input);
                         self.input.clear();
                     }
@@ -219,8 +227,11 @@ impl Driver {
         let limits = &self.gateway.config.limits;
         let waiting = self.machine.waiting();
         let (patience, most) = match waiting {
-            Waiting::Content => (limits.smtp_data, CONTENT),
-            Waiting::Command | Waiting::Authentication => (limits.smtp_command, COMMANDS),
+            Waiting::Content => (limits.smtp_data, self.room),
+            Waiting::Command | Waiting::Authentication => {
+                self.room = CONTENT;
+                (limits.smtp_command, COMMANDS)
+            }
         };
         // The message's id, and with it its place in the listing, is as old as its transaction.
         let transferring = waiting == Waiting::Content || !self.answers.is_idle();

@@ -81,17 +81,13 @@ pub fn authors(head: &[u8]) -> Vec<Address> {
 
 /// Octets of the first field: its line and those that continue it. Only CRLF ends a line, as in [`end`].
 pub fn length(bytes: &[u8]) -> usize {
-    let mut at = 0;
-    loop {
-        let rest = bytes.get(at..).unwrap_or_default();
-        match memmem::find(rest, b"\r\n") {
-            None => return bytes.len(),
-            Some(line_end) => at += line_end + 2,
-        }
-        if !matches!(bytes.get(at), Some(b' ' | b'\t')) {
-            return at;
+    for lf in memchr::memchr_iter(b'\n', bytes) {
+        let ends = lf > 0 && bytes.get(lf - 1) == Some(&b'\r');
+        if ends && !matches!(bytes.get(lf + 1), Some(b' ' | b'\t')) {
+            return lf + 1;
         }
     }
+    bytes.len()
 }
 
 /// Writes `name: value` with CRLF, folded at spaces behind the 78th octet where it has any, and wherever a

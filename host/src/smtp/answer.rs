@@ -4,7 +4,7 @@
 //! place among its account's sessions, and the transaction under way. Trouble of ours is answered with
 //! 4yz; a transaction that is dropped takes its stored content with it.
 
-use super::envelope::{Content, Standing, Transaction, tags};
+use super::envelope::{Content, Standing, Transaction};
 use super::{facts, record};
 use crate::config::Listener;
 use crate::gateway::{AccountSession, Gateway};
@@ -63,7 +63,7 @@ impl Answers {
             Question::Connect => ("connect", self.connect(session).await),
             Question::Auth(question) => ("auth", self.login(question).await),
             Question::Mail(mail) => ("mail", proceed(self.mail(session, mail).await)),
-            Question::Rcpt(rcpt) => ("rcpt", proceed(self.recipient(session, rcpt.path).await)),
+            Question::Rcpt(rcpt) => ("rcpt", proceed(self.recipient(rcpt.path).await)),
             Question::Begin => ("begin", proceed(self.begin())),
             Question::Commit => ("commit", self.commit(session).await),
         };
@@ -104,13 +104,12 @@ impl Answers {
         if self.gateway.config.submission.check_sender {
             self.owned(session, mail.sender.iter()).await?;
         }
-        let id = MessageId::new();
-        let mut transaction = Transaction::new(id, mail, self.standing.clone(), self.edits.clone());
-        let facts = self.envelope_facts(session, &transaction);
-        let decision = self.gateway.policies.mail(&facts).await;
+        let decided = (self.standing.clone(), self.edits.clone());
+        let mut transaction = Transaction::new(MessageId::new(), mail, decided, self.facts(session));
+        let decision = self.gateway.policies.mail(&transaction.facts).await;
         transaction.opinions = decision.opinions;
         transaction.standing.take(decision.verdict)?;
-        transaction.edits.extend(decision.edits);
+        transaction.edit(decision.edits);
         self.transaction = Some(transaction);
         Ok(())
     }
@@ -189,20 +188,6 @@ impl Answers {
     fn facts(&self, session: &smtp::Facts) -> Facts {
         let client = &self.client;
         facts::of_session(&client.listener, client.role, client.address.ip(), session)
-    }
-
-    /// The facts with those of a transaction; its recipients are those accepted so far.
-    pub(super) fn envelope_facts(&self, session: &smtp::Facts, transaction: &Transaction) -> Facts {
-        let recipients = transaction.recipients.iter();
-        Facts {
-            queue_id: transaction.id.to_string(),
-            mail_from: transaction.sender(),
-            rcpt_to: recipients
-                .map(|recipient| recipient.address.to_string())
-                .collect(),
-            tags: tags(&transaction.edits),
-            ..self.facts(session)
-        }
     }
 }
 

@@ -47,19 +47,19 @@ impl Answers {
         self.check(session, &message.content().head).await?;
         let received = self.received(session, transaction, transaction.only());
         let message = Arc::new(self.complete(transaction, message).shown_behind(&received));
-        let whole = self.judge(session, transaction, &message).await?;
+        let whole = self.judge(transaction, &message).await?;
         let received = self.received(session, transaction, only(&whole));
         let content = Content {
-            head: edits::apply(&message.content().head, &transaction.edits),
+            head: edits::apply(&message.content().head, transaction.edits()),
             text: message.content().text.clone(),
         };
-        let facts = self.envelope_facts(session, transaction);
+        let facts = Arc::clone(&transaction.facts);
         let mut consignment = Consignment {
             facts: facts::kept(&facts),
             message,
             written: Written::new(content),
             targets: Vec::new(),
-            recipients: transaction.recipients.len(),
+            recipients: transaction.recipients().len(),
         };
         self.read_ahead(transaction, &whole).await?;
         for share in whole {
@@ -131,24 +131,22 @@ impl Answers {
     /// Asks the message filters, and makes their edits of the envelope.
     async fn judge(
         &self,
-        session: &smtp::Facts,
         transaction: &mut Transaction,
         message: &Arc<Message>,
     ) -> Result<Vec<Share>, Reply> {
-        let facts = self.envelope_facts(session, transaction);
         let source = Arc::clone(message) as Arc<dyn crate::policy::MessageSource>;
         let begun = Instant::now();
         let decision = self
             .gateway
             .policies
-            .message(&facts, source, &transaction.edits)
+            .message(&transaction.facts, source, transaction.edits())
             .await;
         record::stage("message", begun);
         transaction.opinions.extend(decision.opinions);
         let mut standing = transaction.standing.clone();
         standing.take(decision.verdict)?;
-        transaction.edits.extend(decision.edits);
-        Ok(shares(&transaction.recipients, &standing, &transaction.edits))
+        transaction.edit(decision.edits);
+        Ok(shares(transaction.recipients(), &standing, transaction.edits()))
     }
 
     /// One target for each mailbox behind a share.

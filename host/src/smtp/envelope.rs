@@ -3,12 +3,13 @@
 
 use super::outcome::Fate;
 use crate::message::{Draft, MessageId};
-use crate::policy::{Edit, Opinion, Verdict};
+use crate::policy::{Edit, Facts, Opinion, Verdict};
 use crate::quota::Known;
 use crate::routing::Routes;
 use crate::store::Mailbox;
 use postern_proto::Address;
 use postern_proto::smtp::{Mail, Reply};
+use std::sync::Arc;
 use std::time::Instant;
 
 /// What stages before the message decided for all that follows.
@@ -123,8 +124,10 @@ pub(super) struct Transaction {
     pub(super) mail: Mail,
     pub(super) standing: Standing,
     /// Of all stages so far, in order; those that concern one recipient at RCPT are made already.
-    pub(super) edits: Vec<Edit>,
-    pub(super) recipients: Vec<Recipient>,
+    edits: Vec<Edit>,
+    recipients: Vec<Recipient>,
+    /// What policies are told: they see the recipients accepted so far and the tags of these edits.
+    pub(super) facts: Arc<Facts>,
     pub(super) routes: Routes,
     pub(super) known: Known,
     pub(super) opinions: Vec<Opinion>,
@@ -134,13 +137,22 @@ pub(super) struct Transaction {
 }
 
 impl Transaction {
-    pub(super) fn new(id: MessageId, mail: Mail, standing: Standing, edits: Vec<Edit>) -> Self {
+    /// Begins with what was decided at connect.
+    pub(super) fn new(id: MessageId, mail: Mail, (standing, edits): (Standing, Vec<Edit>), session: Facts) -> Self {
+        let sender = mail.sender.as_ref();
+        let facts = Facts {
+            queue_id: id.to_string(),
+            mail_from: sender.map(Address::to_string).unwrap_or_default(),
+            tags: tags(&edits).collect(),
+            ..session
+        };
         Self {
             id,
             mail,
             standing,
             edits,
             recipients: Vec::new(),
+            facts: Arc::new(facts),
             routes: Routes::default(),
             known: Known::default(),
             opinions: Vec::new(),
@@ -149,20 +161,35 @@ impl Transaction {
         }
     }
 
+    pub(super) fn edits(&self) -> &[Edit] {
+        &self.edits
+    }
+
+    /// Adds what a stage changes.
+    pub(super) fn edit(&mut self, edits: Vec<Edit>) {
+        if tags(&edits).next().is_some() {
+            Arc::make_mut(&mut self.facts).tags.extend(tags(&edits));
+        }
+        self.edits.extend(edits);
+    }
+
+    pub(super) fn recipients(&self) -> &[Recipient] {
+        &self.recipients
+    }
+
+    pub(super) fn accept(&mut self, recipient: Recipient) {
+        Arc::make_mut(&mut self.facts)
+            .rcpt_to
+            .push(recipient.address.to_string());
+        self.recipients.push(recipient);
+    }
+
     /// The only recipient that was accepted.
     pub(super) fn only(&self) -> Option<&Address> {
         match self.recipients.as_slice() {
             [only] => Some(&only.address),
             _ => None,
         }
-    }
-
-    pub(super) fn sender(&self) -> String {
-        self.mail
-            .sender
-            .as_ref()
-            .map(Address::to_string)
-            .unwrap_or_default()
     }
 }
 
@@ -175,12 +202,11 @@ pub(super) fn only(shares: &[Share]) -> Option<&Address> {
 }
 
 /// The labels among edits.
-pub(super) fn tags(edits: &[Edit]) -> Vec<String> {
-    let tags = edits.iter().filter_map(|edit| match edit {
+fn tags(edits: &[Edit]) -> impl Iterator<Item = String> {
+    edits.iter().filter_map(|edit| match edit {
         Edit::Tag(name) => Some(name.clone()),
         _ => None,
-    });
-    tags.collect()
+    })
 }
 
 /// One recipient at the dot: those named by the client, and those that edits put in.

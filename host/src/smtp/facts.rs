@@ -60,6 +60,10 @@ pub(super) fn with(role: Role, session: &smtp::Facts, smtputf8: bool) -> String 
 
 /// The record kept with a message: all recipients, and no more than 2 KiB of everything else.
 pub(super) fn kept(facts: &Facts) -> Bytes {
+    let whole = json(facts);
+    if whole.len() <= KEPT {
+        return whole.into();
+    }
     let mut kept = facts.clone();
     let recipients = std::mem::take(&mut kept.rcpt_to);
     for fact in [

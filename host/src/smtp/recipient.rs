@@ -10,32 +10,28 @@ use crate::quota::{self, Room};
 use crate::routing::{Routed, Router, Routes};
 use crate::store::Mailbox;
 use postern_proto::Address;
-use postern_proto::smtp::{self, ForwardPath, Reply};
+use postern_proto::smtp::{ForwardPath, Reply};
+use std::sync::Arc;
 
 impl Answers {
-    pub(super) async fn recipient(&mut self, session: &smtp::Facts, path: ForwardPath) -> Result<(), Reply> {
+    pub(super) async fn recipient(&mut self, path: ForwardPath) -> Result<(), Reply> {
         let mut transaction = self.transaction.take().ok_or_else(Reply::our_trouble)?;
         let address = match path {
             ForwardPath::Postmaster => self.gateway.directory.postmaster(),
             ForwardPath::Address(address) => address,
         };
-        let added = self.add(session, &mut transaction, address).await;
+        let added = self.add(&mut transaction, address).await;
         self.transaction = Some(transaction);
         added
     }
 
-    async fn add(
-        &self,
-        session: &smtp::Facts,
-        transaction: &mut Transaction,
-        address: Address,
-    ) -> Result<(), Reply> {
+    async fn add(&self, transaction: &mut Transaction, address: Address) -> Result<(), Reply> {
         let mut recipient = Recipient::new(address);
         if transaction.standing == Standing::Discard {
-            transaction.recipients.push(recipient);
+            transaction.accept(recipient);
             return Ok(());
         }
-        let facts = self.envelope_facts(session, transaction);
+        let facts = Arc::clone(&transaction.facts);
         let named = recipient.address.to_string();
         let decision = self.gateway.policies.rcpt(&facts, &named).await;
         transaction.opinions.extend(decision.opinions);
@@ -51,8 +47,8 @@ impl Answers {
             };
             self.check_room(&facts, transaction, &recipient).await?;
         }
-        transaction.recipients.push(recipient);
-        transaction.edits.extend(edits);
+        transaction.accept(recipient);
+        transaction.edit(edits);
         Ok(())
     }
 

@@ -86,8 +86,8 @@ pub(super) fn message(
         id = %transaction.id,
         client = %client.address.ip(),
         listener = client.listener.name.as_str(),
-        from = transaction.sender(),
-        to = recipients(transaction),
+        from = transaction.facts.mail_from.as_str(),
+        to = transaction.facts.rcpt_to.join(", "),
         size,
         outcome,
         reply = replies(answer),
@@ -121,14 +121,6 @@ fn outcome(answer: &Answer) -> &'static str {
     } else {
         "rejected"
     }
-}
-
-fn recipients(transaction: &Transaction) -> String {
-    let addresses = transaction
-        .recipients
-        .iter()
-        .map(|recipient| recipient.address.to_string());
-    addresses.collect::<Vec<_>>().join(", ")
 }
 
 fn replies(answer: &Answer) -> String {

@@ -266,7 +266,7 @@ async fn with_full_bob(house: &House, ann: Fate) -> (Transaction, Consignment) {
         body: BodyType::SevenBit,
         smtputf8: false,
     };
-    let transaction = Transaction::new(MessageId::new(), mail, Standing::Deliver, Vec::new());
+    let transaction = Transaction::new(MessageId::new(), mail, Default::default(), Facts::default());
     let written = Written::new(Content {
         head: MESSAGE.into(),
         text: Text::Inline(bytes::Bytes::new()),

@@ -1,7 +1,8 @@
 //! The way to the cluster: how a request is sent, bounded, retried and given up.
 //!
 //! Every request that changes something is idempotent (lightweight transactions apart), so the driver may send
-//! it to a second node when the first is slow, and this module sends it again until `deadline`. Not retried:
+//! it to a second node when the first is slow, and this module sends it again until `deadline`, which requests of one
+//! delivery have in common. Not retried:
 //! what no retry can mend (syntax, unknown tables, missing rights). At most `in_flight` requests are under way, those
 //! that pause before they are sent again not among them; others wait inside their deadline.
 
@@ -29,6 +30,11 @@ use tokio::time::{Instant, timeout_at};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_millis(800);
+
+tokio::task_local! {
+    /// When the requests of this operation are given up.
+    static END: Instant;
+}
 
 /// How many replicas stand behind an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,7 +101,7 @@ pub(super) struct Cluster {
     /// Why nothing is asked of it any more.
     lost: OnceLock<String>,
     in_flight: Semaphore,
-    pub(super) deadline: Duration,
+    deadline: Duration,
     #[cfg(test)]
     pub(super) witness: witness::Witness,
 }
@@ -128,6 +134,17 @@ impl Cluster {
 
     pub(super) fn lost(&self) -> Option<StoreError> {
         self.lost.get().cloned().map(StoreError::Engine)
+    }
+
+    /// Does what has one deadline, however many requests it takes.
+    pub(super) async fn in_time<W: Future>(&self, work: W) -> W::Output {
+        END.scope(self.end(), work).await
+    }
+
+    /// When what is asked now is given up.
+    pub(super) fn end(&self) -> Instant {
+        END.try_with(|end| *end)
+            .unwrap_or_else(|_| Instant::now() + self.deadline)
     }
 
     /// One request whose answer has no rows, or few.
@@ -218,7 +235,7 @@ impl Cluster {
         if let Some(lost) = self.lost() {
             return Err(lost);
         }
-        let end = Instant::now() + self.deadline;
+        let end = self.end();
         let mut pause = FIRST_PAUSE;
         let mut failed = None;
         loop {

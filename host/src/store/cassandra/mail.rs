@@ -18,7 +18,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use scylla::value::MaybeUnset;
 use std::collections::{BTreeMap, HashMap};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
 /// Rows deleted by one request.
@@ -74,33 +74,10 @@ impl Plan<'_> {
 #[async_trait]
 impl Maildrops for CassandraStore {
     async fn deliver(&self, delivery: Delivery) -> Result<Vec<Delivered>> {
-        let quarantine: Mailbox = QUARANTINE.into();
         self.clock.right()?;
         self.young_enough(&delivery)?;
-        self.arriving
-            .matches(&delivery)
-            .or_else(|error| match self.settled.contains_key(&delivery.id) {
-                true => Ok(()),
-                false => Err(error),
-            })?;
-        self.refresh(&delivery).await?;
-        let (fates, plan) = self.plan(&delivery, &quarantine)?;
-        if plan.holders() == 0 {
-            if !self.settled.contains_key(&delivery.id) && self.arriving.forget(delivery.id) {
-                self.drop_body(delivery.id).await?;
-            }
-            return Ok(fates.into_iter().map(Fate::outcome).collect());
-        }
-        self.settled.insert(delivery.id, ());
-        self.arriving.forget(delivery.id);
-        let written = self.write(&delivery, &plan).await;
-        let end = if written.is_ok() {
-            End::Answered
-        } else {
-            End::GivenUp
-        };
-        self.usages.done(shares(&delivery, &plan, &quarantine), end);
-        written?;
+        self.has_come(&delivery)?;
+        let fates = self.cluster.in_time(self.keep(&delivery)).await?;
         Ok(fates.into_iter().map(Fate::outcome).collect())
     }
 
@@ -160,6 +137,36 @@ impl CassandraStore {
                 delivery.id
             ))),
         }
+    }
+
+    /// Whether all of its text is there: as it came, or as it was named before.
+    fn has_come(&self, delivery: &Delivery) -> Result<()> {
+        match self.settled.contains_key(&delivery.id) {
+            true => Ok(()),
+            false => self.arriving.matches(delivery),
+        }
+    }
+
+    /// Who gets it, and what became of that.
+    async fn keep(&self, delivery: &Delivery) -> Result<Vec<Fate>> {
+        let quarantine: Mailbox = QUARANTINE.into();
+        self.refresh(delivery).await?;
+        let (fates, plan) = self.plan(delivery, &quarantine)?;
+        if plan.holders() == 0 {
+            if !self.settled.contains_key(&delivery.id) && self.arriving.forget(delivery.id) {
+                self.drop_body(delivery.id).await?;
+            }
+            return Ok(fates);
+        }
+        self.settled.insert(delivery.id, ());
+        self.arriving.forget(delivery.id);
+        let written = self.write(delivery, &plan).await;
+        let end = match written {
+            Ok(()) => End::Answered,
+            Err(_) => End::GivenUp,
+        };
+        self.usages.done(shares(delivery, &plan, &quarantine), end);
+        written.map(|()| fates)
     }
 
     /// Reads, where it is due, the usage of every mailbox whose ceiling is to be compared.
@@ -340,7 +347,7 @@ impl CassandraStore {
         if let Some(usage) = self.usages.fresh(mailbox, ceiling) {
             return Ok(usage);
         }
-        let turn = timeout(self.cluster.deadline, self.reading.take(mailbox)).await;
+        let turn = timeout_at(self.cluster.end(), self.reading.take(mailbox)).await;
         let _turn = turn.map_err(|_| StoreError::Engine(format!("the usage of {mailbox} is being read")))?;
         match self.usages.fresh(mailbox, ceiling) {
             Some(usage) => Ok(usage),

@@ -155,8 +155,9 @@ impl Session {
     }
 
     fn take_data(&mut self, envelope: Envelope, mut content: Content) -> Pace {
-        let mut out = BytesMut::new();
-        let progress = content.data(self.lines.octets(), &mut out);
+        let input = self.lines.octets();
+        let mut out = BytesMut::with_capacity(input.len());
+        let progress = content.data(input, &mut out);
         match progress {
             Progress::More => {
                 self.body(out);
@@ -172,7 +173,7 @@ impl Session {
 
     fn take_chunk(&mut self, envelope: Envelope, mut content: Content, mut chunk: Chunk) -> Pace {
         let octets = chunk.take(self.lines.octets());
-        let mut out = BytesMut::new();
+        let mut out = BytesMut::with_capacity(octets.len());
         content.chunk(&octets, &mut out);
         if chunk.left > 0 {
             self.body(out);

@@ -9,6 +9,7 @@ use crate::directory::Directory;
 use crate::net::Admission;
 use crate::policy::Policies;
 use crate::pop3::{Leasing, Locks};
+use crate::smtp::Stages;
 use crate::store::embedded::Options;
 use crate::store::{CassandraStore, EmbeddedStore, Store};
 use crate::tls::{Tls, TlsError};
@@ -37,6 +38,8 @@ pub struct Gateway {
     pub leasing: Option<Leasing>,
     /// Octets of messages in transfer and commit (`limits.bytes_in_flight`).
     pub in_flight: Arc<Budget>,
+    /// How long the stages of messages take.
+    pub stages: Stages,
     /// Cancelled when `limits.drain` is over: a session says 421 and ends, whatever is under way.
     pub cut: CancellationToken,
 }
@@ -64,6 +67,7 @@ impl Gateway {
             in_flight: Budget::telling(config.limits.bytes_in_flight, move |octets| {
                 kept_free.in_flight(octets);
             }),
+            stages: Stages::default(),
             cut: CancellationToken::new(),
             config,
             store,

@@ -44,12 +44,12 @@ impl MessageId {
 impl fmt::Display for MessageId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let value = self.0.as_u128();
-        for shift in (0..26).rev() {
-            let digit = (value >> (shift * 5)) & 31;
-            let char = CROCKFORD.get(digit as usize).copied().unwrap_or(b'0');
-            fmt::Write::write_char(f, char::from(char))?;
+        let mut text = [b'0'; 26];
+        for (place, octet) in text.iter_mut().rev().enumerate() {
+            let digit = (value >> (place * 5)) as usize & 31;
+            *octet = CROCKFORD.get(digit).copied().unwrap_or(b'0');
         }
-        Ok(())
+        f.write_str(std::str::from_utf8(&text).unwrap_or_default())
     }
 }
 

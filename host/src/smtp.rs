@@ -18,6 +18,8 @@ mod record;
 #[cfg(test)]
 mod tests;
 
+pub use record::Stages;
+
 use crate::config::{Config, Listener, Role, TlsMode};
 use crate::gateway::Gateway;
 use crate::net::{Connection, Stream};

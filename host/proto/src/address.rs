@@ -111,7 +111,9 @@ impl Address {
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if is_dot_string(&self.local) {
-            return write!(f, "{}@{}", self.local, self.domain);
+            f.write_str(&self.local)?;
+            f.write_str("@")?;
+            return f.write_str(&self.domain);
         }
         let local = self.local.replace('\\', "\\\\").replace('"', "\\\"");
         write!(f, "\"{local}\"@{}", self.domain)

@@ -65,6 +65,7 @@ impl Drop for AccountSession {
 pub struct Budget {
     most: u64,
     used: Mutex<u64>,
+    gauge: metrics::Gauge,
     /// Told of each change, in order.
     told: Box<dyn Fn(u64) + Send + Sync>,
 }
@@ -92,6 +93,7 @@ impl Budget {
         Arc::new(Self {
             most,
             used: Mutex::default(),
+            gauge: metrics::gauge!("postern_in_flight_bytes"),
             told: Box::new(told),
         })
     }
@@ -108,7 +110,7 @@ impl Budget {
     /// Under the lock: of two changes the later is told last.
     fn set(&self, mut used: MutexGuard<'_, u64>, octets: u64) {
         *used = octets;
-        metrics::gauge!("postern_in_flight_bytes").set(octets as f64);
+        self.gauge.set(octets as f64);
         (self.told)(octets);
     }
 

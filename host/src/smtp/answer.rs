@@ -5,7 +5,7 @@
 //! 4yz; a transaction that is dropped takes its stored content with it.
 
 use super::envelope::{Content, Standing, Transaction};
-use super::{facts, record};
+use super::facts;
 use crate::config::Listener;
 use crate::gateway::{AccountSession, Gateway};
 use crate::message::{Draft, DraftError, MessageId};
@@ -59,15 +59,17 @@ impl Answers {
 
     pub(super) async fn answer(&mut self, session: &smtp::Facts, question: Question) -> Answer {
         let begun = Instant::now();
+        let gateway = Arc::clone(&self.gateway);
+        let stages = &gateway.stages;
         let (stage, answer) = match question {
-            Question::Connect => ("connect", self.connect(session).await),
-            Question::Auth(question) => ("auth", self.login(question).await),
-            Question::Mail(mail) => ("mail", proceed(self.mail(session, mail).await)),
-            Question::Rcpt(rcpt) => ("rcpt", proceed(self.recipient(rcpt.path).await)),
-            Question::Begin => ("begin", proceed(self.begin())),
-            Question::Commit => ("commit", self.commit(session).await),
+            Question::Connect => (&stages.connect, self.connect(session).await),
+            Question::Auth(question) => (&stages.auth, self.login(question).await),
+            Question::Mail(mail) => (&stages.mail, proceed(self.mail(session, mail).await)),
+            Question::Rcpt(rcpt) => (&stages.rcpt, proceed(self.recipient(rcpt.path).await)),
+            Question::Begin => (&stages.begin, proceed(self.begin())),
+            Question::Commit => (&stages.commit, self.commit(session).await),
         };
-        record::stage(stage, begun);
+        stage.record(begun.elapsed());
         answer
     }
 

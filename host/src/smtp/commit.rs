@@ -33,7 +33,8 @@ impl Answers {
                 (size, delivered.unwrap_or_else(Answer::Reply))
             }
         };
-        record::message(&self.client, &transaction, size, complete, &answer);
+        let told = (&self.client, &self.gateway.stages);
+        record::message(told, &transaction, size, complete, &answer);
         answer
     }
 
@@ -45,10 +46,12 @@ impl Answers {
     ) -> Result<Answer, Reply> {
         let message = draft.seal().await.map_err(|error| trouble(&error))?;
         self.check(session, &message.content().head).await?;
-        let received = self.received(session, transaction, transaction.only());
+        let mut received = self.received(session, transaction, transaction.only());
         let message = Arc::new(self.complete(transaction, message).shown_behind(&received));
         let whole = self.judge(transaction, &message).await?;
-        let received = self.received(session, transaction, only(&whole));
+        if only(&whole) != transaction.only() {
+            received = self.received(session, transaction, only(&whole));
+        }
         let content = Content {
             head: edits::apply(&message.content().head, transaction.edits()),
             text: message.content().text.clone(),
@@ -141,7 +144,7 @@ impl Answers {
             .policies
             .message(&transaction.facts, source, transaction.edits())
             .await;
-        record::stage("message", begun);
+        self.gateway.stages.message.record(begun.elapsed());
         transaction.opinions.extend(decision.opinions);
         let mut standing = transaction.standing.clone();
         standing.take(decision.verdict)?;

@@ -324,7 +324,7 @@ impl Answers {
         consignment.message.committed();
         let begun = Instant::now();
         let delivered = self.gateway.store.deliver(delivery).await;
-        record::stage("store", begun);
+        self.gateway.stages.store.record(begun.elapsed());
         if delivered.is_err() {
             consignment.message.refused();
         }

@@ -138,7 +138,12 @@ pub(super) struct Transaction {
 
 impl Transaction {
     /// Begins with what was decided at connect.
-    pub(super) fn new(id: MessageId, mail: Mail, (standing, edits): (Standing, Vec<Edit>), session: Facts) -> Self {
+    pub(super) fn new(
+        id: MessageId,
+        mail: Mail,
+        (standing, edits): (Standing, Vec<Edit>),
+        session: Facts,
+    ) -> Self {
         let sender = mail.sender.as_ref();
         let facts = Facts {
             queue_id: id.to_string(),

@@ -5,6 +5,7 @@ use super::super::envelope::{Share, Standing, Transaction};
 use super::super::outcome::Fate;
 use super::*;
 use crate::message::Draft;
+use crate::policy::Facts;
 use crate::store::{Ceiling, Content, Mailbox, Text};
 use postern_proto::Address;
 use postern_proto::smtp::{Answer, BodyType, Mail};

@@ -312,7 +312,8 @@ impl Cluster {
     {
         let under_way = UnderWay::begin();
         let begun = Instant::now();
-        let answer = attempt().await;
+        // The driver's futures are large, and what holds them is moved many times on its way to the first poll.
+        let answer = Box::pin(attempt()).await;
         #[cfg(test)]
         let answer = self.witness.saw(name, answer);
         drop(under_way);

@@ -12,8 +12,9 @@ const FOUR: Size = Size::Fixed(4096);
 /// Large enough for parts of every size.
 const LARGE: Size = Size::Fixed(1024 * 1024);
 
-/// Settings of a node that need a start of their own.
-const NODES: [(&str, Settings); 9] = [
+/// Settings of a node that need a start of their own. Two of them change nothing: how far these are apart is what a
+/// difference between two nodes means.
+const NODES: [(&str, Settings); 11] = [
     (
         "commit log: compressed by LZ4",
         &[("commitlog_compression", "[{class_name: LZ4Compressor}]")],
@@ -30,6 +31,7 @@ const NODES: [(&str, Settings); 9] = [
         "commit log: batch",
         &[("commitlog_sync", "batch"), ("commitlog_sync_period", "0ms")],
     ),
+    ("a second node, as shipped", &[]),
     (
         "memtable: trie on the heap",
         &[("memtable_allocation_type", "heap_buffers")],
@@ -48,6 +50,7 @@ const NODES: [(&str, Settings); 9] = [
     ("sstables: big", &[("sstable", "{selected_format: big}")]),
     ("writers: 32", &[("concurrent_writes", "32")]),
     ("caches: chunks 128 MiB", &[("file_cache_size", "128MiB")]),
+    ("a third node, as shipped", &[]),
 ];
 
 /// How the two tables of small mail are kept, in turn; the last of them puts back what was.

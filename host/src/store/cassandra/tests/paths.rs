@@ -371,7 +371,11 @@ async fn all_requests_of_a_delivery_have_one_deadline() {
     let begun = tokio::time::Instant::now();
     assert!(store.deliver(sent).await.is_err());
     let took = begun.elapsed();
-    let lost: Vec<_> = store.sent().into_iter().filter(|name| *name == "epochs").collect();
+    let lost: Vec<_> = store
+        .sent()
+        .into_iter()
+        .filter(|name| *name == "epochs")
+        .collect();
     assert_eq!(lost.len(), 7, "usage was read at last");
     assert!(took < deadline + Duration::from_millis(300), "{took:?}");
 }

@@ -149,7 +149,8 @@ async fn has_room_again(store: &EmbeddedStore, looks: &mut tokio::sync::mpsc::Un
             looks.recv().await.expect("the store looks at its free space");
         }
     };
-    let opened = tokio::time::timeout(std::time::Duration::from_secs(60), open).await;
+    // Beside three nodes of Cassandra a second's work takes ten.
+    let opened = tokio::time::timeout(std::time::Duration::from_secs(180), open).await;
     let Spaces { db, body, .. } = &store.spaces;
     assert!(
         opened.is_ok(),
@@ -165,7 +166,9 @@ async fn has_room_again(store: &EmbeddedStore, looks: &mut tokio::sync::mpsc::Un
 
 #[tokio::test]
 async fn a_filled_file_system_refuses_mail_before_the_engine_fails_and_mail_flows_again() {
-    let disk = Tmpfs::mount(320);
+    // The reserve holds what the engine may have to write of bodies that it has acknowledged: five times 32 MiB, on a
+    // machine that is too busy for it to keep up.
+    let disk = Tmpfs::mount(384);
     let (looking, mut looks) = tokio::sync::mpsc::unbounded_channel();
     let free = probe_of(disk.0.path());
     let probe: Probe = Arc::new(move || {
@@ -173,7 +176,7 @@ async fn a_filled_file_system_refuses_mail_before_the_engine_fails_and_mail_flow
         free()
     });
     let options = Options {
-        reserve: 128 * MIB,
+        reserve: 192 * MIB,
         free_space: Some(probe),
         ..options()
     };

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::store::embedded::space::FreeSpace;
+use fjall::AbstractTree as _;
 
 const LONG: usize = 1_900_000;
 
@@ -19,16 +20,25 @@ async fn delivered(store: &EmbeddedStore, count: usize) -> Vec<MessageId> {
 /// Where the engine had begun to write what it held, a compaction did not wait for that: removals in it were found by
 /// none, and a full disk stayed full.
 #[tokio::test]
-async fn a_compaction_finds_removals_that_the_engine_is_just_writing() {
+async fn a_compaction_waits_for_removals_that_the_engine_is_just_writing() {
     let (_folder, store) = opened();
-    let removed = delivered(&store, 20).await;
-    store.spaces.body.rotate_memtable_and_wait().unwrap();
+    let removed = delivered(&store, 3).await;
+    let body = &store.spaces.body;
+    body.rotate_memtable_and_wait().unwrap();
     store.remove("a@x.org", &removed).await.unwrap();
-    let kept = delivered(&store, 10).await.len() * LONG;
+    let kept = delivered(&store, 1).await.len() * LONG;
+    let held_up = body.tree.get_flush_lock();
     // As it does by itself when there is much.
-    assert!(store.spaces.body.rotate_memtable().unwrap());
-    store.compact().unwrap();
-    let held = store.spaces.body.disk_space() as usize;
+    assert!(body.rotate_memtable().unwrap());
+    let (tell, told) = std_mpsc::channel();
+    std::thread::scope(|scope| {
+        scope.spawn(|| tell.send(store.compact().is_ok()).unwrap());
+        let early = told.recv_timeout(std::time::Duration::from_secs(1));
+        assert!(early.is_err(), "it does not wait");
+        drop(held_up);
+        assert!(told.recv().unwrap());
+    });
+    let held = body.disk_space() as usize;
     assert!((kept..kept + LONG).contains(&held), "{held} for {kept}");
 }
 

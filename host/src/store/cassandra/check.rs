@@ -301,7 +301,7 @@ impl Comparison<'_> {
 
     async fn addresses(&mut self, range: Range) -> Result<()> {
         let mut pages = self.store.pages(&self.store.statements.every_address, range);
-        while let Some(page) = pages.next::<directory::KeyedAddressRow>().await? {
+        while let Some(page) = pages.next::<directory::Named>().await? {
             let names = page
                 .into_iter()
                 .filter_map(|(key, kind, ..)| Some(Suspect::NoName { kind: kind?, key }));

@@ -31,12 +31,12 @@ const RECENT_OCTETS: u64 = 32 * 1024 * 1024;
 
 /// What an address is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum AddressKind {
+enum Kind {
     Account,
     Alias,
 }
 
-impl AddressKind {
+impl Kind {
     fn code(self) -> i8 {
         match self {
             Self::Account => 0,
@@ -46,7 +46,7 @@ impl AddressKind {
 }
 
 /// A row behind its key: kind, address, password, SCRAM's, quota in octets and messages, targets.
-pub(super) type AddressRow = (
+pub(super) type Row = (
     Option<i8>,
     Option<String>,
     Option<String>,
@@ -56,7 +56,7 @@ pub(super) type AddressRow = (
     Option<Vec<String>>,
 );
 /// The same with its key.
-pub(super) type KeyedAddressRow = (
+pub(super) type Named = (
     String,
     Option<i8>,
     Option<String>,
@@ -66,9 +66,6 @@ pub(super) type KeyedAddressRow = (
     Option<i64>,
     Option<Vec<String>>,
 );
-
-/// A domain, and the one that it is another name of.
-type DomainRow = (String, Option<String>);
 
 /// What an address leads to.
 #[derive(Debug, Clone)]
@@ -116,9 +113,9 @@ fn octets(key: &str, leads: &Leads) -> u32 {
 }
 
 /// None of a row that is not whole.
-fn read(key: &str, row: AddressRow) -> Option<Leads> {
+fn read(key: &str, row: Row) -> Option<Leads> {
     let (kind, address, password, scram, quota_bytes, quota_messages, targets) = row;
-    Some(if kind? == AddressKind::Account.code() {
+    Some(if kind? == Kind::Account.code() {
         Leads::ToAccount(Account {
             address: address?,
             password,
@@ -153,7 +150,7 @@ fn columns(account: &Account) -> [(&'static str, Option<CqlValue>); 6] {
     let text = |column: &Option<String>| column.clone().map(CqlValue::Text);
     let number = |column: Option<u64>| column.map(rows::big).map(CqlValue::BigInt);
     [
-        ("kind", Some(CqlValue::TinyInt(AddressKind::Account.code()))),
+        ("kind", Some(CqlValue::TinyInt(Kind::Account.code()))),
         ("address", Some(CqlValue::Text(account.address.clone()))),
         ("password", text(&account.password)),
         ("scram", text(&account.scram)),
@@ -165,7 +162,7 @@ fn columns(account: &Account) -> [(&'static str, Option<CqlValue>); 6] {
 fn columns_of_alias(alias: &Alias) -> [(&'static str, Option<CqlValue>); 2] {
     let targets = alias.targets.iter().cloned().map(CqlValue::Text).collect();
     [
-        ("kind", Some(CqlValue::TinyInt(AddressKind::Alias.code()))),
+        ("kind", Some(CqlValue::TinyInt(Kind::Alias.code()))),
         ("targets", Some(CqlValue::List(targets))),
     ]
 }
@@ -198,7 +195,7 @@ impl CassandraStore {
     }
 
     async fn found_address(&self, key: &str) -> Result<Option<Leads>> {
-        let near: Option<AddressRow> = self.cluster.row(&self.statements.address_near, (key,)).await?;
+        let near: Option<Row> = self.cluster.row(&self.statements.address_near, (key,)).await?;
         match near.and_then(|row| read(key, row)) {
             Some(found) => Ok(Some(found)),
             None => self.whole_row(&self.statements.address, key).await,
@@ -207,7 +204,7 @@ impl CassandraStore {
 
     /// Half a row where several replicas speak is trouble of the cluster's, not an unknown address.
     async fn whole_row(&self, statement: &Statement, key: &str) -> Result<Option<Leads>> {
-        let row: Option<AddressRow> = self.cluster.row(statement, (key,)).await?;
+        let row: Option<Row> = self.cluster.row(statement, (key,)).await?;
         let torn = || StoreError::Engine(format!("the row of address {key} is not whole"));
         row.map(|row| read(key, row).ok_or_else(torn)).transpose()
     }
@@ -231,12 +228,7 @@ impl CassandraStore {
     }
 
     /// Names an address in the listing while `create` makes it.
-    async fn named(
-        &self,
-        kind: AddressKind,
-        key: &str,
-        create: impl Future<Output = Result<bool>>,
-    ) -> Result<bool> {
+    async fn named(&self, kind: Kind, key: &str, create: impl Future<Output = Result<bool>>) -> Result<bool> {
         self.clock.right()?;
         self.put_name(kind, key).await?;
         let created = create.await?;
@@ -249,13 +241,13 @@ impl CassandraStore {
 
     /// Above a removal by a gateway whose clock is ahead. One that comes within that time does not take the name away,
     /// which then leads nowhere.
-    async fn put_name(&self, kind: AddressKind, key: &str) -> Result<()> {
+    async fn put_name(&self, kind: Kind, key: &str) -> Result<()> {
         let values = (kind.code(), shard(key), key, rows::above_all());
         self.cluster.execute(&self.statements.put_name, values).await?;
         Ok(())
     }
 
-    async fn drop_address(&self, kind: AddressKind, key: &str) -> Result<bool> {
+    async fn drop_address(&self, kind: Kind, key: &str) -> Result<bool> {
         self.clock.right()?;
         let now = rows::written_at(MessageId::new());
         let values = (key, kind.code());
@@ -269,7 +261,7 @@ impl CassandraStore {
     }
 
     /// Names behind `after`, in order, at most `limit`.
-    async fn names(&self, kind: AddressKind, after: &str, limit: usize) -> Result<Vec<String>> {
+    async fn names(&self, kind: Kind, after: &str, limit: usize) -> Result<Vec<String>> {
         let limit = i32::try_from(limit).unwrap_or(i32::MAX);
         let mut pages = Vec::new();
         for shard in 0..SHARDS {
@@ -286,7 +278,7 @@ impl CassandraStore {
     /// What names behind `after` lead to; names that lead nowhere any more do not shorten the page.
     async fn listed<T>(
         &self,
-        kind: AddressKind,
+        kind: Kind,
         after: Option<&str>,
         limit: usize,
         pick: impl Fn(Leads) -> Option<T>,
@@ -315,12 +307,13 @@ impl CassandraStore {
 #[async_trait]
 impl Directory for CassandraStore {
     async fn domain(&self, name: &str) -> Result<Option<Domain>> {
+        type Row = (String, Option<String>);
         if let Some(domain) = self.recent.domains.get(name) {
             return Ok(Some(domain));
         }
         let near = self
             .cluster
-            .row::<DomainRow>(&self.statements.domain_near, (name,))
+            .row::<Row>(&self.statements.domain_near, (name,))
             .await?;
         let found = match near {
             Some(row) => Some(row),
@@ -348,7 +341,8 @@ impl Directory for CassandraStore {
     }
 
     async fn domains(&self) -> Result<Vec<Domain>> {
-        let found: Vec<DomainRow> = self.cluster.rows(&self.statements.domains, ()).await?;
+        type Row = (String, Option<String>);
+        let found: Vec<Row> = self.cluster.rows(&self.statements.domains, ()).await?;
         let domain = |(name, alias_of)| Domain { name, alias_of };
         let mut domains: Vec<_> = found.into_iter().map(domain).collect();
         domains.sort_by(|one, other| one.name.cmp(&other.name));
@@ -384,7 +378,7 @@ impl Directory for CassandraStore {
             let decided = self.decide_address(&key, &self.statements.create_account, values);
             Ok(decided.await?.made(&columns(&account)))
         };
-        self.named(AddressKind::Account, &key, create).await.map(said)
+        self.named(Kind::Account, &key, create).await.map(said)
     }
 
     async fn account_to_change(&self, key: &str) -> Result<Option<Account>> {
@@ -413,7 +407,7 @@ impl Directory for CassandraStore {
     }
 
     async fn remove_account(&self, key: &str) -> Result<bool> {
-        let there = self.drop_address(AddressKind::Account, key).await?;
+        let there = self.drop_address(Kind::Account, key).await?;
         // Also where it was not there: an earlier removal may have ended in between.
         let ids = self.ids(key).await?;
         // Another node may have made the next account of this name meanwhile, and this is its mail.
@@ -424,7 +418,7 @@ impl Directory for CassandraStore {
     }
 
     async fn accounts(&self, after: Option<&str>, limit: usize) -> Result<Vec<Account>> {
-        self.listed(AddressKind::Account, after, limit, account).await
+        self.listed(Kind::Account, after, limit, account).await
     }
 
     async fn alias(&self, key: &str) -> Result<Option<Alias>> {
@@ -449,7 +443,7 @@ impl Directory for CassandraStore {
             let decided = self.decide_address(key, &self.statements.create_alias, values);
             Ok(decided.await?.made(&columns_of_alias(&alias)))
         };
-        self.named(AddressKind::Alias, key, create).await.map(said)
+        self.named(Kind::Alias, key, create).await.map(said)
     }
 
     async fn replace_alias(&self, before: &Alias, after: Alias) -> Result<bool> {
@@ -460,11 +454,11 @@ impl Directory for CassandraStore {
     }
 
     async fn remove_alias(&self, key: &str) -> Result<bool> {
-        self.drop_address(AddressKind::Alias, key).await
+        self.drop_address(Kind::Alias, key).await
     }
 
     async fn aliases(&self, after: Option<&str>, limit: usize) -> Result<Vec<Alias>> {
-        self.listed(AddressKind::Alias, after, limit, alias).await
+        self.listed(Kind::Alias, after, limit, alias).await
     }
 }
 

@@ -18,7 +18,7 @@ use uuid::Uuid;
 /// References that are looked for at once.
 const LOOKS: usize = 64;
 
-type ListedRow = (
+type Row = (
     String,
     Uuid,
     Option<i64>,
@@ -28,7 +28,7 @@ type ListedRow = (
     Option<i8>,
 );
 
-fn entry((mailbox, msg, size, size7, trace, uidl, body): ListedRow) -> Option<((Mailbox, Entry), Body)> {
+fn entry((mailbox, msg, size, size7, trace, uidl, body): Row) -> Option<((Mailbox, Entry), Body)> {
     let (entry, body) = mail::read_entry((msg, size, size7, trace, uidl, body))?;
     Some(((mailbox.into(), entry), body))
 }
@@ -86,7 +86,7 @@ impl CassandraStore {
     async fn walk_entries(&self, show: &mpsc::Sender<Listed>) -> Result<()> {
         for range in self.ranges() {
             let mut pages = self.pages(&self.statements.listed, range);
-            while let Some(page) = pages.next::<ListedRow>().await? {
+            while let Some(page) = pages.next::<Row>().await? {
                 let (shared, alone): (Vec<_>, Vec<_>) = page
                     .into_iter()
                     .filter_map(entry)
@@ -179,7 +179,7 @@ impl CassandraStore {
         match Lister::of(holder) {
             Lister::Mailbox(mailbox) => {
                 let key = (mailbox, rows::epoch(listed.id), rows::uuid(listed.id));
-                let found: Vec<ListedRow> = self.seek(&self.statements.listed_one, key).await?;
+                let found: Vec<Row> = self.seek(&self.statements.listed_one, key).await?;
                 let found = found.into_iter().filter_map(|row| Some(entry(row)?.0));
                 listed.entries.extend(found);
             }

@@ -187,7 +187,7 @@ impl CassandraStore {
             }
             Suspect::NoName { kind, key } => {
                 let name = (*kind, directory::shard(key), key);
-                let found: Vec<directory::AddressRow> = self.seek(&s.whole_address, (key,)).await?;
+                let found: Vec<directory::Row> = self.seek(&s.whole_address, (key,)).await?;
                 let is_so = found.first().is_some_and(|(there, ..)| *there == Some(*kind));
                 is_so && !self.is_there(&s.whole_name, name).await?
             }

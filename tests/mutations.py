@@ -208,7 +208,7 @@ MUTATIONS = [
         "let values = (ttl, value, version, over_at, namespace, key, found);",
         """let found = match crate::mutant("NAME") {
                     true => {
-                        let now: Option<Row> = self.cluster.row(&self.statements.kv_serial, (namespace, key)).await?;
+                        let now: Option<KvRow> = self.cluster.row(&self.statements.kv_serial, (namespace, key)).await?;
                         now.map_or(found, |(_, version, _)| Some(version))
                     }
                     false => found,

@@ -19,6 +19,7 @@ mod contract;
 pub mod copying;
 pub mod embedded;
 pub mod memory;
+mod packing;
 mod report;
 mod rules;
 

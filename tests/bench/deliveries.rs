@@ -7,7 +7,6 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
@@ -70,31 +69,32 @@ fn appended(path: &std::path::Path, writers: usize, length: Duration) -> Outcome
         }
         Ok(())
     });
-    let (stop, count) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let end = Instant::now() + length;
     let threads: Vec<_> = (0..writers)
         .map(|_| {
-            let (queue, stop, count) = (queue.clone(), stop.clone(), count.clone());
+            let queue = queue.clone();
             std::thread::spawn(move || {
                 let message = Arc::new(message());
                 let (done, acknowledged) = mpsc::channel();
-                while !stop.load(Ordering::Relaxed) {
+                let mut count = 0_u64;
+                while Instant::now() < end {
                     if queue.send((message.clone(), done.clone())).is_err() || acknowledged.recv().is_err() {
-                        return;
+                        break;
                     }
-                    count.fetch_add(1, Ordering::Relaxed);
+                    count += 1;
                 }
+                count
             })
         })
         .collect();
     drop(queue);
-    std::thread::sleep(length);
-    stop.store(true, Ordering::Relaxed);
+    let mut count = 0;
     for thread in threads {
-        thread.join().map_err(|_| "a writer panicked")?;
+        count += thread.join().map_err(|_| "a writer panicked")?;
     }
     committer.join().map_err(|_| "the committer panicked")??;
     std::fs::remove_file(path)?;
-    Ok(count.load(Ordering::Relaxed) as f64 / length.as_secs_f64())
+    Ok(count as f64 / length.as_secs_f64())
 }
 
 /// Latencies in milliseconds of every message that got its 250 within `length`.

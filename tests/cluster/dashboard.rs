@@ -3,7 +3,7 @@
 use crate::cassandra::Cluster;
 use crate::gateway::{Gateway, Site};
 use crate::mail::{self, Fate, Pop3, message};
-use crate::turn;
+use crate::{ask_again, turn};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -107,14 +107,9 @@ fn every_metric_of_the_dashboard_is_one_that_a_gateway_exports() {
 
 /// Asks until a line of `/metrics` begins so.
 fn await_line(gateway: &Gateway, line: &str) {
-    let end = std::time::Instant::now() + crate::PATIENCE;
-    loop {
+    ask_again(|| {
         let page = gateway.page("/metrics");
-        if page.lines().any(|found| found.starts_with(line)) {
-            return;
-        }
-        assert!(std::time::Instant::now() < end, "no {line} in {page}");
-        // The page has no way to wait.
-        std::thread::sleep(std::time::Duration::from_millis(100));
-    }
+        let found = page.lines().any(|found| found.starts_with(line));
+        found.then_some(()).ok_or_else(|| format!("no {line} in {page}"))
+    });
 }

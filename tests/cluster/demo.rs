@@ -15,14 +15,14 @@
 mod cassandra;
 
 use anyhow::Context as _;
-use cassandra::{Cluster, Life};
+use cassandra::{Cluster, Life, ask_again};
 use std::fs::{self, File};
 use std::io::BufRead as _;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -31,7 +31,6 @@ const HOME: &str = ".postern-cluster";
 const ACCOUNT: &str = "demo@example.org";
 /// For a gateway to start, and to end.
 const PATIENCE: Duration = Duration::from_secs(60);
-const LOOK: Duration = Duration::from_millis(200);
 
 fn main() -> anyhow::Result<()> {
     let postern = std::env::args_os()
@@ -80,6 +79,7 @@ impl Demo {
     async fn run(mut self) -> anyhow::Result<()> {
         let (mut interrupt, mut terminate) =
             (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        let mut an_end = signal(SignalKind::child())?;
         let contacts = self.nodes.contacts();
         for gateway in &mut self.gateways {
             gateway.configure(&contacts)?;
@@ -90,11 +90,12 @@ impl Demo {
         self.tell(&password);
         let mut lines = typed();
         loop {
+            self.look();
             tokio::select! {
                 _ = interrupt.recv() => break,
                 _ = terminate.recv() => break,
                 Some(()) = lines.recv() => self.start_again()?,
-                () = tokio::time::sleep(LOOK) => self.look(),
+                _ = an_end.recv() => {}
             }
         }
         println!("\nThe gateways end, then the nodes.");
@@ -272,16 +273,14 @@ limits: {{ drain: 5s }}
     }
 
     fn await_ready(&mut self) -> anyhow::Result<()> {
-        let end = Instant::now() + PATIENCE;
-        loop {
-            let log = fs::read_to_string(self.log()).unwrap_or_default();
-            if log.lines().any(|line| line.contains("ready version=")) {
-                return Ok(());
-            }
-            if self.has_ended() || Instant::now() > end {
-                anyhow::bail!("gateway {} does not start:\n{}", self.name, log.trim_end());
-            }
-            std::thread::sleep(LOOK);
+        let read = |gateway: &Self| fs::read_to_string(gateway.log()).unwrap_or_default();
+        let is_ready = ask_again(PATIENCE, || {
+            let ready = read(self).lines().any(|line| line.contains("ready version="));
+            (ready || self.has_ended()).then_some(ready)
+        });
+        match is_ready {
+            Some(true) => Ok(()),
+            _ => anyhow::bail!("gateway {} does not start:\n{}", self.name, read(self).trim_end()),
         }
     }
 
@@ -317,10 +316,7 @@ limits: {{ drain: 5s }}
         };
         let pid = rustix::process::Pid::from_child(&process);
         let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-        let end = Instant::now() + PATIENCE;
-        while matches!(process.try_wait(), Ok(None)) && Instant::now() < end {
-            std::thread::sleep(LOOK);
-        }
+        ask_again(PATIENCE, || process.try_wait().transpose());
         let _ = process.kill();
         let _ = process.wait();
     }

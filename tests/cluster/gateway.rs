@@ -1,6 +1,6 @@
 //! A gateway's configuration and its process.
 
-use crate::PATIENCE;
+use crate::{PATIENCE, ask_again};
 use rustix::process::{Pid, Signal, kill_process};
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -180,16 +180,14 @@ impl Gateway {
 
     /// Asks `/readyz` until it answers with this status.
     pub(crate) fn await_ready(&self, status: &str) -> String {
-        let end = Instant::now() + PATIENCE;
-        loop {
+        let wanted = format!("HTTP/1.1 {status}");
+        ask_again(|| {
             let page = self.page("/readyz?verbose");
-            if page.starts_with(&format!("HTTP/1.1 {status}")) {
-                return page;
+            match page.starts_with(&wanted) {
+                true => Ok(page),
+                false => Err(format!("not {status}: {page}")),
             }
-            assert!(Instant::now() < end, "not {status}: {page}");
-            // The page has no way to wait.
-            std::thread::sleep(std::time::Duration::from_millis(50));
-        }
+        })
     }
 
     /// SIGSTOP.

@@ -6,7 +6,7 @@ use crate::house::{House, RATE};
 use crate::load::{Load, Reader, Sent, USERS};
 use crate::mail::{Unfinished, message};
 use crate::tables::Tables;
-use crate::{PATIENCE, turn};
+use crate::{PATIENCE, ask_again, turn};
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
@@ -88,11 +88,10 @@ fn a_gateway_that_is_killed_in_data_or_before_the_listing_leaves_bodies_that_are
         let to = USERS[token % USERS.len()];
         halves.push(Unfinished::begin(house.gateways[0].mx, to, &text[..1_000_000]));
     }
-    let end = Instant::now() + PATIENCE;
-    while tables.torsos().len() < halves.len() {
-        assert!(Instant::now() < end, "texts are not written while they arrive");
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    ask_again(|| match tables.torsos().len() < halves.len() {
+        true => Err("texts are not written while they arrive".to_owned()),
+        false => Ok(()),
+    });
     house.gateways[0].kill();
     for half in halves {
         assert!(half.broke_off(), "no reply comes from a gateway that is dead");

@@ -49,6 +49,13 @@ fn turn() -> MutexGuard<'static, ()> {
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Asks until there is an answer; the last refusal ends the test when nobody would wait any longer.
+fn ask_again<T>(mut ask: impl FnMut() -> Result<T, String>) -> T {
+    let mut refused = String::new();
+    let answer = cassandra::ask_again(PATIENCE, || ask().map_err(|refusal| refused = refusal).ok());
+    answer.unwrap_or_else(|| panic!("{refused}"))
+}
+
 /// Whether tests that can be short or long are to be long.
 const fn at_length() -> bool {
     cfg!(feature = "faults")

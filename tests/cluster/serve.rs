@@ -3,9 +3,8 @@
 use crate::cassandra;
 use crate::gateway::Site;
 use crate::mail::{self, Fate, Pop3, message};
-use crate::{PATIENCE, at_length, turn};
+use crate::{ask_again, at_length, turn};
 use std::sync::Barrier;
-use std::time::Instant;
 
 fn sites(keyspace: &str) -> [Site; 2] {
     let nodes = [cassandra::shared()];
@@ -80,14 +79,12 @@ fn what_one_gateway_makes_the_other_knows_at_once_and_what_it_removes_soon() {
     let gone = mail::send(first.mx, &["bob@example.org"], &message(3, 500));
     assert!(refusal(&gone).starts_with("550 "), "{gone:?}");
     // `limits.directory_age`.
-    let end = Instant::now() + PATIENCE;
-    let gone = loop {
-        let fate = mail::send(second.mx, &["bob@example.org"], &message(3, 500));
-        if !matches!(fate, Fate::Kept(_)) {
-            break fate;
-        }
-        assert!(Instant::now() < end, "it is still taken");
-    };
+    let gone = ask_again(
+        || match mail::send(second.mx, &["bob@example.org"], &message(3, 500)) {
+            Fate::Kept(_) => Err("it is still taken".to_owned()),
+            fate => Ok(fate),
+        },
+    );
     assert!(refusal(&gone).starts_with("550 "), "{gone:?}");
     // A site whose gateway does not run.
     let third = Site::new(&[cassandra::shared()], &keyspace, 1);

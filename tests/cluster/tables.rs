@@ -1,5 +1,6 @@
 //! The tables as they are, by CQL and without a gateway.
 
+use crate::ask_again;
 use scylla::client::session::Session;
 use scylla::client::session_builder::SessionBuilder;
 use scylla::deserialize::row::DeserializeRow;
@@ -8,7 +9,7 @@ use scylla::serialize::row::SerializeRow;
 use scylla::statement::Consistency;
 use scylla::statement::unprepared::Statement;
 use std::collections::HashSet;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 use uuid::Uuid;
 
 /// Octets of every part of a large body but the last of its head and of its text.
@@ -78,15 +79,11 @@ impl Tables {
         statement.set_request_timeout(Some(PATIENCE));
         statement.set_is_idempotent(true);
         // A node that just went may still be asked.
-        let end = Instant::now() + PATIENCE;
-        let answer = loop {
+        let answer = ask_again(|| {
             let asked = self.session.query_unpaged(statement.clone(), &values);
-            match self.runtime.block_on(asked) {
-                Ok(answer) => break answer,
-                Err(error) => assert!(Instant::now() < end, "{}: {error}", statement.contents),
-            }
-            std::thread::sleep(Duration::from_millis(100));
-        };
+            let answer = self.runtime.block_on(asked);
+            answer.map_err(|error| format!("{}: {error}", statement.contents))
+        });
         match answer.into_rows_result() {
             Ok(rows) => rows.rows::<R>().unwrap().map(Result::unwrap).collect(),
             // A statement that changes something answers without rows.
@@ -142,10 +139,10 @@ impl Tables {
             let (_, mutations, behind) = of("MutationStage");
             requests + waiting > 1 || mutations + behind > 0
         };
-        let end = Instant::now() + PATIENCE;
-        while nodes.iter().any(busy) {
-            assert!(Instant::now() < end, "the nodes do not come to rest");
-        }
+        ask_again(|| match nodes.iter().any(busy) {
+            true => Err("the nodes do not come to rest".to_owned()),
+            false => Ok(()),
+        });
     }
 
     /// Reads bodies as a gateway finds them, and addresses by their kinds alone, from every replica: those that

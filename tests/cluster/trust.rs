@@ -3,14 +3,12 @@
 use crate::cassandra::{self, Cluster};
 use crate::gateway::{POSTERN, Site};
 use crate::mail::{self, Fate, Pop3, message};
-use crate::{PATIENCE, turn};
-use postern::config::{CassandraConfig, Config, StoreConfig};
+use crate::{ask_again, turn};
+use postern::config::{Config, StoreConfig};
 use postern::store::cassandra::session;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use scylla::client::session::Session;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
 const ROLE: &str = "postern";
 const SECRET: &str = "not in the file";
@@ -55,25 +53,14 @@ fn administer(node: &str, ca: &Path, statements: &[String]) {
         panic!("a cluster was named");
     };
     let runtime = tokio::runtime::Runtime::new().unwrap();
+    // A new cluster makes its first role some time after it takes connections.
+    let connect = || runtime.block_on(session::connect(&cluster));
+    let session = ask_again(|| connect().map_err(|error| error.to_string()));
     runtime.block_on(async {
-        let session = first_session(&cluster).await;
         for statement in statements {
             session.query_unpaged(statement.as_str(), ()).await.unwrap();
         }
     });
-}
-
-/// A new cluster makes its first role some time after it takes connections.
-async fn first_session(cluster: &CassandraConfig) -> Session {
-    let end = Instant::now() + PATIENCE;
-    loop {
-        match session::connect(cluster).await {
-            Ok(session) => return session,
-            Err(error) => assert!(Instant::now() < end, "{error}"),
-        }
-        // It cannot be waited for in another way.
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
 }
 
 /// What a start with these keys ends with: one line.

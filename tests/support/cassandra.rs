@@ -7,6 +7,11 @@
 //! started it: the kernel kills it when that ends, however it ends.
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+#[path = "again.rs"]
+mod again;
+
+pub(crate) use again::ask_again;
+
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -15,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError, mpsc};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 const VERSION: &str = "5.0.9";
 /// What a node may take to answer CQL, on a machine that is busy with other tests.
@@ -250,21 +255,22 @@ impl Cluster {
     }
 
     fn await_cql_for(&mut self, index: usize, patience: Duration) -> Result<(), String> {
-        let (address, end) = (self.address(index), Instant::now() + patience);
+        let address = self.address(index);
         let node = self.node(index);
-        while TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_err() {
-            let process = node.process.as_mut().ok_or("the node was killed")?;
-            let ended = process.try_wait().map_err(|error| error.to_string())?;
-            if ended.is_some() || Instant::now() > end {
-                return Err(format!(
-                    "Cassandra {index} did not come up ({ended:?}):\n{}",
-                    tail(&node.folder)
-                ));
+        let process = node.process.as_mut().ok_or("the node was killed")?;
+        let came = ask_again(patience, || {
+            match TcpStream::connect_timeout(&address, Duration::from_secs(1)) {
+                Ok(_) => Some(Ok(())),
+                Err(_) => process.try_wait().ok().flatten().map(Err),
             }
-            // A port cannot be waited for in another way.
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        Ok(())
+        });
+        let why = match came {
+            Some(Ok(())) => return Ok(()),
+            Some(Err(ended)) => ended.to_string(),
+            None => format!("after {} s", patience.as_secs()),
+        };
+        let said = tail(&node.folder);
+        Err(format!("Cassandra {index} did not come up ({why}):\n{said}"))
     }
 
     /// The process of a node, while it runs.

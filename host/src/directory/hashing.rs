@@ -125,26 +125,98 @@ pub(super) fn histogram() -> Observer {
 mod tests {
     use super::*;
     use std::collections::HashSet;
+    use std::sync::Barrier;
 
     /// Each thread keeps what its largest hash took: on the runtime's pool of 512 threads, a wave of guesses
     /// left 680 MB behind.
     #[tokio::test]
     async fn hashes_are_computed_on_no_more_threads_than_may_run_at_the_same_time() {
+        const HASHES: usize = 50;
         let hashing = Hashing::new(2, Arc::new(|_| ()));
+        // Other work keeps a thread of the pool from each hash to the last, so that the pool would grow.
+        let all = Arc::new(Barrier::new(HASHES));
         let mut computing = tokio::task::JoinSet::new();
-        for _ in 0..50 {
-            let hashing = hashing.clone();
+        for _ in 0..HASHES {
+            let (hashing, all) = (hashing.clone(), Arc::clone(&all));
             computing.spawn(async move {
                 let thread = hashing.run(|_| thread::current().id()).await.unwrap();
-                // Other work takes a thread of the pool in between, so that the pool would grow.
-                tokio::task::spawn_blocking(|| thread::sleep(Duration::from_millis(20)))
-                    .await
-                    .unwrap();
+                tokio::task::spawn_blocking(move || all.wait()).await.unwrap();
                 thread
             });
         }
         let threads: HashSet<_> = computing.join_all().await.into_iter().collect();
         assert!((1..=2).contains(&threads.len()), "{threads:?}");
+    }
+
+    /// A hash that takes its turn and is over when the other end of the channel is gone.
+    async fn begun(hashing: &Hashing) -> (mpsc::Sender<()>, tokio::task::JoinHandle<Result<u8, Busy>>) {
+        let (end, ended) = mpsc::channel();
+        let (begin, has_begun) = oneshot::channel();
+        let hashing = hashing.clone();
+        let work = move |_: &mut Meter<'_>| {
+            begin.send(()).unwrap();
+            let _: Result<(), _> = ended.recv();
+            0
+        };
+        let hash = tokio::spawn(async move { hashing.run(work).await });
+        has_begun.await.unwrap();
+        (end, hash)
+    }
+
+    #[tokio::test]
+    async fn so_many_hashes_run_at_the_same_time_and_one_more_waits() {
+        let hashing = Hashing::new(2, Arc::new(|_| ()));
+        let (end_of_one, one) = begun(&hashing).await;
+        let (end_of_other, other) = begun(&hashing).await;
+        let third = tokio::spawn({
+            let hashing = hashing.clone();
+            async move { hashing.run(|_| 7).await }
+        });
+        tokio::task::yield_now().await;
+        assert!(!third.is_finished() && !one.is_finished() && !other.is_finished());
+        drop(end_of_one);
+        assert_eq!(third.await.unwrap(), Ok(7));
+        assert!(!other.is_finished());
+        drop(end_of_other);
+        assert_eq!((one.await.unwrap(), other.await.unwrap()), (Ok(0), Ok(0)));
+    }
+
+    #[tokio::test]
+    async fn a_turn_is_waited_for_so_long_and_no_longer_and_who_got_none_is_counted() {
+        let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+        let _counting = metrics::set_default_local_recorder(&recorder);
+        let refused = || {
+            let text = recorder.handle().render();
+            let found = text
+                .lines()
+                .find_map(|line| line.strip_prefix("postern_password_hashes_refused_total "));
+            found.map_or(0, |count| count.parse::<u32>().unwrap())
+        };
+        let hashing = Hashing::new(1, Arc::new(|_| ()));
+        let (end, first) = begun(&hashing).await;
+        tokio::time::pause();
+
+        let begin = tokio::time::Instant::now();
+        assert_eq!(hashing.run(|_| 7).await, Err(Busy));
+        // The timer counts in milliseconds.
+        assert!((WAIT..WAIT + Duration::from_millis(2)).contains(&begin.elapsed()));
+        assert_eq!(refused(), 1);
+
+        let second = tokio::spawn({
+            let hashing = hashing.clone();
+            async move { hashing.run(|_| 7).await }
+        });
+        tokio::task::yield_now().await;
+        tokio::time::advance(WAIT - Duration::from_millis(2)).await;
+        assert!(!second.is_finished());
+        drop(end);
+        // The clock stands while a thread hashes: it goes on only where nothing else does.
+        while !second.is_finished() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(second.await.unwrap(), Ok(7));
+        assert_eq!(first.await.unwrap(), Ok(0));
+        assert_eq!(refused(), 1);
     }
 
     #[tokio::test]

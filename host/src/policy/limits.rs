@@ -120,12 +120,25 @@ impl Limit {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use metrics_exporter_prometheus::PrometheusBuilder;
+    use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
 
     /// How often `limit` was met on this thread by `deed`.
     pub(in crate::policy) fn hits(limit: Limit, deed: impl FnOnce()) -> usize {
         let recorder = PrometheusBuilder::new().build_recorder();
         metrics::with_local_recorder(&recorder, deed);
+        counted(&recorder, limit)
+    }
+
+    /// The same of what is awaited, and what came of it. The test's runtime must have this thread alone.
+    pub(in crate::policy) async fn hits_of<T>(limit: Limit, deed: impl Future<Output = T>) -> (usize, T) {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let counting = metrics::set_default_local_recorder(&recorder);
+        let outcome = deed.await;
+        drop(counting);
+        (counted(&recorder, limit), outcome)
+    }
+
+    fn counted(recorder: &PrometheusRecorder, limit: Limit) -> usize {
         let line = format!("postern_policy_limit_hits_total{{limit=\"{}\"}} ", limit.word());
         let text = recorder.handle().render();
         let count = text.lines().find_map(|found| found.strip_prefix(&line));

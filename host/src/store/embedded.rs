@@ -138,7 +138,20 @@ pub struct EmbeddedStore {
     stop: Option<mpsc::Sender<()>>,
     threads: Vec<JoinHandle<()>>,
     /// Held for the life of the store: the second opener is told.
-    _lock: File,
+    _lock: Lock,
+}
+
+/// The folder's lock. It is given back, not only closed: a process that is being started has all our files for a
+/// moment, and with them the lock.
+#[derive(Debug)]
+struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        if let Err(error) = self.0.unlock() {
+            tracing::warn!(%error, "the store's lock is kept until the process ends");
+        }
+    }
 }
 
 impl EmbeddedStore {
@@ -161,7 +174,7 @@ impl EmbeddedStore {
         })
     }
 
-    fn start(folder: &Path, spaces: Spaces, lock: File, options: Options) -> io::Result<Arc<Self>> {
+    fn start(folder: &Path, spaces: Spaces, lock: Lock, options: Options) -> io::Result<Arc<Self>> {
         let probe = options.free_space.unwrap_or_else(|| space::probe_of(folder));
         let free = Arc::new(FreeSpace::new(probe, options.reserve));
         let failure = Failure::new(options.fatal.unwrap_or_else(|| Arc::new(options::end_process)));
@@ -224,7 +237,7 @@ impl Drop for EmbeddedStore {
 }
 
 /// Makes the folder and locks it for this process.
-fn lock(folder: &Path) -> std::result::Result<File, OpenError> {
+fn lock(folder: &Path) -> std::result::Result<Lock, OpenError> {
     rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
     let failed = |error| OpenError::Io {
         path: folder.to_owned(),
@@ -239,7 +252,7 @@ fn lock(folder: &Path) -> std::result::Result<File, OpenError> {
     let how = how.create(true).truncate(false).write(true).mode(0o600);
     let lock = how.open(folder.join("lock")).map_err(failed)?;
     match lock.try_lock() {
-        Ok(()) => Ok(lock),
+        Ok(()) => Ok(Lock(lock)),
         Err(TryLockError::WouldBlock) => Err(OpenError::InUse(folder.to_owned())),
         Err(TryLockError::Error(error)) => Err(failed(error)),
     }

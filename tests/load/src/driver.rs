@@ -25,13 +25,11 @@ use scylla::response::{PagingState, PagingStateResponse};
 use scylla::statement::prepared::PreparedStatement;
 use scylla::statement::{Consistency, SerialConsistency};
 use scylla::value::Unset;
-use std::cell::RefCell;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::Semaphore;
 use uuid::Uuid;
-use zstd::bulk::Compressor;
 
 /// A gateway's `limits.in_flight`.
 pub(crate) const IN_FLIGHT: usize = 128;
@@ -349,18 +347,14 @@ fn entry_values(mailbox: &str, place: Place, size: usize, body: i8) -> EntryValu
     )
 }
 
-thread_local! {
-    static PACKER: Option<RefCell<Compressor<'static>>> = Compressor::new(1).ok().map(RefCell::new);
-}
-
 fn pack(octets: &[u8], packing: Packing) -> (i8, Vec<u8>) {
     let packed = match packing {
         Packing::Plain => None,
-        Packing::Zstd => PACKER.with(|packer| packer.as_ref()?.borrow_mut().compress(octets).ok()),
+        Packing::Zstd => crate::packing::pack(octets),
     };
     match packed {
-        Some(packed) if packed.len() + packed.len() / 8 < octets.len() => (1, packed),
-        _ => (0, octets.to_vec()),
+        Some(packed) => (1, packed),
+        None => (0, octets.to_vec()),
     }
 }
 

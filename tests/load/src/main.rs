@@ -22,6 +22,8 @@ mod smtp;
 )]
 #[path = "../../support/cassandra.rs"]
 mod nodes;
+#[path = "../../../host/src/store/packing.rs"]
+mod packing;
 
 use anyhow::Context as _;
 use clap::Parser;

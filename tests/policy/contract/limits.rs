@@ -1,10 +1,11 @@
 //! Both sides of the bounds that take a guest to be met.
 
 use crate::folder::{Folder, Mail, answers, facts, load, load_within, refusal};
+use metrics_exporter_prometheus::PrometheusHandle;
 use postern::config::{MimeLimits, PolicyLimits};
 use postern::policy::{Decision, Policies, Route, Verdict};
 use postern::store::memory::MemoryStore;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 /// How late an answer may be on a machine that has much else to do; a hang is hours.
@@ -66,6 +67,17 @@ async fn a_trial_may_take_longer_than_a_call_and_never_less() {
     }
 }
 
+/// How often a bound was met in this process: guests run on threads of their own, where no recorder of a test's
+/// thread hears them. No two tests here meet the same one.
+fn met(limit: &str) -> u64 {
+    static METRICS: LazyLock<PrometheusHandle> =
+        LazyLock::new(|| postern::admin::record_metrics().expect("nobody else records"));
+    let line = format!("postern_policy_limit_hits_total{{limit=\"{limit}\"}} ");
+    let page = METRICS.render();
+    let count = page.lines().find_map(|found| found.strip_prefix(&line));
+    count.map_or(0, |count| count.parse().expect("a count"))
+}
+
 /// What a deed at MAIL FROM comes to under these limits.
 async fn deed(deed: &str, limits: &str) -> &'static str {
     let manifest = format!("settings: {{ {deed}, at: mail }}\nlimits: {{ deadline: 20s, {limits} }}\n");
@@ -104,8 +116,11 @@ async fn so_many_octets_are_handed_over_in_one_answer_and_no_more() {
     let most = 8192 - "5.7.1".len();
     let answer =
         |octets: usize| async move { deed(&format!("do: answer, much: {octets}"), "output: 8KiB").await };
+    let before = met("output");
     assert_eq!(answer(most).await, "reject");
+    assert_eq!(met("output"), before);
     assert_eq!(answer(most + 1).await, "trap");
+    assert_eq!(met("output"), before + 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,7 +7,8 @@ use crate::policy::bindings::postern::policy::{
 };
 use crate::policy::bindings::postern::policy::{clock, random, session, types};
 use crate::policy::guest::{Call, Guest, Letter};
-use crate::policy::limits::Limits;
+use crate::policy::limits::tests::hits_of;
+use crate::policy::limits::{Limit, Limits};
 use crate::policy::manifest::KvGrant;
 use crate::policy::{AddressCheck, Edit, Facts, MessageSource, Verdict};
 use crate::store::{self, MemoryStore};
@@ -247,10 +248,14 @@ async fn kv_keeps_values_up_to_its_share_and_for_other_calls() {
     };
     let mut guest = Guest::new(granted.clone());
     let key = || "key".to_owned();
-    let set = kv::Host::set(&mut guest, key(), b"123456789".to_vec(), 0).await;
+    let set = kv::Host::set(&mut guest, key(), b"123456789".to_vec(), 0);
+    let (met, set) = hits_of(Limit::KvBytes, set).await;
     assert_eq!(set.unwrap(), Ok(()), "three octets of key and nine of value");
-    let set = kv::Host::set(&mut guest, key(), b"1234567890".to_vec(), 0).await;
+    assert_eq!(met, 0);
+    let set = kv::Host::set(&mut guest, key(), b"1234567890".to_vec(), 0);
+    let (met, set) = hits_of(Limit::KvBytes, set).await;
     assert_eq!(set.unwrap(), Err("the share is full".to_owned()));
+    assert_eq!(met, 1);
     let mut later = Guest::new(granted);
     let found = kv::Host::get(&mut later, key()).await.unwrap();
     assert_eq!(found, Ok(Some(b"123456789".to_vec())));
@@ -280,11 +285,17 @@ async fn a_key_of_1_kib_and_a_value_of_1_mib_are_the_longest() {
         }),
         ..call()
     });
-    for (key, value, kept) in [(1024, 1 << 20, true), (1025, 1, false), (1, (1 << 20) + 1, false)] {
-        let set = kv::Host::set(&mut guest, "k".repeat(key), vec![0; value], 0).await;
+    for (key, value, limit, times) in [
+        (1024, 1, Limit::KvKey, 0),
+        (1025, 1, Limit::KvKey, 1),
+        (1, 1 << 20, Limit::KvValue, 0),
+        (1, (1 << 20) + 1, Limit::KvValue, 1),
+    ] {
+        let set = kv::Host::set(&mut guest, "k".repeat(key), vec![0; value], 0);
+        let (met, set) = hits_of(limit, set).await;
         assert_eq!(
-            set.unwrap().is_ok(),
-            kept,
+            (met, set.unwrap().is_ok()),
+            (times, times == 0),
             "{key} octets of key, {value} of value"
         );
     }

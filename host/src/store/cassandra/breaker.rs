@@ -27,20 +27,20 @@ pub(super) struct Breaker(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    deliveries: Row,
-    others: Row,
+    deliveries: Streak,
+    others: Streak,
     /// Since the first failure of the row that opened it.
     open: Option<Instant>,
 }
 
 /// Failures since the last success.
 #[derive(Debug, Default)]
-struct Row {
+struct Streak {
     failures: u32,
     since: Option<Instant>,
 }
 
-impl Row {
+impl Streak {
     /// Counts one; answers when the first was, if that is enough.
     fn failed(&mut self) -> Option<Instant> {
         self.failures = self.failures.saturating_add(1);
@@ -69,7 +69,7 @@ impl Breaker {
     pub(super) fn succeeded(&self, reach: Reach) {
         let mut state = self.state();
         if reach == Reach::Other {
-            state.others = Row::default();
+            state.others = Streak::default();
             return;
         }
         if state.open.is_some() {

@@ -312,7 +312,7 @@ impl Comparison<'_> {
 
     async fn values(&mut self, range: Range) -> Result<()> {
         let mut pages = self.store.pages(&self.store.statements.every_value, range);
-        while let Some(page) = pages.next::<kv::Named>().await? {
+        while let Some(page) = pages.next::<kv::KeyedColumns>().await? {
             let values = page
                 .into_iter()
                 .map(|(plugin, key, ..)| Suspect::Miscounted { plugin, key });

@@ -153,11 +153,11 @@ impl Cluster {
         statement: &Statement,
         values: impl SerializeRow + Sync,
     ) -> Result<QueryResult> {
-        self.decide(statement, values).await.map(|(answer, _)| answer)
+        self.conclude(statement, values).await.map(|(answer, _)| answer)
     }
 
     /// The same for those to whom it matters what earlier attempts may have done.
-    pub(super) async fn decide(
+    pub(super) async fn conclude(
         &self,
         statement: &Statement,
         values: impl SerializeRow + Sync,

@@ -30,13 +30,13 @@ const LONGEST_TTL: u64 = 20 * 365 * 24 * 60 * 60;
 
 /// A row: value, version, the time it is over. Never inserted, only updated: an insertion's mark of the row has a ttl
 /// of its own and would outlive columns that were replaced for a shorter time. A row of nulls is none.
-pub(super) type Row = (Vec<u8>, Uuid, i64);
+pub(super) type KvRow = (Vec<u8>, Uuid, i64);
 /// As it is read.
 pub(super) type Columns = (Option<Vec<u8>>, Option<Uuid>, Option<i64>);
 /// The same behind its namespace and key.
-pub(super) type Named = (String, String, Option<Vec<u8>>, Option<Uuid>, Option<i64>);
+pub(super) type KeyedColumns = (String, String, Option<Vec<u8>>, Option<Uuid>, Option<i64>);
 
-pub(super) fn whole((value, version, over_at): Columns) -> Option<Row> {
+pub(super) fn whole((value, version, over_at): Columns) -> Option<KvRow> {
     Some((value?, version?, over_at?))
 }
 
@@ -164,7 +164,7 @@ impl CassandraStore {
 
     /// Reads a namespace's sum: what is not over at `now`.
     async fn read_sum(&self, namespace: &str, now: u64) -> Result<()> {
-        type Row = (String, i32, i64);
+        type SizeRow = (String, i32, i64);
         let read = Instant::now();
         let mut sum = Sum {
             octets: 0,
@@ -173,7 +173,7 @@ impl CassandraStore {
         };
         for shard in 0..SHARDS {
             let key = (namespace, shard);
-            let sizes: Vec<Row> = self.cluster.rows(&self.statements.kv_sizes, key).await?;
+            let sizes: Vec<SizeRow> = self.cluster.rows(&self.statements.kv_sizes, key).await?;
             for (_, octets, over_at) in sizes {
                 let over_at = rows::size(over_at);
                 if rules::alive(over_at, now) {
@@ -246,7 +246,7 @@ impl CassandraStore {
         }
     }
 
-    async fn kv_row(&self, statement: &Statement, namespace: &str, key: &str) -> Result<Option<Row>> {
+    async fn kv_row(&self, statement: &Statement, namespace: &str, key: &str) -> Result<Option<KvRow>> {
         let row: Option<Columns> = self.cluster.row(statement, (namespace, key)).await?;
         Ok(row.and_then(whole))
     }
@@ -274,7 +274,7 @@ impl CassandraStore {
     }
 
     /// What is counted under a key was of a value that another's came before.
-    async fn count_again(&self, namespace: &str, key: &str, row: Option<Row>) -> Result<()> {
+    async fn count_again(&self, namespace: &str, key: &str, row: Option<KvRow>) -> Result<()> {
         let Some((value, _, over_at)) = row else {
             return self.uncount((namespace, key)).await;
         };

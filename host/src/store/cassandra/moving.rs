@@ -236,7 +236,7 @@ impl Movable for CassandraStore {
     async fn walk_values(&self, show: mpsc::Sender<Value>) -> Result<()> {
         for range in self.ranges() {
             let mut pages = self.pages(&self.statements.every_value, range);
-            while let Some(page) = pages.next::<kv::Named>().await? {
+            while let Some(page) = pages.next::<kv::KeyedColumns>().await? {
                 for (namespace, key, value, version, over_at) in page {
                     let Some((value, _, over_at)) = kv::whole((value, version, over_at)) else {
                         continue;

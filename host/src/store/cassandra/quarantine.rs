@@ -8,7 +8,7 @@ use crate::store::{Delivery, NewQuarantined, Quarantine, Quarantined, Result, St
 use async_trait::async_trait;
 use uuid::Uuid;
 
-pub(super) type Row = (Uuid, Uuid, i64, i64, Option<Vec<String>>, String, Vec<u8>);
+pub(super) type HeldRow = (Uuid, Uuid, i64, i64, Option<Vec<String>>, String, Vec<u8>);
 /// As it is read, perhaps half of it.
 type Columns = (
     Uuid,
@@ -20,7 +20,7 @@ type Columns = (
     Option<Vec<u8>>,
 );
 
-fn whole((msg, blob, size, weight, mailboxes, reason, trace): Columns) -> Option<Row> {
+fn whole((msg, blob, size, weight, mailboxes, reason, trace): Columns) -> Option<HeldRow> {
     Some((msg, blob?, size?, weight?, mailboxes, reason?, trace?))
 }
 
@@ -49,7 +49,7 @@ impl CassandraStore {
         tokio::try_join!(put, self.put_epoch(&quarantine, epoch)).map(|_| ())
     }
 
-    pub(super) async fn held_row(&self, id: MessageId) -> Result<Row> {
+    pub(super) async fn held_row(&self, id: MessageId) -> Result<HeldRow> {
         let key = (rows::epoch(id), rows::uuid(id));
         let row: Option<Columns> = self.cluster.row(&self.statements.held_one, key).await?;
         row.and_then(whole).ok_or(StoreError::NotFound)
@@ -61,7 +61,7 @@ impl CassandraStore {
     }
 }
 
-pub(super) fn quarantined((msg, _, size, _, mailboxes, reason, trace): Row) -> Quarantined {
+pub(super) fn quarantined((msg, _, size, _, mailboxes, reason, trace): HeldRow) -> Quarantined {
     Quarantined {
         id: rows::id(msg),
         mailboxes: mailboxes

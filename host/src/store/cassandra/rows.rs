@@ -2,13 +2,13 @@
 
 use super::clock;
 use crate::message::MessageId;
-use crate::store::{Result, StoreError};
+use crate::store::{Result, StoreError, packing};
 use bytes::Bytes;
 use std::cell::RefCell;
 use std::io;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use uuid::Uuid;
-use zstd::bulk::{Compressor, Decompressor};
+use zstd::bulk::Decompressor;
 
 /// A partition of a listing holds the ids of this many days.
 const EPOCH_DAYS: u64 = 28;
@@ -100,20 +100,17 @@ pub(super) fn above_all() -> i64 {
 
 const PLAIN: i8 = 0;
 const ZSTD: i8 = 1;
-const LEVEL: i32 = 1;
 
 thread_local! {
-    // To make one takes longer than to compress a small message.
-    static PACKER: Option<RefCell<Compressor<'static>>> = Compressor::new(LEVEL).ok().map(RefCell::new);
+    // To make one takes longer than to unpack a small message.
     static UNPACKER: Option<RefCell<Decompressor<'static>>> = Decompressor::new().ok().map(RefCell::new);
 }
 
-/// Octets as they are kept: compressed where that saves an eighth.
+/// Octets as they are kept.
 pub(super) fn pack(octets: &[u8]) -> (i8, Bytes) {
-    let packed = PACKER.with(|packer| packer.as_ref()?.borrow_mut().compress(octets).ok());
-    match packed {
-        Some(packed) if packed.len() + packed.len() / 8 < octets.len() => (ZSTD, packed.into()),
-        _ => (PLAIN, Bytes::copy_from_slice(octets)),
+    match packing::pack(octets) {
+        Some(packed) => (ZSTD, packed.into()),
+        None => (PLAIN, Bytes::copy_from_slice(octets)),
     }
 }
 

@@ -23,7 +23,7 @@ const LISTING_PAGE: i32 = 1000;
 
 /// How a statement is sent.
 #[derive(Debug, Clone, Copy)]
-enum Kind {
+enum Sending {
     /// May be sent twice, at the configured consistency.
     Repeatable,
     /// A read of a quorum, whatever is configured: it sees what `local_quorum` and `all` wrote, and one node may be away.
@@ -38,7 +38,7 @@ enum Kind {
     Whole,
 }
 
-impl Kind {
+impl Sending {
     /// None: as configured.
     fn consistency(self) -> Option<Consistency> {
         match self {
@@ -71,13 +71,13 @@ macro_rules! statements {
             pub(super) async fn prepare(session: &Session, keyspace: &str, configured: Configured) -> Result<Self, PrepareError> {
                 $(let $name = Statement {
                     name: stringify!($name),
-                    reach: Kind::$kind.reach(configured),
-                    prepared: prepare(session, Kind::$kind, &$cql.replace("{ks}", keyspace)).await?,
+                    reach: Sending::$kind.reach(configured),
+                    prepared: prepare(session, Sending::$kind, &$cql.replace("{ks}", keyspace)).await?,
                 };)+
                 $(let $part_name = Statement {
                     name: stringify!($part_name),
-                    reach: Kind::$part_kind.reach(configured),
-                    prepared: prepare(session, Kind::$part_kind, &$part_cql.replace("{ks}", keyspace)).await?,
+                    reach: Sending::$part_kind.reach(configured),
+                    prepared: prepare(session, Sending::$part_kind, &$part_cql.replace("{ks}", keyspace)).await?,
                 };)+
                 $(let $batch = together(stringify!($batch), [$(&$part),+]);)+
                 Ok(Self { $($name,)+ $($batch,)+ })
@@ -215,10 +215,10 @@ statements! {{
     remove_entries: [drop_entries, drop_small_bodies];
 }}
 
-async fn prepare(session: &Session, kind: Kind, cql: &str) -> Result<PreparedStatement, PrepareError> {
+async fn prepare(session: &Session, kind: Sending, cql: &str) -> Result<PreparedStatement, PrepareError> {
     let mut prepared = session.prepare(cql).await?;
     prepared.set_page_size(LISTING_PAGE);
-    prepared.set_is_idempotent(!matches!(kind, Kind::Transaction));
+    prepared.set_is_idempotent(!matches!(kind, Sending::Transaction));
     if let Some(consistency) = kind.consistency() {
         prepared.set_consistency(consistency);
     }

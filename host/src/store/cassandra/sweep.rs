@@ -22,7 +22,7 @@ const TURN_SECONDS: i32 = 23 * 60 * 60;
 
 /// What is collected, in this order: references first, for bodies go when they have none.
 #[derive(Debug, Clone, Copy)]
-enum Kind {
+enum Collected {
     Small,
     References,
     Bodies,
@@ -61,7 +61,7 @@ impl CassandraStore {
             sweep.all_held &= read.is_ok();
             sweep.note(read);
         }
-        for kind in [Kind::Small, Kind::References, Kind::Bodies] {
+        for kind in [Collected::Small, Collected::References, Collected::Bodies] {
             for range in &ranges {
                 let done = sweep.collect(kind, *range).await;
                 sweep.note(done);
@@ -111,12 +111,12 @@ impl Sweep<'_> {
         Ok(())
     }
 
-    async fn collect(&mut self, kind: Kind, range: Range) -> Result<()> {
+    async fn collect(&mut self, kind: Collected, range: Range) -> Result<()> {
         match kind {
-            Kind::Small => self.small(range).await,
-            Kind::References => self.references(range).await,
-            Kind::Bodies if self.all_held => self.bodies(range).await,
-            Kind::Bodies => {
+            Collected::Small => self.small(range).await,
+            Collected::References => self.references(range).await,
+            Collected::Bodies if self.all_held => self.bodies(range).await,
+            Collected::Bodies => {
                 self.swept.left_alone += 1;
                 Ok(())
             }

@@ -12,9 +12,9 @@ use scylla::value::{CqlValue, Row};
 
 /// A row with the names of its columns.
 #[derive(Debug, Default)]
-pub(super) struct Named(Vec<(String, Option<CqlValue>)>);
+pub(super) struct NamedRow(Vec<(String, Option<CqlValue>)>);
 
-impl Named {
+impl NamedRow {
     /// The rows of an answer; none where it has none.
     pub(super) fn all(answer: QueryResult) -> std::result::Result<Vec<Self>, String> {
         let rows = answer.into_rows_result().map_err(|error| error.to_string())?;
@@ -40,7 +40,7 @@ impl Named {
 /// How a transaction ended.
 #[derive(Debug)]
 pub(super) struct Decided {
-    found: Named,
+    found: NamedRow,
     earlier: Earlier,
 }
 
@@ -73,8 +73,8 @@ impl CassandraStore {
         statement: &Statement,
         values: impl SerializeRow + Sync,
     ) -> Result<Decided> {
-        let (answer, earlier) = self.cluster.decide(statement, values).await?;
-        let found = Named::all(answer).map_err(unreadable)?.into_iter().next();
+        let (answer, earlier) = self.cluster.conclude(statement, values).await?;
+        let found = NamedRow::all(answer).map_err(unreadable)?.into_iter().next();
         let found = found.ok_or_else(|| unreadable("a transaction says nothing"))?;
         match found.get("[applied]") {
             Some(CqlValue::Boolean(_)) => Ok(Decided { found, earlier }),
@@ -108,7 +108,7 @@ mod tests {
         ];
         let columns = columns.map(|(name, value)| (name.to_owned(), value));
         Decided {
-            found: Named(columns.to_vec()),
+            found: NamedRow(columns.to_vec()),
             earlier,
         }
     }

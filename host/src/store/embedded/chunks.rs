@@ -5,25 +5,16 @@
 use super::damaged;
 use super::rows::{Part, body_key};
 use crate::message::MessageId;
-use crate::store::{CHUNK, Content, Result, Text};
+use crate::store::{CHUNK, Content, Result, Text, packing};
 use bytes::Bytes;
 use fjall::Slice;
-use std::cell::RefCell;
-use zstd::bulk::Compressor;
 
 /// Shorter chunks are stored as they are.
 const WORTH_TRYING: usize = 512;
 
-const LEVEL: i32 = 1;
-
 /// How a chunk is stored, told by its last octet.
 const PLAIN: u8 = 0;
 const ZSTD: u8 = 1;
-
-thread_local! {
-    /// A compression context costs more to make than a small message costs to compress.
-    static COMPRESSOR: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
-}
 
 /// One row for the body keyspace.
 #[derive(Debug)]
@@ -34,24 +25,16 @@ pub(super) struct Chunk {
 
 /// The chunk as it is stored.
 pub(super) fn encode(chunk: &[u8]) -> Slice {
-    let compressed = (chunk.len() >= WORTH_TRYING).then(|| compress(chunk)).flatten();
-    // Under a tenth saved is not worth its decompression.
-    match compressed {
-        Some(mut value) if value.len() < chunk.len() / 10 * 9 => {
+    let packed = (chunk.len() >= WORTH_TRYING)
+        .then(|| packing::pack(chunk))
+        .flatten();
+    match packed {
+        Some(mut value) => {
             value.push(ZSTD);
             value.into()
         }
-        _ => [chunk, &[PLAIN]].concat().into(),
+        None => [chunk, &[PLAIN]].concat().into(),
     }
-}
-
-fn compress(chunk: &[u8]) -> Option<Vec<u8>> {
-    COMPRESSOR.with_borrow_mut(|compressor| {
-        if compressor.is_none() {
-            *compressor = Compressor::new(LEVEL).ok();
-        }
-        compressor.as_mut()?.compress(chunk).ok()
-    })
 }
 
 /// The chunk as it was.

@@ -16,6 +16,7 @@ use std::sync::{Mutex, mpsc as std_mpsc};
 mod archives;
 mod full_disk;
 mod torn_tails;
+mod upkeep;
 
 fn options() -> Options {
     Options {
@@ -95,6 +96,17 @@ async fn a_second_opener_is_told_which_folder_is_in_use() {
     assert!(error.to_string().contains(&folder.path().display().to_string()));
     drop(store);
     open(folder.path());
+}
+
+/// A store that was closed was in use still, now and then, while another thread started a process: between its fork and
+/// its exec that has every file of ours.
+#[tokio::test]
+async fn a_store_that_is_closed_is_free_though_a_process_that_is_being_started_has_its_files() {
+    let (folder, store) = opened();
+    let inherited = store._lock.0.try_clone().unwrap();
+    drop(store);
+    open(folder.path());
+    drop(inherited);
 }
 
 #[tokio::test]

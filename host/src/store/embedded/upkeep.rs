@@ -8,7 +8,7 @@ use super::Spaces;
 use super::committer::Failure;
 use super::rows::Space;
 use super::space::FreeSpace;
-use fjall::PersistMode;
+use fjall::{AbstractTree as _, PersistMode};
 use metrics::{counter, gauge};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,6 +16,9 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 const EVERY: Duration = Duration::from_secs(1);
+
+/// The engine does not tell when it has written.
+const WRITING: Duration = Duration::from_millis(10);
 
 /// Garbage in hundredths of the bodies' octets that is worth a compaction.
 const WORTH_PERCENT: u64 = 30;
@@ -61,14 +64,19 @@ impl Upkeep {
         gauge!("postern_store_journals").set(self.spaces.db.journal_count() as f64);
         if self.is_worth_it(garbage, held) && self.fits(garbage, held) {
             compact(&self.spaces, &self.removed)?;
-            self.left = self.garbage().0;
-            self.free.look();
+            self.compacted();
         }
         Ok(())
     }
 
+    /// A compaction is over. What was removed while it ran it has not left: that is for the next one.
+    pub(super) fn compacted(&mut self) {
+        self.left = self.spaces.body.fragmented_blob_bytes();
+        self.free.look();
+    }
+
     /// Octets of garbage in the bodies' files, known to the engine or not yet, and octets of these files.
-    fn garbage(&self) -> (u64, u64) {
+    pub(super) fn garbage(&self) -> (u64, u64) {
         let unknown = self.removed.load(Ordering::Relaxed);
         let known = self.spaces.body.fragmented_blob_bytes();
         (known.saturating_add(unknown), self.spaces.body.disk_space())
@@ -93,7 +101,7 @@ impl Upkeep {
         fits
     }
 
-    fn is_worth_it(&self, garbage: u64, held: u64) -> bool {
+    pub(super) fn is_worth_it(&self, garbage: u64, held: u64) -> bool {
         let worth = match self.free.is_short() {
             true => WORTH_WHEN_SHORT,
             false => self.floor.max(held / 100 * WORTH_PERCENT),
@@ -108,7 +116,14 @@ pub(super) fn compact(spaces: &Spaces, removed: &AtomicU64) -> fjall::Result<()>
     let before = removed.load(Ordering::Relaxed);
     // All four, so that no journal is kept for what one of them has still in memory.
     for space in Space::ALL {
-        spaces.of(space).rotate_memtable_and_wait()?;
+        let keyspace = spaces.of(space);
+        keyspace.rotate_memtable_and_wait()?;
+        // It does not wait for what the engine had set about to write by itself: the last removals may be in that, and
+        // were garbage that nobody looked for any more.
+        while keyspace.tree.sealed_memtable_count() > 0 {
+            spaces.db.persist(PersistMode::Buffer)?;
+            std::thread::sleep(WRITING);
+        }
     }
     spaces.body.major_compact()?;
     spaces.body.major_compact()?;

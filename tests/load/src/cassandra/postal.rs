@@ -25,16 +25,14 @@ const LOADS: [(&str, &[&str]); 4] = [
 const MINUTES: Duration = Duration::from_secs(120);
 
 pub(super) async fn run(bench: &mut Bench) -> anyhow::Result<()> {
+    // Both leave a log where they run.
+    let folder = tempfile::tempdir()?;
     for program in ["postal", "rabid"] {
-        // Both leave a log where they run.
-        if Command::new(program)
-            .current_dir(std::env::temp_dir())
-            .output()
-            .is_err()
-        {
+        if Command::new(program).current_dir(&folder).output().is_err() {
             bail!("{program} is missing: install Debian's package postal");
         }
     }
+    folder.close()?;
     for (name, arguments) in LOADS {
         let id = format!("e/{name}");
         if bench.runs.has(&id) {

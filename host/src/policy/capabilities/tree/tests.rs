@@ -1,7 +1,7 @@
 //! Trees of messages that are by the book, and of those that are not.
 
 use super::*;
-use crate::policy::limits::tests::hits;
+use crate::policy::limits::tests::{hits, hits_of};
 
 const GENEROUS: Bounds = Bounds {
     depth: 20,
@@ -170,8 +170,13 @@ fn a_part_whose_header_is_too_long_to_be_read_cuts_the_tree() {
     };
     // Without the empty line at its end.
     let head = |octets: usize| format!("X: {}", "x".repeat(octets - "X: \r\n".len()));
-    assert_eq!(with(&head(256 << 10)), Completeness::Whole);
-    assert_eq!(with(&head((256 << 10) + 1)), Completeness::Cut);
+    for (octets, completeness, times) in [
+        (256 << 10, Completeness::Whole, 0),
+        ((256 << 10) + 1, Completeness::Cut, 1),
+    ] {
+        let of_head = || assert_eq!(with(&head(octets)), completeness, "{octets}");
+        assert_eq!(hits(Limit::MimeHeader, of_head), times, "{octets}");
+    }
     let field = |octets: usize| {
         let name = "Content-Disposition: attachment; x=";
         format!("{name}{}", "x".repeat(octets - name.len() - 2))
@@ -234,8 +239,10 @@ fn room(text: u64, room: u64) -> Room {
 #[tokio::test]
 async fn a_text_too_large_for_the_room_has_only_its_root() {
     let room = room(100_000, 1 << 20);
-    assert!(room.share(100_000).await.is_some());
-    assert!(room.share(100_001).await.is_none());
+    for (text, times) in [(100_000, 0), (100_001, 1)] {
+        let (met, share) = hits_of(Limit::MimeText, room.share(text)).await;
+        assert_eq!((met, share.is_none()), (times, times == 1), "{text}");
+    }
     let tree = Tree::unread(&Bytes::from_static(MIXED.as_bytes()));
     assert_eq!((tree.nodes.len(), tree.completeness), (1, Completeness::Cut));
 }
@@ -243,13 +250,15 @@ async fn a_text_too_large_for_the_room_has_only_its_root() {
 #[tokio::test]
 async fn who_finds_no_room_waits_until_there_is_some() {
     let room = room(64 << 10, 256 << 10);
-    let first = room.share(64 << 10).await.unwrap();
-    let _second = room.share(64 << 10).await.unwrap();
+    let two = async { [room.share(64 << 10).await, room.share(64 << 10).await].map(Option::unwrap) };
+    let (met, [first, _second]) = hits_of(Limit::MimeRoom, two).await;
+    assert_eq!(met, 0, "two and what they decode to fill it");
     let third = tokio::spawn({
         let room = room.clone();
         async move { room.share(64 << 10).await.is_some() }
     });
-    tokio::task::yield_now().await;
+    let (met, ()) = hits_of(Limit::MimeRoom, tokio::task::yield_now()).await;
+    assert_eq!(met, 1);
     assert!(!third.is_finished(), "the room is full");
     drop(first);
     assert!(third.await.unwrap());

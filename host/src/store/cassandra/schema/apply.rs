@@ -5,7 +5,7 @@
 //! with its holder; the others wait. Statements that fail are tried again: right after a change some nodes do
 //! not know yet what others have made.
 
-use super::super::transaction::Named;
+use super::super::transaction::NamedRow;
 use super::{CURRENT, Layout};
 use scylla::client::session::Session;
 use scylla::errors::{DbError, ExecutionError, RequestAttemptError, SchemaAgreementError};
@@ -256,7 +256,7 @@ pub(super) async fn transact(
     session: &Session,
     text: &str,
     values: impl SerializeRow + Clone,
-) -> Result<Named, SchemaError> {
+) -> Result<NamedRow, SchemaError> {
     let row = rows(session, text, values).await?.into_iter().next();
     row.ok_or_else(|| SchemaError::Answer("no row for a lightweight transaction".to_owned()))
 }
@@ -265,14 +265,14 @@ async fn rows(
     session: &Session,
     text: &str,
     values: impl SerializeRow + Clone,
-) -> Result<Vec<Named>, SchemaError> {
+) -> Result<Vec<NamedRow>, SchemaError> {
     let mut statement = Statement::new(text);
     statement.set_is_idempotent(true);
     statement.set_consistency(Consistency::LocalQuorum);
     statement.set_serial_consistency(Some(SerialConsistency::LocalSerial));
     let ask = || async { session.query_unpaged(statement.clone(), values.clone()).await };
     let result = persist(ask).await?;
-    Named::all(result).map_err(SchemaError::Answer)
+    NamedRow::all(result).map_err(SchemaError::Answer)
 }
 
 /// Tries until it is done, is refused for good, or the time is over.

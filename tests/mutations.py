@@ -89,14 +89,25 @@ MUTATIONS = [
         "what_a_gateway_with_a_faster_clock_wrote_is_removed_all_the_same",
     ),
     (
-        "names of addresses are put as of now",
-        STORE + "directory.rs",
-        "shard(key), key, rows::above_all());",
-        """shard(key), key, match crate::mutant("NAME") {
-            true => rows::written_at(MessageId::new()),
-            false => rows::above_all(),
-        });""",
+        "names of addresses are dropped as of now",
+        STORE + "names.rs",
+        "        let made = self.made_at(key).await?;\n",
+        """        let made = match crate::mutant("NAME") {
+            true => Some(rows::micros(self.clock.now())),
+            false => self.made_at(key).await?,
+        };
+""",
         "an_account_is_listed_though_a_clock_ahead_removed_its_name_just_now",
+    ),
+    (
+        "names of addresses are put ahead of now",
+        STORE + "names.rs",
+        "rows::before_all(self.clock.now()))",
+        """match crate::mutant("NAME") {
+            true => rows::above_all(),
+            false => rows::before_all(self.clock.now()),
+        })""",
+        "an_address_that_is_removed_as_soon_as_it_was_made_leaves_no_name",
     ),
     (
         "a lost answer to a replacement is taken for another's",

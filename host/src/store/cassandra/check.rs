@@ -30,12 +30,13 @@ enum Area {
     References,
     Bodies,
     Addresses,
+    Names,
     Values,
     Counts,
 }
 
 impl Area {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Epochs,
         Self::Entries,
         Self::Quarantine,
@@ -43,6 +44,7 @@ impl Area {
         Self::References,
         Self::Bodies,
         Self::Addresses,
+        Self::Names,
         Self::Values,
         Self::Counts,
     ];
@@ -127,6 +129,7 @@ impl Comparison<'_> {
             Area::References => self.references(range).await,
             Area::Bodies => self.bodies(range).await,
             Area::Addresses => self.addresses(range).await,
+            Area::Names => self.names(range).await,
             Area::Values => self.values(range).await,
             Area::Counts => self.counts(range).await,
         }
@@ -305,6 +308,17 @@ impl Comparison<'_> {
             let names = page
                 .into_iter()
                 .filter_map(|(key, kind, ..)| Some(Suspect::NoName { kind: kind?, key }));
+            self.doubt(names.collect()).await?;
+        }
+        Ok(())
+    }
+
+    async fn names(&mut self, range: Range) -> Result<()> {
+        let mut pages = self.store.pages(&self.store.statements.every_name, range);
+        while let Some(page) = pages.next::<(i8, String)>().await? {
+            let names = page
+                .into_iter()
+                .map(|(kind, key)| Suspect::StrayName { kind, key });
             self.doubt(names.collect()).await?;
         }
         Ok(())

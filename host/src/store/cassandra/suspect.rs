@@ -7,7 +7,7 @@ use super::CassandraStore;
 use super::cluster::all;
 use super::mail::{QUARANTINE, held_by};
 use super::rows::{self, PART};
-use super::{directory, kv};
+use super::{directory, kv, names};
 use crate::message::MessageId;
 use crate::store::{Result, rules};
 use std::fmt;
@@ -79,6 +79,11 @@ pub(super) enum Suspect {
         kind: i8,
         key: String,
     },
+    /// A name in listings that is no address, or one of the other kind.
+    StrayName {
+        kind: i8,
+        key: String,
+    },
     /// A value that is counted with other octets than it has, or not at all.
     Miscounted {
         plugin: String,
@@ -127,6 +132,7 @@ impl fmt::Display for Suspect {
                 write!(f, "{body}: held by {holder}, which does not list it")
             }
             Self::NoName { key, .. } => write!(f, "{key}: an address that is not named in listings"),
+            Self::StrayName { key, .. } => write!(f, "{key}: named in listings, and leads nowhere"),
             Self::Miscounted { plugin, key } => {
                 write!(f, "policy {plugin}: {key} is not counted with the octets it has")
             }
@@ -186,10 +192,12 @@ impl CassandraStore {
                 !self.is_listed(&Lister::of(holder), *body).await? && self.is_there(&s.whole_ref, key).await?
             }
             Suspect::NoName { kind, key } => {
-                let name = (*kind, directory::shard(key), key);
-                let found: Vec<directory::Row> = self.seek(&s.whole_address, (key,)).await?;
-                let is_so = found.first().is_some_and(|(there, ..)| *there == Some(*kind));
-                is_so && !self.is_there(&s.whole_name, name).await?
+                self.is_address(*kind, key).await? && !self.is_named(*kind, key).await?
+            }
+            Suspect::StrayName { kind, key } => {
+                !self.is_address(*kind, key).await?
+                    && self.is_named(*kind, key).await?
+                    && !self.is_decided(*kind, key).await?
             }
             Suspect::Miscounted { plugin, key } => match self.value(plugin, key).await? {
                 Some((octets, _)) => self.counted(plugin, key).await? != Some(octets),
@@ -207,15 +215,29 @@ impl CassandraStore {
         match suspect {
             Suspect::NoReference { lister, body } => {
                 // Not of the id: a deletion may lie over that.
-                let values = (rows::uuid(*body), lister.holder(), rows::above_all());
+                let values = (
+                    rows::uuid(*body),
+                    lister.holder(),
+                    rows::above_all(),
+                );
                 self.cluster.execute(&s.put_ref, values).await?;
             }
             Suspect::NoEpoch { mailbox, epoch } => {
                 self.cluster.execute(&s.put_epoch, (mailbox, *epoch)).await?;
             }
             Suspect::NoName { kind, key } => {
-                let values = (*kind, directory::shard(key), key, rows::above_all());
-                self.cluster.execute(&s.put_name, values).await?;
+                // Not of the row: a deletion may lie over that.
+                self.put_name((*kind, key), rows::above_all())
+                    .await?;
+            }
+            Suspect::StrayName { kind, key } => {
+                // In this order: one that is made after a long pause in between keeps its name.
+                let settled = self.settled();
+                if self.is_decided(*kind, key).await? {
+                    return Ok(true);
+                }
+                self.drop_name((*kind, key), settled).await?;
+                return Ok(!self.is_named(*kind, key).await?);
             }
             Suspect::Miscounted { plugin, key } => {
                 let Some((octets, over_at)) = self.value(plugin, key).await? else {
@@ -255,6 +277,16 @@ impl CassandraStore {
         let ids = [id];
         let absent = self.absent(&self.statements.whole_smalls, place, &ids);
         Ok(absent.await?.is_empty())
+    }
+
+    async fn is_address(&self, kind: i8, key: &str) -> Result<bool> {
+        let found: Vec<directory::Row> = self.seek(&self.statements.whole_address, (key,)).await?;
+        Ok(found.first().is_some_and(|(there, ..)| *there == Some(kind)))
+    }
+
+    async fn is_named(&self, kind: i8, key: &str) -> Result<bool> {
+        let name = (kind, names::shard(key), key);
+        self.is_there(&self.statements.whole_name, name).await
     }
 
     async fn has_rows(&self, mailbox: &str, epoch: i32) -> Result<bool> {

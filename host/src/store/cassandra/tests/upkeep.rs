@@ -169,6 +169,10 @@ const BREAKS: &[(usize, &str)] = &[
     ),
     (
         0,
+        "INSERT INTO {ks}.address_name (kind, shard, key) VALUES (1, {account}, 'a@x.org') USING TIMESTAMP {settled}",
+    ),
+    (
+        0,
         "UPDATE {ks}.plugin_size SET octets = 1 WHERE plugin = 'grey' AND shard = {wrong} AND k = 'wrong'",
     ),
     (
@@ -216,8 +220,9 @@ async fn what_was_broken_is_named_and_mended_where_that_loses_nothing() {
         let id = ids[*nth];
         let text = text.replace("{e}", &rows::epoch(id).to_string());
         let text = text.replace("{m}", &rows::uuid(id).to_string());
-        let text = text.replace("{account}", &directory::shard("a@x.org").to_string());
+        let text = text.replace("{account}", &names::shard("a@x.org").to_string());
         let text = text.replace("{above}", &rows::above_all().to_string());
+        let text = text.replace("{settled}", &store.settled().to_string());
         let text = text.replace("{wrong}", &kv::shard("wrong").to_string());
         let text = text.replace("{less}", &kv::shard("less").to_string());
         cql(&store, &keyspace, &text, ()).await;
@@ -243,6 +248,7 @@ async fn what_was_broken_is_named_and_mended_where_that_loses_nothing() {
             "c@x.org: what it has of epoch {epoch} is listed by nobody, for the epoch is not written down"
         ),
         "a@x.org: an address that is not named in listings".to_owned(),
+        "a@x.org: named in listings, and leads nowhere".to_owned(),
         "policy grey: wrong is not counted with the octets it has".to_owned(),
         "policy grey: less is not counted with the octets it has".to_owned(),
         "policy grey: more is counted and not there".to_owned(),
@@ -296,6 +302,27 @@ async fn what_may_be_under_way_is_no_fault() {
             report.described
         );
     }
+}
+
+/// An account may just be made, and is named first.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_name_that_may_be_of_an_account_to_come_is_not_taken() {
+    let (keyspace, store) = empty().await;
+    let put_name =
+        "INSERT INTO {ks}.address_name (kind, shard, key) VALUES (0, ?, 'a@x.org') USING TIMESTAMP ?";
+    let said = "a@x.org: named in listings, and leads nowhere";
+    let shard = names::shard("a@x.org");
+    cql(&store, &keyspace, put_name, (shard, store.settled() + 60_000_000)).await;
+    for _ in 0..2 {
+        assert_eq!(
+            found(&store, Mend::WithoutLoss).await,
+            [said],
+            "it is there still"
+        );
+    }
+    store.create_account(account("a@x.org")).await.unwrap();
+    assert_eq!(found(&store, Mend::WithoutLoss).await, [""; 0]);
+    assert_eq!(store.accounts(None, 10).await.unwrap().len(), 1);
 }
 
 /// Rows of one column, as text.

@@ -12,6 +12,7 @@ use super::suspect::{Lister, Suspect};
 use super::{directory, kv};
 use crate::message::MessageId;
 use crate::store::{Mend, Report, Result, StoreError};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -185,8 +186,8 @@ impl Comparison<'_> {
                 continue;
             }
             if low.flatten().is_some_and(|low| rows::uuid(id) < low) {
-                let mailbox = mailbox.clone();
-                doubts.push(Suspect::Hidden { mailbox, id });
+                let lister = Lister::Mailbox(mailbox.clone());
+                doubts.push(Suspect::Hidden { lister, id });
             }
             if body == Body::Small {
                 small.push(id);
@@ -215,6 +216,11 @@ impl Comparison<'_> {
         let mut pages = self.store.pages(&self.store.statements.every_held, range);
         while let Some(page) = pages.next::<(i32, Uuid, Option<Uuid>)>().await? {
             let mut doubts = Vec::new();
+            let epochs: BTreeSet<i32> = page.iter().map(|(epoch, ..)| *epoch).collect();
+            let mut lows = BTreeMap::new();
+            for epoch in epochs {
+                lows.insert(epoch, self.store.low(QUARANTINE, epoch).await?.flatten());
+            }
             let whole = page
                 .into_iter()
                 .filter_map(|(epoch, msg, blob)| Some((epoch, msg, blob?)));
@@ -226,6 +232,10 @@ impl Comparison<'_> {
                     continue;
                 }
                 let lister = Lister::Copy(id);
+                if lows.get(&epoch).copied().flatten().is_some_and(|low| msg < low) {
+                    let lister = lister.clone();
+                    doubts.push(Suspect::Hidden { lister, id });
+                }
                 doubts.push(Suspect::NoBody {
                     lister: lister.clone(),
                     body,
@@ -361,7 +371,8 @@ impl Comparison<'_> {
             return;
         }
         tokio::time::sleep(SETTLING).await;
-        for suspect in std::mem::take(&mut self.suspects) {
+        // The highest first: a mark that is lowered to it still hides those below, and each is judged and counted.
+        for suspect in std::mem::take(&mut self.suspects).into_iter().rev() {
             match self.judge(&suspect).await {
                 Ok(()) => {}
                 Err(error) => self.report.unread(|| format!("{suspect}? Not certain: {error}")),

@@ -30,6 +30,14 @@ impl Lister {
         copy.map_or_else(|| Self::Mailbox(holder.to_owned()), Self::Copy)
     }
 
+    /// Under which name its epochs stand.
+    fn mailbox(&self) -> &str {
+        match self {
+            Self::Mailbox(mailbox) => mailbox,
+            Self::Copy(_) => QUARANTINE,
+        }
+    }
+
     /// How a reference names it.
     pub(super) fn holder(&self) -> String {
         match self {
@@ -59,9 +67,9 @@ pub(super) enum Suspect {
         mailbox: String,
         epoch: i32,
     },
-    /// A row below the low-water mark.
+    /// A row below the low-water mark; of quarantine's by the copy's id.
     Hidden {
-        mailbox: String,
+        lister: Lister,
         id: MessageId,
     },
     UnheldSmall {
@@ -114,12 +122,11 @@ impl fmt::Display for Suspect {
                 f,
                 "{mailbox}: what it has of epoch {epoch} is listed by nobody, for the epoch is not written down"
             ),
-            Self::Hidden { mailbox, id } => {
-                write!(
-                    f,
-                    "{id}: below the low-water mark of {mailbox}, so nobody lists it"
-                )
-            }
+            Self::Hidden { lister, id } => write!(
+                f,
+                "{id}: below the low-water mark of {}, so nobody lists it",
+                lister.mailbox()
+            ),
             Self::UnheldSmall { mailbox, id } => {
                 write!(
                     f,
@@ -175,9 +182,9 @@ impl CassandraStore {
             Suspect::NoEpoch { mailbox, epoch } => {
                 self.low(mailbox, *epoch).await?.is_none() && self.has_rows(mailbox, *epoch).await?
             }
-            Suspect::Hidden { mailbox, id } => {
-                let low = self.low(mailbox, rows::epoch(*id)).await?.flatten();
-                low.is_some_and(|low| rows::uuid(*id) < low) && self.lists(mailbox, *id).await?
+            Suspect::Hidden { lister, id } => {
+                let low = self.low(lister.mailbox(), rows::epoch(*id)).await?.flatten();
+                low.is_some_and(|low| rows::uuid(*id) < low) && self.is_listed(lister, *id).await?
             }
             Suspect::UnheldSmall { mailbox, id } => {
                 !self.lists(mailbox, *id).await? && self.lies_beside(mailbox, *id).await?
@@ -225,6 +232,7 @@ impl CassandraStore {
             Suspect::NoEpoch { mailbox, epoch } => {
                 self.cluster.execute(&s.put_epoch, (mailbox, *epoch)).await?;
             }
+            Suspect::Hidden { lister, id } => return self.bring_up(lister, *id).await,
             Suspect::NoName { kind, key } => {
                 // Not of the row: a deletion may lie over that.
                 self.put_name((*kind, key), rows::above_all())
@@ -253,6 +261,28 @@ impl CassandraStore {
             _ => return Ok(false),
         }
         Ok(true)
+    }
+
+    /// Lowers the mark to a message, so that it is listed, unless there is nothing of it to read. It may have been deleted
+    /// and come back with a node that was away for too long; that nobody ever saw it cannot be excluded, and is worse.
+    async fn bring_up(&self, lister: &Lister, id: MessageId) -> Result<bool> {
+        let body = match lister {
+            Lister::Mailbox(mailbox) if self.lies_beside(mailbox, id).await? => None,
+            Lister::Mailbox(_) => Some(id),
+            Lister::Copy(_) => Some(self.held_body(id).await?),
+        };
+        if let Some(body) = body
+            && (self.sizes(body).await?.is_none() || self.has_gaps(body).await?)
+        {
+            return Ok(false);
+        }
+        let mailbox = lister.mailbox();
+        let values = (rows::uuid(id), mailbox, rows::epoch(id));
+        self.cluster.execute(&self.statements.put_low, values).await?;
+        self.usages.doubt(mailbox);
+        // Who deletes just now may have raised it again.
+        let low = self.low(mailbox, rows::epoch(id)).await?.flatten();
+        Ok(low.is_some_and(|low| low <= rows::uuid(id)))
     }
 
     pub(super) async fn is_listed(&self, lister: &Lister, body: MessageId) -> Result<bool> {

@@ -238,7 +238,6 @@ async fn what_was_broken_is_named_and_mended_where_that_loses_nothing() {
         format!("{}: its body does not have all its parts", ids[4]),
         format!("{}: held by b@x.org, which does not list it", ids[6]),
         format!("{0}: listed by quarantine {0} and has no body", ids[7]),
-        format!("{hidden}: below the low-water mark of d@x.org, so nobody lists it"),
     ];
     let epoch = rows::epoch(ids[8]);
     let mendable = [
@@ -247,6 +246,7 @@ async fn what_was_broken_is_named_and_mended_where_that_loses_nothing() {
         format!(
             "c@x.org: what it has of epoch {epoch} is listed by nobody, for the epoch is not written down"
         ),
+        format!("{hidden}: below the low-water mark of d@x.org, so nobody lists it"),
         "a@x.org: an address that is not named in listings".to_owned(),
         "a@x.org: named in listings, and leads nowhere".to_owned(),
         "policy grey: wrong is not counted with the octets it has".to_owned(),
@@ -263,11 +263,10 @@ async fn what_was_broken_is_named_and_mended_where_that_loses_nothing() {
     let then = sorted(lasting.iter().cloned().chain(mended).collect());
     assert_eq!(found(&store, Mend::WithoutLoss).await, then);
     assert_eq!(found(&store, Mend::Nothing).await, sorted(lasting.to_vec()));
-    assert_eq!(
-        store.list("c@x.org").await.unwrap().len(),
-        1,
-        "it is listed again"
-    );
+    for mailbox in ["c@x.org", "d@x.org"] {
+        let listed = store.list(mailbox).await.unwrap().len();
+        assert_eq!(listed, 1, "{mailbox} lists it again");
+    }
     assert_eq!(store.accounts(None, 10).await.unwrap().len(), 1);
 }
 
@@ -302,6 +301,54 @@ async fn what_may_be_under_way_is_no_fault() {
             report.described
         );
     }
+}
+
+/// It was named, and stayed where nobody sees it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_lies_below_the_mark_is_listed_again_if_there_is_something_to_read() {
+    let (keyspace, store) = empty().await;
+    let [bare, torn, small, own, held] = [5, 4, 3, 2, 1].map(|hours| aged(3 * DAY + hours * HOUR));
+    for (id, size) in [(bare, 100), (torn, 40_000), (small, 100), (own, 40_000)] {
+        put(&store, id, size, &["a@x.org"], &[]).await;
+    }
+    put(&store, held, 100, &[], &["bad"]).await;
+    let mark = "UPDATE {ks}.maildrop SET low = ? WHERE mbox = ? AND epoch = ?";
+    let low = rows::uuid(aged(3 * DAY));
+    for id in [bare, torn, small, own, held] {
+        for mailbox in ["a@x.org", "quarantine"] {
+            cql(&store, &keyspace, mark, (low, mailbox, rows::epoch(id))).await;
+        }
+    }
+    let drop_small = "DELETE FROM {ks}.small WHERE mbox = 'a@x.org' AND epoch = ? AND msg = ?";
+    let key = (rows::epoch(bare), rows::uuid(bare));
+    cql(&store, &keyspace, drop_small, key).await;
+    let drop_part = "DELETE FROM {ks}.blob WHERE id = ? AND seq = 0";
+    cql(&store, &keyspace, drop_part, (rows::uuid(torn),)).await;
+    assert_eq!(store.list("a@x.org").await.unwrap(), []);
+    assert_eq!(store.quarantined(None, 10).await.unwrap(), []);
+
+    let hidden = |id, from| format!("{id}: below the low-water mark of {from}, so nobody lists it");
+    let mut expected = vec![
+        format!("{bare}: listed by a@x.org and has no body"),
+        format!("{torn}: its body does not have all its parts"),
+        hidden(bare, "a@x.org"),
+        hidden(torn, "a@x.org"),
+        hidden(small, "a@x.org") + ": mended",
+        hidden(own, "a@x.org") + ": mended",
+        hidden(held, "quarantine") + ": mended",
+    ];
+    expected.sort();
+    assert_eq!(found(&store, Mend::WithoutLoss).await, expected);
+    let listed: Vec<MessageId> = store
+        .list("a@x.org")
+        .await
+        .unwrap()
+        .iter()
+        .map(|entry| entry.id)
+        .collect();
+    assert_eq!(listed, [small, own]);
+    assert_eq!(store.usage("a@x.org").await.unwrap().messages, 2);
+    assert_eq!(store.quarantined(None, 10).await.unwrap()[0].id, held);
 }
 
 /// An account may just be made, and is named first.

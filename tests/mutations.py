@@ -104,7 +104,7 @@ MUTATIONS = [
         STORE + "names.rs",
         "rows::before_all(self.clock.now()))",
         """match crate::mutant("NAME") {
-            true => rows::above_all(),
+            true => rows::above_all(self.clock.now()),
             false => rows::before_all(self.clock.now()),
         })""",
         "an_address_that_is_removed_as_soon_as_it_was_made_leaves_no_name",

@@ -83,10 +83,15 @@ impl Clock {
     }
 
     pub(super) fn offset(&self) -> Offset {
+        self.offset_of(super::rows::now_millis())
+    }
+
+    /// What it is off when it says `now`.
+    fn offset_of(&self, now: u64) -> Offset {
         let measured = *self.measured.lock().unwrap_or_else(PoisonError::into_inner);
         let set = measured.map_or(0, |(at, said)| {
             let expected = said.saturating_add(at.elapsed().as_millis() as u64);
-            super::rows::big(super::rows::now_millis()) - super::rows::big(expected)
+            super::rows::big(now) - super::rows::big(expected)
         });
         Offset(self.offset.load(Ordering::Relaxed).saturating_add(set))
     }
@@ -121,13 +126,19 @@ impl Clock {
 
     /// Refuses what a wrong clock would spoil.
     pub(super) fn right(&self) -> Result<()> {
-        let offset = self.offset();
+        self.moment().map(drop)
+    }
+
+    /// The same for those who write the time down, which this is: the clock may be set behind the look at it.
+    pub(super) fn moment(&self) -> Result<u64> {
+        let now = super::rows::now_millis();
+        let offset = self.offset_of(now);
         self.tell(offset);
         match offset.is_wrong() {
             true => Err(StoreError::Engine(format!(
                 "this machine's clock is {offset} Cassandra's"
             ))),
-            false => Ok(()),
+            false => Ok(now),
         }
     }
 }
@@ -211,6 +222,15 @@ mod tests {
     fn set(clock: &Clock, by: i64) {
         let said = super::super::rows::now_millis().saturating_add_signed(-by);
         *clock.measured.lock().unwrap() = Some((Instant::now(), said));
+    }
+
+    #[test]
+    fn who_writes_the_time_down_has_the_one_that_was_looked_at() {
+        let clock = Clock::new(Offset(0));
+        let before = super::super::rows::now_millis();
+        assert!(clock.moment().unwrap() >= before);
+        set(&clock, -10_500);
+        assert!(clock.moment().is_err());
     }
 
     /// It was refused, and nobody was told why until the next measurement, if it was wrong then still.

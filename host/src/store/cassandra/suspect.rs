@@ -225,7 +225,7 @@ impl CassandraStore {
                 let values = (
                     rows::uuid(*body),
                     lister.holder(),
-                    rows::above_all(),
+                    rows::above_all(self.clock.now()),
                 );
                 self.cluster.execute(&s.put_ref, values).await?;
             }
@@ -235,7 +235,7 @@ impl CassandraStore {
             Suspect::Hidden { lister, id } => return self.bring_up(lister, *id).await,
             Suspect::NoName { kind, key } => {
                 // Not of the row: a deletion may lie over that.
-                self.put_name((*kind, key), rows::above_all())
+                self.put_name((*kind, key), rows::above_all(self.clock.now()))
                     .await?;
             }
             Suspect::StrayName { kind, key } => {

@@ -221,7 +221,7 @@ async fn what_was_broken_is_named_and_mended_where_that_loses_nothing() {
         let text = text.replace("{e}", &rows::epoch(id).to_string());
         let text = text.replace("{m}", &rows::uuid(id).to_string());
         let text = text.replace("{account}", &names::shard("a@x.org").to_string());
-        let text = text.replace("{above}", &rows::above_all().to_string());
+        let text = text.replace("{above}", &rows::above_all(rows::now_millis()).to_string());
         let text = text.replace("{settled}", &store.settled().to_string());
         let text = text.replace("{wrong}", &kv::shard("wrong").to_string());
         let text = text.replace("{less}", &kv::shard("less").to_string());

@@ -271,6 +271,25 @@ MUTATIONS = [
         "a_wrong_clock_delivers_and_removes_nothing",
     ),
     (
+        "a removal reads the clock again",
+        STORE + "mail.rs",
+        "        let at = rows::above_all(self.clock.moment()?);\n",
+        """        self.clock.right()?;
+        let at = rows::above_all(match crate::mutant("NAME") {
+            true => self.clock.now(),
+            false => self.clock.moment()?,
+        });
+""",
+        "a_removal_has_the_time_of_its_look_at_the_clock",
+    ),
+    (
+        "what was refused for good opens the breaker",
+        STORE + "cluster.rs",
+        "    if !permanent(error) {\n",
+        "    if !permanent(error) || crate::mutant(\"NAME\") {\n",
+        "what_no_retry_can_mend_does_not_open_the_breaker_and_what_waits_for_nodes_does",
+    ),
+    (
         "an open breaker lets everybody pass",
         STORE + "breaker.rs",
         "            Some(_) => Admission::Refused,\n            None =>",

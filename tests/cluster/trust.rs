@@ -158,13 +158,23 @@ fn in_a_keyspace_that_was_made_for_it(node: &str, ca: &Path) {
     site.add_user("ann@example.org");
     let fate = mail::send(gateway.mx, &["ann@example.org"], &message(1, 2_000));
     assert!(matches!(fate, Fate::Kept(_)), "{fate:?}");
-    without_a_right(&mut gateway, |right| {
-        administer(node, ca, &[format!("{right} lodger")]);
-    });
+    // Who makes a table has all rights on it.
+    let (here, all) = ("lodging.small", "KEYSPACE lodging");
+    without_a_right(
+        &mut gateway,
+        || {
+            administer(
+                node,
+                ca,
+                &[here, all].map(|on| format!("REVOKE MODIFY ON {on} FROM lodger")),
+            )
+        },
+        || administer(node, ca, &[format!("GRANT MODIFY ON {all} TO lodger")]),
+    );
 }
 
 /// Mail is deferred one by one, for the nodes are there, and flows as soon as the right is given back.
-fn without_a_right(gateway: &mut Gateway, administer: impl Fn(&str)) {
+fn without_a_right(gateway: &mut Gateway, take: impl Fn(), give: impl Fn()) {
     let mx = gateway.mx;
     let send = || match mail::send(mx, &["ann@example.org"], &message(2, 2_000)) {
         Fate::Kept(_) => true,
@@ -178,7 +188,7 @@ fn without_a_right(gateway: &mut Gateway, administer: impl Fn(&str)) {
             assert!(Instant::now() < end, "kept: {}", !kept);
         }
     };
-    administer("REVOKE MODIFY ON KEYSPACE lodging FROM");
+    take();
     until(false);
     // Longer than failures in a row take to open the breaker.
     let begun = Instant::now();
@@ -188,7 +198,7 @@ fn without_a_right(gateway: &mut Gateway, administer: impl Fn(&str)) {
     gateway.await_ready("200");
     assert!(!gateway.lines("has no MODIFY permission").is_empty(), "told why");
     assert!(gateway.lines("out of reach").is_empty());
-    administer("GRANT MODIFY ON KEYSPACE lodging TO");
+    give();
     until(true);
 }
 

@@ -84,8 +84,8 @@ MUTATIONS = [
     (
         "deletions carry the present time",
         STORE + "rows.rs",
-        "APART.as_micros() as i64\n",
-        "APART.as_micros() as i64 * i64::from(!crate::mutant(\"NAME\"))\n",
+        "micros(now) + APART.as_micros() as i64\n",
+        "micros(now) + APART.as_micros() as i64 * i64::from(!crate::mutant(\"NAME\"))\n",
         "what_a_gateway_with_a_faster_clock_wrote_is_removed_all_the_same",
     ),
     (

@@ -84,19 +84,30 @@ MUTATIONS = [
     (
         "deletions carry the present time",
         STORE + "rows.rs",
-        "APART.as_micros() as i64\n",
-        "APART.as_micros() as i64 * i64::from(!crate::mutant(\"NAME\"))\n",
+        "micros(now) + APART.as_micros() as i64\n",
+        "micros(now) + APART.as_micros() as i64 * i64::from(!crate::mutant(\"NAME\"))\n",
         "what_a_gateway_with_a_faster_clock_wrote_is_removed_all_the_same",
     ),
     (
-        "names of addresses are put as of now",
-        STORE + "directory.rs",
-        "shard(key), key, rows::above_all());",
-        """shard(key), key, match crate::mutant("NAME") {
-            true => rows::written_at(MessageId::new()),
-            false => rows::above_all(),
-        });""",
+        "names of addresses are dropped as of now",
+        STORE + "names.rs",
+        "        let made = self.made_at(key).await?;\n",
+        """        let made = match crate::mutant("NAME") {
+            true => Some(rows::micros(self.clock.now())),
+            false => self.made_at(key).await?,
+        };
+""",
         "an_account_is_listed_though_a_clock_ahead_removed_its_name_just_now",
+    ),
+    (
+        "names of addresses are put ahead of now",
+        STORE + "names.rs",
+        "rows::before_all(self.clock.now()))",
+        """match crate::mutant("NAME") {
+            true => rows::above_all(self.clock.now()),
+            false => rows::before_all(self.clock.now()),
+        })""",
+        "an_address_that_is_removed_as_soon_as_it_was_made_leaves_no_name",
     ),
     (
         "a lost answer to a replacement is taken for another's",
@@ -258,6 +269,25 @@ MUTATIONS = [
         "        self.0.unsigned_abs() >= WRONG\n",
         "        self.0.unsigned_abs() >= WRONG && !crate::mutant(\"NAME\")\n",
         "a_wrong_clock_delivers_and_removes_nothing",
+    ),
+    (
+        "a removal reads the clock again",
+        STORE + "mail.rs",
+        "        let at = rows::above_all(self.clock.moment()?);\n",
+        """        self.clock.right()?;
+        let at = rows::above_all(match crate::mutant("NAME") {
+            true => self.clock.now(),
+            false => self.clock.moment()?,
+        });
+""",
+        "a_removal_has_the_time_of_its_look_at_the_clock",
+    ),
+    (
+        "what was refused for good opens the breaker",
+        STORE + "cluster.rs",
+        "    if !permanent(error) {\n",
+        "    if !permanent(error) || crate::mutant(\"NAME\") {\n",
+        "what_no_retry_can_mend_does_not_open_the_breaker_and_what_waits_for_nodes_does",
     ),
     (
         "an open breaker lets everybody pass",

@@ -2,8 +2,9 @@
 
 use crate::gateway::{Gateway, POSTERN, Site};
 use crate::mail::{self, Fate, Pop3, message};
-use crate::{cassandra, turn};
+use crate::{PATIENCE, cassandra, turn};
 use std::process::Command;
+use std::time::Instant;
 
 /// The library that `faketime` preloads. Its clock is read anew each time, from the file.
 fn preload() -> String {
@@ -60,14 +61,16 @@ fn a_gateway_whose_clock_is_30_s_off_does_not_start() {
 fn a_clock_that_drifts_stops_mail_and_deletions_until_it_is_right_again() {
     let _turn = turn();
     let site = Site::new(&[cassandra::shared()], &cassandra::keyspace(), 1);
-    let gateway = Gateway::start(with_clock(&site, "+0s"));
+    let mut gateway = Gateway::start(with_clock(&site, "+0s"));
     site.done(&["domain", "add", "example.org"], "");
     site.add_user("ann@example.org");
-    let send = |token| mail::send(gateway.mx, &["ann@example.org"], &message(token, 500));
+    let mx = gateway.mx;
+    let send = |token| mail::send(mx, &["ann@example.org"], &message(token, 500));
     assert!(matches!(send(1), Fate::Kept(_)));
     let mut session = Pop3::login(gateway.pop3, "ann@example.org").unwrap();
     session.dele(1).unwrap();
     set(&site, "-30s");
+    gateway.logged("s behind Cassandra's: mail is deferred until it is right");
     let page = gateway.await_ready("503");
     assert!(
         page.contains("store: not ready: store: this machine's clock is "),
@@ -80,9 +83,22 @@ fn a_clock_that_drifts_stops_mail_and_deletions_until_it_is_right_again() {
     let refused = session.quit().unwrap_err();
     assert!(refused.starts_with("-ERR [SYS/TEMP]"), "{refused}");
     set(&site, "+0s");
+    gateway.logged("this machine's clock is right again");
     gateway.await_ready("200");
-    let fate = mail::send(gateway.mx, &["ann@example.org"], &message(3, 500));
-    assert!(matches!(fate, Fate::Kept(_)), "{fate:?}");
+    assert!(matches!(send(3), Fate::Kept(_)));
+    // Soon after the first: between two looks at the nodes' clocks too.
+    set(&site, "+30s");
+    gateway.logged("s ahead of Cassandra's: mail is deferred until it is right");
+    assert!(!matches!(send(4), Fate::Kept(_)));
+    set(&site, "+0s");
+    gateway.await_ready("200");
+    let end = Instant::now() + PATIENCE;
+    while gateway.lines("clock is right again").len() < 2 {
+        assert!(Instant::now() < end, "its end is told each time");
+        std::thread::yield_now();
+    }
+    let told = gateway.lines("mail is deferred until it is right");
+    assert_eq!(told.len(), 2, "once for each change: {told:?}");
     let mut session = Pop3::login(gateway.pop3, "ann@example.org").unwrap();
     assert_eq!(
         session.list().unwrap().len(),

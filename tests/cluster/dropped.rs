@@ -1,4 +1,4 @@
-//! A keyspace that is dropped, or dropped and made again, under a gateway that runs.
+//! A keyspace that is dropped, or dropped and made again, under a gateway that runs; and one of its tables.
 
 use crate::cassandra;
 use crate::gateway::{Gateway, Site};
@@ -6,17 +6,22 @@ use crate::mail::{self, Fate, Pop3, message};
 use crate::turn;
 use postern::config::{Config, StoreConfig};
 use postern::store::cassandra::session;
+use std::time::{Duration, Instant};
 
 const GONE: &str = "was dropped, or made anew, under this gateway";
 
 fn drop_keyspace(site: &Site, keyspace: &str) {
+    say(site, format!("DROP KEYSPACE {keyspace}"));
+}
+
+fn say(site: &Site, text: String) {
     let StoreConfig::Cassandra(cluster) = Config::load(&site.config()).unwrap().store else {
         panic!("a cluster was named");
     };
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
         let session = session::connect(&cluster).await.unwrap();
-        let mut statement = scylla::statement::Statement::new(format!("DROP KEYSPACE {keyspace}"));
+        let mut statement = scylla::statement::Statement::new(text);
         statement.set_request_timeout(Some(crate::PATIENCE));
         session.query_unpaged(statement, ()).await.unwrap();
     });
@@ -88,6 +93,38 @@ fn a_keyspace_that_was_made_again_at_once_is_noticed_by_a_gateway_that_did_nothi
     drop_keyspace(&sites[0], &keyspace);
     sites[1].done(&["schema", "apply"], "");
     refuses(&mut gateway);
+}
+
+/// What is asked of it the cluster refused, and the gateway took it to be away: everybody else's mail waited too.
+#[test]
+fn a_table_that_is_dropped_defers_what_needs_it_and_nothing_else() {
+    let _turn = turn();
+    let keyspace = cassandra::keyspace();
+    let site = Site::new(&[cassandra::shared()], &keyspace, 1);
+    let mut gateway = site.serve();
+    populate(&site);
+    keeps(&gateway, 1);
+    say(&site, format!("DROP TABLE {keyspace}.small"));
+    let begun = Instant::now();
+    // Longer than failures in a row take to open the breaker, and more of them.
+    for token in 2.. {
+        match mail::send(gateway.mx, &["ann@example.org"], &message(token, 2_000)) {
+            Fate::Refused(reply) => assert!(reply.starts_with("451 "), "{reply}"),
+            other => panic!("{other:?}"),
+        }
+        if token > 20 && begun.elapsed() > Duration::from_secs(4) {
+            break;
+        }
+    }
+    gateway.await_ready("200");
+    assert!(gateway.lines("out of reach").is_empty());
+    // A large one is written elsewhere.
+    let fate = mail::send(gateway.mx, &["ann@example.org"], &message(1, 40_000));
+    assert!(matches!(fate, Fate::Kept(_)), "{fate:?}");
+    let mut session = Pop3::login(gateway.pop3, "ann@example.org").unwrap();
+    assert_eq!(session.list().unwrap().len(), 2);
+    let error = session.retr(1).unwrap_err();
+    assert!(error.starts_with("-ERR [SYS/TEMP]"), "{error}");
 }
 
 #[cfg(feature = "faults")]

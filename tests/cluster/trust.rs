@@ -1,7 +1,7 @@
 //! A node that wants TLS and a login: with the right ones mail flows, each wrong one is told in one line.
 
 use crate::cassandra::{self, Cluster};
-use crate::gateway::{POSTERN, Site};
+use crate::gateway::{Gateway, POSTERN, Site};
 use crate::mail::{self, Fate, Pop3, message};
 use crate::{ask_again, turn};
 use postern::config::{Config, StoreConfig};
@@ -140,11 +140,53 @@ fn in_a_keyspace_that_was_made_for_it(node: &str, ca: &Path) {
     ));
     std::fs::write(site.path("password"), "wrong\n").unwrap();
     site.done(&["schema", "apply"], "");
-    let gateway = site.serve();
+    let mut gateway = site.serve();
     site.done(&["domain", "add", "example.org"], "");
     site.add_user("ann@example.org");
     let fate = mail::send(gateway.mx, &["ann@example.org"], &message(1, 2_000));
     assert!(matches!(fate, Fate::Kept(_)), "{fate:?}");
+    // Who makes a table has all rights on it.
+    let (here, all) = ("lodging.small", "KEYSPACE lodging");
+    without_a_right(
+        &mut gateway,
+        || {
+            administer(
+                node,
+                ca,
+                &[here, all].map(|on| format!("REVOKE MODIFY ON {on} FROM lodger")),
+            )
+        },
+        || administer(node, ca, &[format!("GRANT MODIFY ON {all} TO lodger")]),
+    );
+}
+
+/// Mail is deferred one by one, for the nodes are there, and flows as soon as the right is given back.
+fn without_a_right(gateway: &mut Gateway, take: impl Fn(), give: impl Fn()) {
+    let mx = gateway.mx;
+    let send = || match mail::send(mx, &["ann@example.org"], &message(2, 2_000)) {
+        Fate::Kept(_) => true,
+        Fate::Refused(reply) if reply.starts_with("451 ") => false,
+        other => panic!("{other:?}"),
+    };
+    // A node remembers for some seconds who may do what.
+    let until = |kept: bool| {
+        let end = Instant::now() + PATIENCE;
+        while send() != kept {
+            assert!(Instant::now() < end, "kept: {}", !kept);
+        }
+    };
+    take();
+    until(false);
+    // Longer than failures in a row take to open the breaker.
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(4) {
+        assert!(!send());
+    }
+    gateway.await_ready("200");
+    assert!(!gateway.lines("has no MODIFY permission").is_empty(), "told why");
+    assert!(gateway.lines("out of reach").is_empty());
+    give();
+    until(true);
 }
 
 fn each_wrong_one(node: &str, ca: &Path, others: &Path) {

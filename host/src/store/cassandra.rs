@@ -17,6 +17,7 @@ mod kv;
 mod lease;
 mod mail;
 mod moving;
+mod names;
 mod quarantine;
 mod rows;
 pub mod schema;

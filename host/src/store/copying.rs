@@ -7,8 +7,8 @@
 //! their own.
 
 use super::{
-    Account, Alias, CHUNK, Content, Created, Entry, Holder, KvWrite, Mailbox, Moved, Quarantined, Result,
-    Store, StoreError, Text,
+    Account, Alias, CHUNK, Content, Created, Domain, Entry, Holder, KvWrite, Mailbox, Moved, Quarantined,
+    Result, Store, StoreError, Text,
 };
 use crate::message::MessageId;
 use async_trait::async_trait;
@@ -57,6 +57,11 @@ pub struct Value {
 /// A store that can be walked through and filled.
 #[async_trait]
 pub trait Movable: Store {
+    /// Refuses, before a copy, what is listed and a walk would leave out; names it.
+    async fn shows_all(&self) -> Result<()> {
+        Ok(())
+    }
+
     /// Shows every message once, until all are shown or nobody looks any more.
     async fn walk(&self, show: mpsc::Sender<Listed>) -> Result<()>;
 
@@ -96,6 +101,7 @@ pub async fn copy(
     to: &Arc<dyn Movable>,
     progress: impl Fn(Step, u64, u64) + Sync,
 ) -> Result<Copied> {
+    from.shows_all().await?;
     prune(from, to).await?;
     // Before the mail: an account that is made begins without any.
     let mut copied = directory(from, to).await?;
@@ -208,26 +214,8 @@ async fn directory(from: &Arc<dyn Movable>, to: &Arc<dyn Movable>) -> Result<Cop
         }
         copied.domains += 1;
     }
-    let mut after = None;
-    loop {
-        let page = from.accounts(after.as_deref(), PAGE).await?;
-        let Some(last) = page.last() else { break };
-        after = Some(last.address.to_lowercase());
-        copied.accounts += page.len() as u64;
-        let page = stream::iter(page).map(Ok);
-        page.try_for_each_concurrent(AT_ONCE, |account| hand_account(to, account))
-            .await?;
-    }
-    let mut after = None;
-    loop {
-        let page = from.aliases(after.as_deref(), PAGE).await?;
-        let Some(last) = page.last() else { break };
-        after = Some(last.address.clone());
-        copied.aliases += page.len() as u64;
-        let page = stream::iter(page).map(Ok);
-        page.try_for_each_concurrent(AT_ONCE, |alias| hand_alias(to, alias))
-            .await?;
-    }
+    copied.accounts = over_accounts(from, |account| hand_account(to, account)).await?;
+    copied.aliases = over_aliases(from, |alias| hand_alias(to, alias)).await?;
     Ok(copied)
 }
 
@@ -262,34 +250,70 @@ fn settled(done: bool, address: &str) -> Result<()> {
 
 /// Takes out of the target's directory what an earlier try copied and the source has no more.
 async fn prune(from: &Arc<dyn Movable>, to: &Arc<dyn Movable>) -> Result<()> {
-    for domain in to.domains().await? {
-        if from.domain(&domain.name).await?.is_none() {
-            to.remove_domain(&domain.name).await?;
-        }
-    }
-    let mut after: Option<String> = None;
-    loop {
-        let page = to.accounts(after.as_deref(), PAGE).await?;
-        let Some(last) = page.last() else { break };
-        after = Some(last.address.to_lowercase());
-        for key in page.iter().map(|account| account.address.to_lowercase()) {
-            if from.account_to_change(&key).await?.is_none() {
-                to.remove_account(&key).await?;
+    let domains = stream::iter(to.domains().await?).map(Ok);
+    domains
+        .try_for_each_concurrent(AT_ONCE, |Domain { name, .. }| async move {
+            if from.domain(&name).await?.is_none() {
+                to.remove_domain(&name).await?;
             }
+            Ok(())
+        })
+        .await?;
+    over_accounts(to, |account| async move {
+        let key = account.address.to_lowercase();
+        if from.account_to_change(&key).await?.is_none() {
+            to.remove_account(&key).await?;
         }
-    }
-    let mut after: Option<String> = None;
-    loop {
-        let page = to.aliases(after.as_deref(), PAGE).await?;
-        let Some(last) = page.last() else { break };
-        after = Some(last.address.clone());
-        for Alias { address, .. } in page {
-            if from.alias_to_change(&address).await?.is_none() {
-                to.remove_alias(&address).await?;
-            }
+        Ok(())
+    })
+    .await?;
+    over_aliases(to, |Alias { address, .. }| async move {
+        if from.alias_to_change(&address).await?.is_none() {
+            to.remove_alias(&address).await?;
         }
-    }
+        Ok(())
+    })
+    .await?;
     Ok(())
+}
+
+async fn over_accounts<F>(store: &Arc<dyn Movable>, work: impl Fn(Account) -> F) -> Result<u64>
+where
+    F: Future<Output = Result<()>>,
+{
+    let page = |after: Option<String>| async move { store.accounts(after.as_deref(), PAGE).await };
+    over_pages(page, |account| account.address.to_lowercase(), work).await
+}
+
+async fn over_aliases<F>(store: &Arc<dyn Movable>, work: impl Fn(Alias) -> F) -> Result<u64>
+where
+    F: Future<Output = Result<()>>,
+{
+    let page = |after: Option<String>| async move { store.aliases(after.as_deref(), PAGE).await };
+    over_pages(page, |alias| alias.address.clone(), work).await
+}
+
+/// Does the same with all that is listed by name, several of a page at once; answers how many there were.
+async fn over_pages<T, P, F>(
+    page: impl Fn(Option<String>) -> P,
+    name: impl Fn(&T) -> String,
+    work: impl Fn(T) -> F,
+) -> Result<u64>
+where
+    P: Future<Output = Result<Vec<T>>>,
+    F: Future<Output = Result<()>>,
+{
+    let (mut after, mut count) = (None, 0);
+    loop {
+        let found = page(after).await?;
+        let Some(last) = found.last() else {
+            return Ok(count);
+        };
+        after = Some(name(last));
+        count += found.len() as u64;
+        let found = stream::iter(found).map(Ok);
+        found.try_for_each_concurrent(AT_ONCE, &work).await?;
+    }
 }
 
 /// Copies the policies' values that are not over, and reads each back.

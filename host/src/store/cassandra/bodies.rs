@@ -119,7 +119,7 @@ impl CassandraStore {
     /// Deletes a body that nobody holds.
     pub(super) async fn drop_body(&self, id: MessageId) -> Result<()> {
         self.found.invalidate(&id);
-        let values = (rows::above_all(), rows::uuid(id));
+        let values = (rows::above_all(self.clock.now()), rows::uuid(id));
         self.cluster.execute(&self.statements.drop_blob, values).await?;
         Ok(())
     }

@@ -12,6 +12,7 @@ use super::suspect::{Lister, Suspect};
 use super::{directory, kv};
 use crate::message::MessageId;
 use crate::store::{Mend, Report, Result, StoreError};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -30,12 +31,13 @@ enum Area {
     References,
     Bodies,
     Addresses,
+    Names,
     Values,
     Counts,
 }
 
 impl Area {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Epochs,
         Self::Entries,
         Self::Quarantine,
@@ -43,6 +45,7 @@ impl Area {
         Self::References,
         Self::Bodies,
         Self::Addresses,
+        Self::Names,
         Self::Values,
         Self::Counts,
     ];
@@ -127,6 +130,7 @@ impl Comparison<'_> {
             Area::References => self.references(range).await,
             Area::Bodies => self.bodies(range).await,
             Area::Addresses => self.addresses(range).await,
+            Area::Names => self.names(range).await,
             Area::Values => self.values(range).await,
             Area::Counts => self.counts(range).await,
         }
@@ -182,8 +186,8 @@ impl Comparison<'_> {
                 continue;
             }
             if low.flatten().is_some_and(|low| rows::uuid(id) < low) {
-                let mailbox = mailbox.clone();
-                doubts.push(Suspect::Hidden { mailbox, id });
+                let lister = Lister::Mailbox(mailbox.clone());
+                doubts.push(Suspect::Hidden { lister, id });
             }
             if body == Body::Small {
                 small.push(id);
@@ -212,6 +216,11 @@ impl Comparison<'_> {
         let mut pages = self.store.pages(&self.store.statements.every_held, range);
         while let Some(page) = pages.next::<(i32, Uuid, Option<Uuid>)>().await? {
             let mut doubts = Vec::new();
+            let epochs: BTreeSet<i32> = page.iter().map(|(epoch, ..)| *epoch).collect();
+            let mut lows = BTreeMap::new();
+            for epoch in epochs {
+                lows.insert(epoch, self.store.low(QUARANTINE, epoch).await?.flatten());
+            }
             let whole = page
                 .into_iter()
                 .filter_map(|(epoch, msg, blob)| Some((epoch, msg, blob?)));
@@ -223,6 +232,10 @@ impl Comparison<'_> {
                     continue;
                 }
                 let lister = Lister::Copy(id);
+                if lows.get(&epoch).copied().flatten().is_some_and(|low| msg < low) {
+                    let lister = lister.clone();
+                    doubts.push(Suspect::Hidden { lister, id });
+                }
                 doubts.push(Suspect::NoBody {
                     lister: lister.clone(),
                     body,
@@ -310,6 +323,17 @@ impl Comparison<'_> {
         Ok(())
     }
 
+    async fn names(&mut self, range: Range) -> Result<()> {
+        let mut pages = self.store.pages(&self.store.statements.every_name, range);
+        while let Some(page) = pages.next::<(i8, String)>().await? {
+            let names = page
+                .into_iter()
+                .map(|(kind, key)| Suspect::StrayName { kind, key });
+            self.doubt(names.collect()).await?;
+        }
+        Ok(())
+    }
+
     async fn values(&mut self, range: Range) -> Result<()> {
         let mut pages = self.store.pages(&self.store.statements.every_value, range);
         while let Some(page) = pages.next::<kv::KeyedColumns>().await? {
@@ -347,7 +371,8 @@ impl Comparison<'_> {
             return;
         }
         tokio::time::sleep(SETTLING).await;
-        for suspect in std::mem::take(&mut self.suspects) {
+        // The highest first: a mark that is lowered to it still hides those below, and each is judged and counted.
+        for suspect in std::mem::take(&mut self.suspects).into_iter().rev() {
             match self.judge(&suspect).await {
                 Ok(()) => {}
                 Err(error) => self.report.unread(|| format!("{suspect}? Not certain: {error}")),

@@ -8,7 +8,7 @@ use crate::store::{Result, StoreError};
 use std::fmt;
 #[cfg(test)]
 use std::sync::atomic::AtomicU64;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -58,6 +58,8 @@ pub(super) struct Clock {
     offset: AtomicI64,
     /// What it said then: a clock that is set between two measurements is wrong at once.
     measured: Mutex<Option<(Instant, u64)>>,
+    /// What the log was told last.
+    told_wrong: AtomicBool,
     /// The moment at which it stands.
     #[cfg(test)]
     pub(super) stopped: AtomicU64,
@@ -81,10 +83,15 @@ impl Clock {
     }
 
     pub(super) fn offset(&self) -> Offset {
+        self.offset_of(super::rows::now_millis())
+    }
+
+    /// What it is off when it says `now`.
+    fn offset_of(&self, now: u64) -> Offset {
         let measured = *self.measured.lock().unwrap_or_else(PoisonError::into_inner);
         let set = measured.map_or(0, |(at, said)| {
             let expected = said.saturating_add(at.elapsed().as_millis() as u64);
-            super::rows::big(super::rows::now_millis()) - super::rows::big(expected)
+            super::rows::big(now) - super::rows::big(expected)
         });
         Offset(self.offset.load(Ordering::Relaxed).saturating_add(set))
     }
@@ -92,27 +99,46 @@ impl Clock {
     pub(super) fn learn(&self, offset: Offset) {
         let now = (Instant::now(), super::rows::now_millis());
         *self.measured.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
-        let before = Offset(self.offset.swap(offset.0, Ordering::Relaxed));
+        self.offset.store(offset.0, Ordering::Relaxed);
+        self.look();
+    }
+
+    /// Between two measurements: a clock that is set may be nobody's trouble yet.
+    pub(super) fn look(&self) {
+        let offset = self.offset();
         metrics::gauge!("postern_cassandra_clock_offset_seconds").set(offset.0 as f64 / 1000.0);
-        match (before.is_wrong(), offset.is_wrong()) {
+        self.tell(offset);
+    }
+
+    /// Logs a change, once.
+    fn tell(&self, offset: Offset) {
+        let wrong = offset.is_wrong();
+        match (self.told_wrong.swap(wrong, Ordering::Relaxed), wrong) {
             (false, true) => {
-                tracing::error!(
+                tracing::warn!(
                     "this machine's clock is {offset} Cassandra's: mail is deferred until it is right"
                 );
             }
-            (true, false) => tracing::warn!("this machine's clock is right again"),
+            (true, false) => tracing::info!("this machine's clock is right again"),
             _ => {}
         }
     }
 
     /// Refuses what a wrong clock would spoil.
     pub(super) fn right(&self) -> Result<()> {
-        let offset = self.offset();
+        self.moment().map(drop)
+    }
+
+    /// The same for those who write the time down, which this is: the clock may be set behind the look at it.
+    pub(super) fn moment(&self) -> Result<u64> {
+        let now = super::rows::now_millis();
+        let offset = self.offset_of(now);
+        self.tell(offset);
         match offset.is_wrong() {
             true => Err(StoreError::Engine(format!(
                 "this machine's clock is {offset} Cassandra's"
             ))),
-            false => Ok(()),
+            false => Ok(now),
         }
     }
 }
@@ -120,6 +146,35 @@ impl Clock {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::{self, Write};
+    use std::sync::Arc;
+
+    /// What is logged.
+    #[derive(Debug, Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Log {
+        fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(octets)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Log {
+        fn subscriber(&self) -> impl tracing::Subscriber + Send + Sync + 'static {
+            let log = self.clone();
+            let lines = tracing_subscriber::fmt().with_ansi(false);
+            lines.with_writer(move || log.clone()).finish()
+        }
+
+        fn lines(&self) -> Vec<String> {
+            let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+            text.lines().map(str::to_owned).collect()
+        }
+    }
 
     #[test]
     fn half_of_the_round_trip_is_the_way_there() {
@@ -158,10 +213,80 @@ mod tests {
             (-10_500, false),
         ] {
             let clock = Clock::new(Offset(0));
-            let said = super::super::rows::now_millis().saturating_add_signed(-set);
-            *clock.measured.lock().unwrap() = Some((Instant::now(), said));
+            self::set(&clock, set);
             assert_eq!(clock.right().is_ok(), is_right, "set by {set} ms");
         }
+    }
+
+    /// As if the clock had been set by so much after it was measured.
+    fn set(clock: &Clock, by: i64) {
+        let said = super::super::rows::now_millis().saturating_add_signed(-by);
+        *clock.measured.lock().unwrap() = Some((Instant::now(), said));
+    }
+
+    #[test]
+    fn who_writes_the_time_down_has_the_one_that_was_looked_at() {
+        let clock = Clock::new(Offset(0));
+        let before = super::super::rows::now_millis();
+        assert!(clock.moment().unwrap() >= before);
+        set(&clock, -10_500);
+        assert!(clock.moment().is_err());
+    }
+
+    /// It was refused, and nobody was told why until the next measurement, if it was wrong then still.
+    #[test]
+    fn a_clock_that_goes_wrong_between_two_measurements_is_told_of_once_and_so_is_its_end() {
+        let log = Log::default();
+        tracing::subscriber::with_default(log.subscriber(), || {
+            let clock = Clock::new(Offset(0));
+            clock.look();
+            assert_eq!(log.lines(), [""; 0]);
+            set(&clock, -10_500);
+            for _ in 0..3 {
+                assert!(clock.right().is_err());
+                clock.look();
+            }
+            let told = log.lines();
+            assert_eq!(told.len(), 1, "{told:?}");
+            assert!(told[0].contains("WARN"), "{told:?}");
+            assert!(told[0].contains("clock is 10.5 s behind Cassandra's"), "{told:?}");
+            clock.learn(Offset(-10_500));
+            assert_eq!(log.lines().len(), 1, "measured, it is the same");
+            set(&clock, 10_500);
+            for _ in 0..3 {
+                assert!(clock.right().is_ok());
+                clock.look();
+            }
+            let told = log.lines();
+            assert_eq!(told.len(), 2, "{told:?}");
+            assert!(
+                told[1].contains("INFO") && told[1].contains("right again"),
+                "{told:?}"
+            );
+            clock.learn(Offset(12_000));
+            assert_eq!(log.lines().len(), 3, "and anew when it goes wrong anew");
+        });
+    }
+
+    #[test]
+    fn the_gauge_follows_a_clock_between_two_measurements() {
+        let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+        let shown = || {
+            let text = recorder.handle().render();
+            let mut lines = text.lines();
+            let value = lines.find_map(|line| {
+                let value = line.strip_prefix("postern_cassandra_clock_offset_seconds ")?;
+                value.parse::<f64>().ok()
+            });
+            value.unwrap()
+        };
+        metrics::with_local_recorder(&recorder, || {
+            let clock = Clock::new(Offset(0));
+            assert!(shown().abs() < 1.0);
+            set(&clock, 4_000);
+            clock.look();
+            assert!((3.0..5.0).contains(&shown()), "{}", shown());
+        });
     }
 
     #[test]

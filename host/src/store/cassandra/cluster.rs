@@ -1,9 +1,9 @@
 //! The way to the cluster: how a request is sent, bounded, retried and given up.
 //!
 //! Every request that changes something is idempotent (lightweight transactions apart), so the driver may send
-//! it to a second node when the first is slow, and this module sends it again until `deadline`, which requests of one
-//! delivery have in common. Not retried:
-//! what no retry can mend (syntax, unknown tables, missing rights). At most `in_flight` requests are under way, those
+//! it to a second node when the first is slow, and this module sends it again until `deadline`, which the requests of
+//! one delivery have in common. Not retried, and not told to the breaker: what no retry can mend (syntax, unknown
+//! tables, missing rights). At most `in_flight` requests are under way, those
 //! that pause before they are sent again not among them; others wait inside their deadline.
 
 #[cfg(test)]
@@ -324,7 +324,7 @@ impl Cluster {
                     .record(begun.elapsed().as_secs_f64());
             }
             Err(error) => {
-                self.breaker.failed(reach);
+                note(&self.breaker, reach, error);
                 tracing::debug!(statement = name, %error, "a request to Cassandra failed");
                 metrics::counter!("postern_cassandra_errors_total", "statement" => name, "kind" => kind(error))
                     .increment(1);
@@ -351,6 +351,14 @@ impl Drop for UnderWay {
     }
 }
 
+/// Tells the breaker of a failure. One that no retry can mend says nothing of the nodes: what they refuse they are
+/// there to refuse.
+fn note(breaker: &Breaker, reach: Reach, error: &ExecutionError) {
+    if !permanent(error) {
+        breaker.failed(reach);
+    }
+}
+
 /// Whether sending the same again cannot help.
 fn permanent(error: &ExecutionError) -> bool {
     match error {
@@ -359,14 +367,19 @@ fn permanent(error: &ExecutionError) -> bool {
             RequestAttemptError::SerializationError(_)
             | RequestAttemptError::CqlRequestSerialization(_)
             | RequestAttemptError::CqlResultParseError(_) => true,
-            RequestAttemptError::DbError(error, _) => matches!(
-                error,
-                DbError::SyntaxError | DbError::Invalid | DbError::Unauthorized | DbError::ConfigError
-            ),
+            RequestAttemptError::DbError(error, _) => refused(error),
             _ => false,
         },
         _ => false,
     }
+}
+
+/// What a node refuses now it refuses always.
+fn refused(error: &DbError) -> bool {
+    matches!(
+        error,
+        DbError::SyntaxError | DbError::Invalid | DbError::Unauthorized | DbError::ConfigError
+    )
 }
 
 /// What the figures call an error.
@@ -379,7 +392,8 @@ fn kind(error: &ExecutionError) -> &'static str {
             DbError::WriteTimeout { .. } => "write_timeout",
             DbError::ReadTimeout { .. } => "read_timeout",
             DbError::Overloaded => "overloaded",
-            _ => "refused",
+            error if refused(error) => "refused",
+            _ => "failed",
         },
         ExecutionError::LastAttemptError(_) => "broken_connection",
         _ => "other",
@@ -412,6 +426,50 @@ pub(super) fn unreadable(error: impl std::fmt::Display) -> StoreError {
 mod tests {
     use super::*;
     use metrics_exporter_prometheus::PrometheusBuilder;
+    use scylla::errors::BadQuery;
+
+    fn said(error: DbError) -> ExecutionError {
+        let text = "said by a node".to_owned();
+        ExecutionError::LastAttemptError(RequestAttemptError::DbError(error, text))
+    }
+
+    fn is_open_after(error: &ExecutionError) -> bool {
+        let breaker = Breaker::default();
+        let failures = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .unwrap();
+        failures.block_on(async {
+            for _ in 0..100 {
+                note(&breaker, Reach::Delivery, error);
+                tokio::time::advance(Duration::from_secs(1)).await;
+            }
+        });
+        breaker.admit() == Admission::Refused
+    }
+
+    /// A right that was taken away stopped all mail, as if no node were left.
+    #[test]
+    fn what_no_retry_can_mend_does_not_open_the_breaker_and_what_waits_for_nodes_does() {
+        for error in [
+            said(DbError::Unauthorized),
+            said(DbError::Invalid),
+            said(DbError::SyntaxError),
+            said(DbError::ConfigError),
+            ExecutionError::BadQuery(BadQuery::PartitionKeyExtraction),
+        ] {
+            assert!(!is_open_after(&error), "{error}");
+        }
+        for error in [
+            said(DbError::Overloaded),
+            said(DbError::ServerError),
+            ExecutionError::RequestTimeout(Duration::ZERO),
+            ExecutionError::EmptyPlan,
+        ] {
+            assert!(is_open_after(&error), "{error}");
+        }
+    }
 
     /// A policy's deadline and a sibling's error drop requests that wait.
     #[test]

@@ -1,49 +1,28 @@
 //! Domains, accounts and aliases. An address is one row, account or alias, and every change to it is a
 //! lightweight transaction: two nodes cannot create one address twice.
 //!
-//! Names are listed from a table of their own, in order and in pages. It is written before and after the row it
-//! names and may name too much, never too little: what it names is looked up, at a quorum. A question about one
-//! address is answered from what was found within `limits.directory_age`, or by the nearest replica; a row that is
-//! absent or not whole (a replica missed its creation and got a change of it) is asked for again of a quorum, and an
-//! absence is not remembered. So what one gateway makes all know at once, and what it changes or removes the others
-//! know within that time.
+//! Names are listed from a table of their own ([`super::names`]); what it names is looked up, at a quorum. A question
+//! about one address is answered from what was found within `limits.directory_age`, or by the nearest replica; a row
+//! that is absent or not whole (a replica missed its creation and got a change of it) is asked for again of a quorum,
+//! and an absence is not remembered. So what one gateway makes all know at once, and what it changes or removes the
+//! others know within that time.
 
 use super::CassandraStore;
 use super::cluster::{Statement, all};
+use super::names::Kind;
 use super::rows;
 use super::transaction::Decided;
 use crate::message::MessageId;
 use crate::store::{Account, Addressed, Alias, Created, Directory, Domain, Maildrops, Result, StoreError};
 use async_trait::async_trait;
-
 use moka::sync::Cache;
 use scylla::serialize::row::SerializeRow;
 use scylla::value::CqlValue;
-use std::hash::Hasher as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use xxhash_rust::xxh3::Xxh3Default;
-
-const SHARDS: i8 = 16;
 
 /// Octets of rows that are remembered: some hundred thousand accounts.
 const RECENT_OCTETS: u64 = 32 * 1024 * 1024;
-
-/// What an address is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Account,
-    Alias,
-}
-
-impl Kind {
-    fn code(self) -> i8 {
-        match self {
-            Self::Account => 0,
-            Self::Alias => 1,
-        }
-    }
-}
 
 /// A row behind its key: kind, address, password, SCRAM's, quota in octets and messages, targets.
 pub(super) type Row = (
@@ -72,6 +51,15 @@ pub(super) type Named = (
 enum Leads {
     ToAccount(Account),
     ToOthers(Alias),
+}
+
+impl Leads {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::ToAccount(_) => Kind::Account,
+            Self::ToOthers(_) => Kind::Alias,
+        }
+    }
 }
 
 /// Rows that were found a little while ago.
@@ -167,12 +155,6 @@ fn columns_of_alias(alias: &Alias) -> [(&'static str, Option<CqlValue>); 2] {
     ]
 }
 
-pub(super) fn shard(key: &str) -> i8 {
-    let mut hasher = Xxh3Default::new();
-    hasher.write(key.as_bytes());
-    (hasher.finish() % SHARDS as u64) as i8
-}
-
 impl CassandraStore {
     async fn ids(&self, mailbox: &str) -> Result<Vec<MessageId>> {
         let listing = self.list(mailbox).await?;
@@ -214,6 +196,12 @@ impl CassandraStore {
         self.whole_row(&self.statements.address_serial, key).await
     }
 
+    /// Whether transactions have decided that an address is of this kind.
+    pub(super) async fn is_decided(&self, kind: i8, key: &str) -> Result<bool> {
+        let leads = self.decided(key).await?;
+        Ok(leads.is_some_and(|leads| leads.kind().code() == kind))
+    }
+
     /// Changes the row of an address. However it ends, what is remembered of the address may not be so any more.
     async fn decide_address(
         &self,
@@ -227,52 +215,17 @@ impl CassandraStore {
         decided
     }
 
-    /// Names an address in the listing while `create` makes it.
-    async fn named(&self, kind: Kind, key: &str, create: impl Future<Output = Result<bool>>) -> Result<bool> {
-        self.clock.right()?;
-        self.put_name(kind, key).await?;
-        let created = create.await?;
-        if created {
-            // A removal that was under way may have deleted the first.
-            self.put_name(kind, key).await?;
-        }
-        Ok(created)
-    }
-
-    /// Above a removal by a gateway whose clock is ahead. One that comes within that time does not take the name away,
-    /// which then leads nowhere.
-    async fn put_name(&self, kind: Kind, key: &str) -> Result<()> {
-        let values = (kind.code(), shard(key), key, rows::above_all());
-        self.cluster.execute(&self.statements.put_name, values).await?;
-        Ok(())
-    }
-
     async fn drop_address(&self, kind: Kind, key: &str) -> Result<bool> {
         self.clock.right()?;
-        let now = rows::written_at(MessageId::new());
+        // Asked before the row goes: a later one of the address keeps its name.
+        let until = self.named_until(key).await?;
         let values = (key, kind.code());
         let dropped = self
             .decide_address(key, &self.statements.drop_address, values)
             .await?
             .removed("kind");
-        let values = (now, kind.code(), shard(key), key);
-        self.cluster.execute(&self.statements.drop_name, values).await?;
+        self.drop_name((kind.code(), key), until).await?;
         Ok(dropped)
-    }
-
-    /// Names behind `after`, in order, at most `limit`.
-    async fn names(&self, kind: Kind, after: &str, limit: usize) -> Result<Vec<String>> {
-        let limit = i32::try_from(limit).unwrap_or(i32::MAX);
-        let mut pages = Vec::new();
-        for shard in 0..SHARDS {
-            let key = (kind.code(), shard, after, limit);
-            pages.push(self.cluster.rows::<(String,)>(&self.statements.names, key));
-        }
-        let pages = all(pages).await?;
-        let mut names: Vec<String> = pages.into_iter().flatten().map(|(name,)| name).collect();
-        names.sort_unstable();
-        names.truncate(limit as usize);
-        Ok(names)
     }
 
     /// What names behind `after` lead to; names that lead nowhere any more do not shorten the page.
@@ -438,6 +391,10 @@ impl Directory for CassandraStore {
 
     async fn create_alias(&self, alias: Alias) -> Result<Created> {
         let key = &alias.address;
+        // Who has the address already is not to be named as an alias too.
+        if self.decided(key).await?.is_some() {
+            return Ok(Created::Exists);
+        }
         let create = async {
             let values = (key, &alias.targets);
             let decided = self.decide_address(key, &self.statements.create_alias, values);

@@ -103,14 +103,16 @@ impl Maildrops for CassandraStore {
     }
 
     async fn remove(&self, mailbox: &str, ids: &[MessageId]) -> Result<()> {
-        self.clock.right()?;
+        // The time that is looked at is the deletions' own: one that is read later may be that of a clock set back, which
+        // deletes nothing.
+        let at = rows::above_all(self.clock.moment()?);
         let mut epochs: BTreeMap<i32, Vec<Uuid>> = BTreeMap::new();
         for id in ids {
             epochs.entry(rows::epoch(*id)).or_default().push(rows::uuid(*id));
         }
         for (epoch, ids) in epochs {
             for ids in ids.chunks(REMOVED_AT_ONCE) {
-                let removed = self.remove_rows(mailbox, epoch, ids).await;
+                let removed = self.remove_rows((mailbox, epoch), ids, at).await;
                 if removed.is_err() {
                     self.usages.doubt(mailbox);
                 }
@@ -383,7 +385,7 @@ impl CassandraStore {
         Ok(self.usages.learn(mailbox, Reading { begun, rows: found }))
     }
 
-    async fn remove_rows(&self, mailbox: &str, epoch: i32, ids: &[Uuid]) -> Result<()> {
+    async fn remove_rows(&self, (mailbox, epoch): (&str, i32), ids: &[Uuid], at: i64) -> Result<()> {
         type Row = (Uuid, Option<i64>, Option<i8>);
         let key = (mailbox, epoch, ids);
         let held: Vec<Row> = self.cluster.rows(&self.statements.held, key).await?;
@@ -395,7 +397,7 @@ impl CassandraStore {
             return Ok(());
         }
         let listed: Vec<Uuid> = held.iter().map(|(msg, ..)| *msg).collect();
-        let row = (rows::above_all(), mailbox, epoch, &listed);
+        let row = (at, mailbox, epoch, &listed);
         self.cluster
             .batch(&self.statements.remove_entries, (row, row))
             .await?;
@@ -418,7 +420,7 @@ impl CassandraStore {
 
     /// Gives up a reference; the body goes with the last one.
     pub(super) async fn release(&self, body: MessageId, holder: &str) -> Result<()> {
-        let values = (rows::above_all(), rows::uuid(body), holder);
+        let values = (rows::above_all(self.clock.now()), rows::uuid(body), holder);
         self.cluster.execute(&self.statements.drop_ref, values).await?;
         let left: Option<(String,)> = self
             .cluster

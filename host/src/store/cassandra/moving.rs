@@ -87,18 +87,8 @@ impl CassandraStore {
         for range in self.ranges() {
             let mut pages = self.pages(&self.statements.listed, range);
             while let Some(page) = pages.next::<Row>().await? {
-                let (shared, alone): (Vec<_>, Vec<_>) = page
-                    .into_iter()
-                    .filter_map(entry)
-                    .partition(|(_, body)| *body == Body::Shared);
-                let shared = shared
-                    .into_iter()
-                    .map(|((mailbox, entry), _)| Suspect::NoReference {
-                        lister: Lister::Mailbox(mailbox.to_string()),
-                        body: entry.id,
-                    });
-                self.are_sound(shared.collect()).await?;
-                for (listed, _) in alone {
+                let whole = page.into_iter().filter_map(entry);
+                for (listed, _) in whole.filter(|(_, body)| *body != Body::Shared) {
                     let listed = Listed {
                         id: listed.1.id,
                         entries: vec![listed],
@@ -120,6 +110,23 @@ impl CassandraStore {
                 return Err(StoreError::Engine(format!(
                     "{fault}: run `postern store check --mend` before a copy"
                 )));
+            }
+        }
+        Ok(())
+    }
+
+    async fn entries_are_sound(&self) -> Result<()> {
+        for range in self.ranges() {
+            let mut pages = self.pages(&self.statements.every_entry, range);
+            while let Some(page) = pages.next::<(String, i32, Uuid, Option<i8>)>().await? {
+                let shared = page
+                    .into_iter()
+                    .filter(|(.., body)| body.map(Body::read) == Some(Body::Shared))
+                    .map(|(mailbox, _, msg, _)| Suspect::NoReference {
+                        lister: Lister::Mailbox(mailbox),
+                        body: rows::id(msg),
+                    });
+                self.are_sound(shared.collect()).await?;
             }
         }
         Ok(())
@@ -227,9 +234,13 @@ impl CassandraStore {
 
 #[async_trait]
 impl Movable for CassandraStore {
+    async fn shows_all(&self) -> Result<()> {
+        self.entries_are_sound().await?;
+        self.held_are_sound().await
+    }
+
     async fn walk(&self, show: mpsc::Sender<Listed>) -> Result<()> {
         self.walk_entries(&show).await?;
-        self.held_are_sound().await?;
         self.walk_shared(&show).await
     }
 

@@ -103,10 +103,10 @@ impl Quarantine for CassandraStore {
     }
 
     async fn quarantine_drop(&self, id: MessageId) -> Result<()> {
-        self.clock.right()?;
+        let at = rows::above_all(self.clock.moment()?);
         let (_, body, _, weight, ..) = self.held_row(id).await?;
         let epoch = rows::epoch(id);
-        let values = (rows::above_all(), epoch, rows::uuid(id));
+        let values = (at, epoch, rows::uuid(id));
         self.cluster.execute(&self.statements.drop_held, values).await?;
         self.usages.removed(QUARANTINE, &[(id, rows::size(weight))]);
         self.found.invalidate(&rows::id(body));

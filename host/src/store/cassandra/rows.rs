@@ -92,10 +92,20 @@ pub(super) fn written_at(id: MessageId) -> i64 {
     (id.unix_millis().min(now_millis()) * 1000) as i64
 }
 
-/// The write time, in microseconds, of what happens now and is to outdo all that any gateway has written with its own
+/// A moment in the unit of write times.
+pub(super) fn micros(millis: u64) -> i64 {
+    big(millis.saturating_mul(1000))
+}
+
+/// A write time that what happens from `now` on outdoes, whichever gateway or node gives it its time.
+pub(super) fn before_all(now: u64) -> i64 {
+    micros(now) - APART.as_micros() as i64
+}
+
+/// The write time, in microseconds, of what happens `now` and is to outdo all that any gateway has written with its own
 /// time: of deletions, so that a write of the same row that comes late, or from a clock that is ahead, stays deleted.
-pub(super) fn above_all() -> i64 {
-    (now_millis() * 1000) as i64 + APART.as_micros() as i64
+pub(super) fn above_all(now: u64) -> i64 {
+    micros(now) + APART.as_micros() as i64
 }
 
 const PLAIN: i8 = 0;

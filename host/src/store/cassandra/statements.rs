@@ -1,8 +1,8 @@
 //! Every statement, prepared once at the start.
 //!
 //! Inserts carry the time of the message's id and deletions one ahead of now, so that both may be repeated; names of
-//! addresses are put ahead of now and dropped as of now, because too many of them do no harm. What is touched by
-//! lightweight transactions (directory, policies' values) is written without a time.
+//! addresses have the time of the transaction that made the address. What is touched by lightweight transactions
+//! (directory, policies' values) is written without a time.
 //!
 //! Where replicas differ, a read of several writes to those that are behind what it read, and no more (read repair):
 //! of a row that a replica has missed it gets the key and the columns of the statement. Such half a row counts as
@@ -137,6 +137,7 @@ statements! {{
         FROM {ks}.address WHERE key = ?";
     address_serial: Serial, "SELECT kind, address, password, scram, quota_bytes, quota_messages, targets \
         FROM {ks}.address WHERE key = ?";
+    address_made: Serial, "SELECT WRITETIME(kind) FROM {ks}.address WHERE key = ?";
     create_account: Transaction, "INSERT INTO {ks}.address \
         (key, kind, address, password, scram, quota_bytes, quota_messages) VALUES (?, 0, ?, ?, ?, ?, ?) IF NOT EXISTS";
     replace_account: Transaction, "UPDATE {ks}.address SET address = ?, password = ?, scram = ?, quota_bytes = ?, \
@@ -186,6 +187,8 @@ statements! {{
     every_held: Whole, "SELECT epoch, msg, blob FROM {ks}.quarantine WHERE token(epoch) > ? AND token(epoch) <= ?";
     every_address: Whole, "SELECT key, kind, address, password, scram, quota_bytes, quota_messages, targets \
         FROM {ks}.address WHERE token(key) > ? AND token(key) <= ?";
+    every_name: Whole, "SELECT kind, key FROM {ks}.address_name \
+        WHERE token(kind, shard) > ? AND token(kind, shard) <= ?";
     every_kv_size: Whole, "SELECT plugin, k, octets, over_at FROM {ks}.plugin_size \
         WHERE token(plugin, shard) > ? AND token(plugin, shard) <= ?";
     whole_entries: Whole, "SELECT msg FROM {ks}.entry WHERE mbox = ? AND epoch = ? AND msg IN ?";

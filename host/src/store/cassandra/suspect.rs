@@ -7,7 +7,7 @@ use super::CassandraStore;
 use super::cluster::all;
 use super::mail::{QUARANTINE, held_by};
 use super::rows::{self, PART};
-use super::{directory, kv};
+use super::{directory, kv, names};
 use crate::message::MessageId;
 use crate::store::{Result, rules};
 use std::fmt;
@@ -28,6 +28,14 @@ impl Lister {
             .strip_prefix(QUARANTINE)
             .and_then(|rest| rest.trim_start().parse().ok());
         copy.map_or_else(|| Self::Mailbox(holder.to_owned()), Self::Copy)
+    }
+
+    /// Under which name its epochs stand.
+    fn mailbox(&self) -> &str {
+        match self {
+            Self::Mailbox(mailbox) => mailbox,
+            Self::Copy(_) => QUARANTINE,
+        }
     }
 
     /// How a reference names it.
@@ -59,9 +67,9 @@ pub(super) enum Suspect {
         mailbox: String,
         epoch: i32,
     },
-    /// A row below the low-water mark.
+    /// A row below the low-water mark; of quarantine's by the copy's id.
     Hidden {
-        mailbox: String,
+        lister: Lister,
         id: MessageId,
     },
     UnheldSmall {
@@ -76,6 +84,11 @@ pub(super) enum Suspect {
         holder: String,
     },
     NoName {
+        kind: i8,
+        key: String,
+    },
+    /// A name in listings that is no address, or one of the other kind.
+    StrayName {
         kind: i8,
         key: String,
     },
@@ -109,12 +122,11 @@ impl fmt::Display for Suspect {
                 f,
                 "{mailbox}: what it has of epoch {epoch} is listed by nobody, for the epoch is not written down"
             ),
-            Self::Hidden { mailbox, id } => {
-                write!(
-                    f,
-                    "{id}: below the low-water mark of {mailbox}, so nobody lists it"
-                )
-            }
+            Self::Hidden { lister, id } => write!(
+                f,
+                "{id}: below the low-water mark of {}, so nobody lists it",
+                lister.mailbox()
+            ),
             Self::UnheldSmall { mailbox, id } => {
                 write!(
                     f,
@@ -127,6 +139,7 @@ impl fmt::Display for Suspect {
                 write!(f, "{body}: held by {holder}, which does not list it")
             }
             Self::NoName { key, .. } => write!(f, "{key}: an address that is not named in listings"),
+            Self::StrayName { key, .. } => write!(f, "{key}: named in listings, and leads nowhere"),
             Self::Miscounted { plugin, key } => {
                 write!(f, "policy {plugin}: {key} is not counted with the octets it has")
             }
@@ -169,9 +182,9 @@ impl CassandraStore {
             Suspect::NoEpoch { mailbox, epoch } => {
                 self.low(mailbox, *epoch).await?.is_none() && self.has_rows(mailbox, *epoch).await?
             }
-            Suspect::Hidden { mailbox, id } => {
-                let low = self.low(mailbox, rows::epoch(*id)).await?.flatten();
-                low.is_some_and(|low| rows::uuid(*id) < low) && self.lists(mailbox, *id).await?
+            Suspect::Hidden { lister, id } => {
+                let low = self.low(lister.mailbox(), rows::epoch(*id)).await?.flatten();
+                low.is_some_and(|low| rows::uuid(*id) < low) && self.is_listed(lister, *id).await?
             }
             Suspect::UnheldSmall { mailbox, id } => {
                 !self.lists(mailbox, *id).await? && self.lies_beside(mailbox, *id).await?
@@ -186,10 +199,12 @@ impl CassandraStore {
                 !self.is_listed(&Lister::of(holder), *body).await? && self.is_there(&s.whole_ref, key).await?
             }
             Suspect::NoName { kind, key } => {
-                let name = (*kind, directory::shard(key), key);
-                let found: Vec<directory::Row> = self.seek(&s.whole_address, (key,)).await?;
-                let is_so = found.first().is_some_and(|(there, ..)| *there == Some(*kind));
-                is_so && !self.is_there(&s.whole_name, name).await?
+                self.is_address(*kind, key).await? && !self.is_named(*kind, key).await?
+            }
+            Suspect::StrayName { kind, key } => {
+                !self.is_address(*kind, key).await?
+                    && self.is_named(*kind, key).await?
+                    && !self.is_decided(*kind, key).await?
             }
             Suspect::Miscounted { plugin, key } => match self.value(plugin, key).await? {
                 Some((octets, _)) => self.counted(plugin, key).await? != Some(octets),
@@ -207,15 +222,30 @@ impl CassandraStore {
         match suspect {
             Suspect::NoReference { lister, body } => {
                 // Not of the id: a deletion may lie over that.
-                let values = (rows::uuid(*body), lister.holder(), rows::above_all());
+                let values = (
+                    rows::uuid(*body),
+                    lister.holder(),
+                    rows::above_all(self.clock.now()),
+                );
                 self.cluster.execute(&s.put_ref, values).await?;
             }
             Suspect::NoEpoch { mailbox, epoch } => {
                 self.cluster.execute(&s.put_epoch, (mailbox, *epoch)).await?;
             }
+            Suspect::Hidden { lister, id } => return self.bring_up(lister, *id).await,
             Suspect::NoName { kind, key } => {
-                let values = (*kind, directory::shard(key), key, rows::above_all());
-                self.cluster.execute(&s.put_name, values).await?;
+                // Not of the row: a deletion may lie over that.
+                self.put_name((*kind, key), rows::above_all(self.clock.now()))
+                    .await?;
+            }
+            Suspect::StrayName { kind, key } => {
+                // In this order: one that is made after a long pause in between keeps its name.
+                let settled = self.settled();
+                if self.is_decided(*kind, key).await? {
+                    return Ok(true);
+                }
+                self.drop_name((*kind, key), settled).await?;
+                return Ok(!self.is_named(*kind, key).await?);
             }
             Suspect::Miscounted { plugin, key } => {
                 let Some((octets, over_at)) = self.value(plugin, key).await? else {
@@ -231,6 +261,28 @@ impl CassandraStore {
             _ => return Ok(false),
         }
         Ok(true)
+    }
+
+    /// Lowers the mark to a message, so that it is listed, unless there is nothing of it to read. It may have been deleted
+    /// and come back with a node that was away for too long; that nobody ever saw it cannot be excluded, and is worse.
+    async fn bring_up(&self, lister: &Lister, id: MessageId) -> Result<bool> {
+        let body = match lister {
+            Lister::Mailbox(mailbox) if self.lies_beside(mailbox, id).await? => None,
+            Lister::Mailbox(_) => Some(id),
+            Lister::Copy(_) => Some(self.held_body(id).await?),
+        };
+        if let Some(body) = body
+            && (self.sizes(body).await?.is_none() || self.has_gaps(body).await?)
+        {
+            return Ok(false);
+        }
+        let mailbox = lister.mailbox();
+        let values = (rows::uuid(id), mailbox, rows::epoch(id));
+        self.cluster.execute(&self.statements.put_low, values).await?;
+        self.usages.doubt(mailbox);
+        // Who deletes just now may have raised it again.
+        let low = self.low(mailbox, rows::epoch(id)).await?.flatten();
+        Ok(low.is_some_and(|low| low <= rows::uuid(id)))
     }
 
     pub(super) async fn is_listed(&self, lister: &Lister, body: MessageId) -> Result<bool> {
@@ -255,6 +307,16 @@ impl CassandraStore {
         let ids = [id];
         let absent = self.absent(&self.statements.whole_smalls, place, &ids);
         Ok(absent.await?.is_empty())
+    }
+
+    async fn is_address(&self, kind: i8, key: &str) -> Result<bool> {
+        let found: Vec<directory::Row> = self.seek(&self.statements.whole_address, (key,)).await?;
+        Ok(found.first().is_some_and(|(there, ..)| *there == Some(kind)))
+    }
+
+    async fn is_named(&self, kind: i8, key: &str) -> Result<bool> {
+        let name = (kind, names::shard(key), key);
+        self.is_there(&self.statements.whole_name, name).await
     }
 
     async fn has_rows(&self, mailbox: &str, epoch: i32) -> Result<bool> {

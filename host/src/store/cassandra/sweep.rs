@@ -138,7 +138,7 @@ impl Sweep<'_> {
                     continue;
                 }
                 let ids: Vec<Uuid> = unheld.iter().copied().map(rows::uuid).collect();
-                let values = (rows::above_all(), &mailbox, epoch, ids);
+                let values = (rows::above_all(self.store.clock.now()), &mailbox, epoch, ids);
                 self.store.cluster.execute(&s.drop_smalls, values).await?;
                 self.swept.small += unheld.len() as u64;
             }
@@ -158,7 +158,7 @@ impl Sweep<'_> {
                 let Suspect::StrayReference { body, holder } = suspect else {
                     continue;
                 };
-                let values = (rows::above_all(), rows::uuid(body), holder);
+                let values = (rows::above_all(self.store.clock.now()), rows::uuid(body), holder);
                 self.store.cluster.execute(&s.drop_ref, values).await?;
                 self.swept.references += 1;
             }

@@ -11,7 +11,7 @@ pub(crate) use paths::counted;
 use super::*;
 use crate::config::{CassandraLimits, Consistency};
 use crate::store::contract::{self, QUARANTINE_MAX, contract, mutants};
-use crate::store::{Delivery, Mailbox, Maildrops as _, Quarantine as _, cluster as nodes};
+use crate::store::{Delivery, Mailbox, Maildrops as _, NewQuarantined, Quarantine as _, cluster as nodes};
 use scylla::statement::unprepared::Statement;
 use std::sync::{Mutex, PoisonError};
 
@@ -180,6 +180,28 @@ async fn a_wrong_clock_delivers_and_removes_nothing() {
     assert!(store.quarantine_drop(id).await.is_err());
     store.clock.learn(offset(1_000_000));
     store.remove("ann@example.org", &[id]).await.unwrap();
+}
+
+/// One that had looked at the clock before it was set back deleted nothing, and said that it had.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_removal_has_the_time_of_its_look_at_the_clock() {
+    let (_keyspace, store) = empty().await;
+    let mut sent = contract::delivery(vec![contract::entry("ann@example.org", 5)]);
+    sent.quarantine.push(NewQuarantined {
+        mailboxes: vec!["ann@example.org".into()],
+        reason: "bad".to_owned(),
+        trace: bytes::Bytes::new(),
+    });
+    store.deliver(sent).await.unwrap();
+    let set_back = rows::now_millis() - 60_000;
+    let clock = &store.clock.stopped;
+    clock.store(set_back, std::sync::atomic::Ordering::Relaxed);
+    let listed = store.list("ann@example.org").await.unwrap();
+    store.remove("ann@example.org", &[listed[0].id]).await.unwrap();
+    assert_eq!(store.list("ann@example.org").await.unwrap(), []);
+    let held = store.quarantined(None, 10).await.unwrap();
+    store.quarantine_drop(held[0].id).await.unwrap();
+    assert_eq!(store.quarantined(None, 10).await.unwrap(), []);
 }
 
 #[tokio::test(start_paused = true)]

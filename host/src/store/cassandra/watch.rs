@@ -1,6 +1,6 @@
 //! What the store looks after by itself, as long as it lives: whether the cluster is back when the breaker is
-//! open, which nodes are there, whether the keyspace is still the one that was opened, and every 30 s what each node
-//! says of its clock and of its commit log.
+//! open, which nodes are there, whether this clock was set, whether the keyspace is still the one that was opened, and
+//! every 30 s what each node says of its clock and of its commit log.
 //!
 //! A node that does not answer is passed over; what it said last does not count.
 
@@ -171,6 +171,7 @@ pub(super) async fn survey(store: Weak<CassandraStore>) {
         }
         let nodes = state.get_nodes_info().iter().map(|node| node.address.to_string());
         presence.forget_others(&nodes.collect());
+        store.clock.look();
         let dropped = state.get_keyspace(&store.keyspace).is_none() && store.cluster.lost().is_none();
         if surveyed.elapsed() < SURVEY && !dropped {
             continue;

@@ -5,6 +5,7 @@ use super::*;
 use crate::store::contract::together;
 use crate::store::{Account, Alias, Created, Directory, Domain, Kv, KvWrite, Leased, Leases};
 use bytes::Bytes;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 async fn pair() -> (Keyspace, [Arc<CassandraStore>; 2]) {
@@ -41,25 +42,88 @@ fn of_quota(bytes: u64) -> Account {
     }
 }
 
+/// Lets a gateway take it to be so many milliseconds later than now.
+fn set_clock(store: &CassandraStore, by: i64) {
+    let moment = rows::now_millis().saturating_add_signed(by);
+    store.clock.stopped.store(moment, Ordering::Relaxed);
+}
+
+/// The names that listings go by.
+async fn names_of(store: &CassandraStore, keyspace: &Keyspace) -> Vec<String> {
+    let text = format!("SELECT key FROM {}.address_name", keyspace.0);
+    let answer = store.cluster.session.query_unpaged(text, ()).await.unwrap();
+    let answer = answer.into_rows_result().unwrap();
+    let rows = answer.rows::<(String,)>().unwrap();
+    let mut names: Vec<String> = rows.map(|row| row.unwrap().0).collect();
+    names.sort();
+    names
+}
+
 /// A removal by a gateway whose clock was ahead once kept the next account of the name out of all listings.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_account_is_listed_though_a_clock_ahead_removed_its_name_just_now() {
+    let (_keyspace, [behind, ahead]) = pair().await;
+    set_clock(&behind, -9_900);
+    set_clock(&ahead, 9_900);
+    for _ in 0..3 {
+        let made = behind.create_account(account("Ann@x.org")).await.unwrap();
+        assert_eq!(made, Created::Yes);
+        assert_eq!(ahead.accounts(None, 10).await.unwrap(), [account("Ann@x.org")]);
+        assert!(ahead.remove_account("ann@x.org").await.unwrap());
+        assert!(ahead.accounts(None, 10).await.unwrap().is_empty());
+    }
+    behind.create_account(account("Ann@x.org")).await.unwrap();
+    assert_eq!(behind.accounts(None, 10).await.unwrap(), [account("Ann@x.org")]);
+}
+
+/// Names were put 20 s ahead of now and dropped as of now: one that was dropped sooner led nowhere for good.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_address_that_is_removed_as_soon_as_it_was_made_leaves_no_name() {
+    let (keyspace, [behind, ahead]) = pair().await;
+    set_clock(&behind, -9_900);
+    set_clock(&ahead, 9_900);
+    for (maker, remover) in [(&behind, &ahead), (&ahead, &behind), (&ahead, &ahead)] {
+        maker.create_account(account("Ann@x.org")).await.unwrap();
+        maker.create_alias(alias("c@x.org")).await.unwrap();
+        assert_eq!(names_of(maker, &keyspace).await, ["ann@x.org", "b@x.org"]);
+        assert!(remover.remove_account("ann@x.org").await.unwrap());
+        assert!(remover.remove_alias("b@x.org").await.unwrap());
+        assert_eq!(names_of(maker, &keyspace).await, [""; 0]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_address_that_is_there_gets_no_name_of_another_kind() {
     let (keyspace, one) = empty().await;
-    let key = "ann@x.org";
-    let removal = format!(
-        "DELETE FROM {}.address_name USING TIMESTAMP ? WHERE kind = 0 AND shard = ? AND key = ?",
-        keyspace.0
-    );
-    let at = (rows::now_millis() as i64 + 19_000) * 1000;
-    let values = (at, directory::shard(key), key);
-    one.cluster.session.query_unpaged(removal, values).await.unwrap();
     one.create_account(account("Ann@x.org")).await.unwrap();
-    assert_eq!(one.accounts(None, 10).await.unwrap(), [account("Ann@x.org")]);
-    assert!(one.remove_account(key).await.unwrap());
-    assert!(
-        one.accounts(None, 10).await.unwrap().is_empty(),
-        "a name that leads nowhere"
+    one.create_alias(alias("c@x.org")).await.unwrap();
+    let to_ann = Alias {
+        address: "ann@x.org".to_owned(),
+        ..alias("c@x.org")
+    };
+    assert_eq!(one.create_alias(to_ann).await.unwrap(), Created::Exists);
+    assert_eq!(
+        one.create_account(account("B@x.org")).await.unwrap(),
+        Created::Exists
     );
+    assert_eq!(names_of(&one, &keyspace).await, ["ann@x.org", "b@x.org"]);
+}
+
+/// What a gateway has made when it dies is listed, and a removal takes it whole.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_account_whose_maker_died_is_listed_and_leaves_no_name() {
+    let (keyspace, [one, other]) = pair().await;
+    let key = "ann@x.org";
+    let create = async {
+        let no = (None::<String>, None::<String>, None::<i64>, None::<i64>);
+        let values = (key, key, no.0, no.1, no.2, no.3);
+        assert!(one.transact(&one.statements.create_account, values).await?);
+        Err(StoreError::Engine("it died".to_owned()))
+    };
+    one.named(names::Kind::Account, key, create).await.unwrap_err();
+    assert_eq!(other.accounts(None, 10).await.unwrap(), [account(key)]);
+    assert!(other.remove_account(key).await.unwrap());
+    assert_eq!(names_of(&one, &keyspace).await, [""; 0]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

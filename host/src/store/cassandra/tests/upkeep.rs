@@ -169,6 +169,10 @@ const BREAKS: &[(usize, &str)] = &[
     ),
     (
         0,
+        "INSERT INTO {ks}.address_name (kind, shard, key) VALUES (1, {account}, 'a@x.org') USING TIMESTAMP {settled}",
+    ),
+    (
+        0,
         "UPDATE {ks}.plugin_size SET octets = 1 WHERE plugin = 'grey' AND shard = {wrong} AND k = 'wrong'",
     ),
     (
@@ -216,8 +220,9 @@ async fn what_was_broken_is_named_and_mended_where_that_loses_nothing() {
         let id = ids[*nth];
         let text = text.replace("{e}", &rows::epoch(id).to_string());
         let text = text.replace("{m}", &rows::uuid(id).to_string());
-        let text = text.replace("{account}", &directory::shard("a@x.org").to_string());
-        let text = text.replace("{above}", &rows::above_all().to_string());
+        let text = text.replace("{account}", &names::shard("a@x.org").to_string());
+        let text = text.replace("{above}", &rows::above_all(rows::now_millis()).to_string());
+        let text = text.replace("{settled}", &store.settled().to_string());
         let text = text.replace("{wrong}", &kv::shard("wrong").to_string());
         let text = text.replace("{less}", &kv::shard("less").to_string());
         cql(&store, &keyspace, &text, ()).await;
@@ -233,7 +238,6 @@ async fn what_was_broken_is_named_and_mended_where_that_loses_nothing() {
         format!("{}: its body does not have all its parts", ids[4]),
         format!("{}: held by b@x.org, which does not list it", ids[6]),
         format!("{0}: listed by quarantine {0} and has no body", ids[7]),
-        format!("{hidden}: below the low-water mark of d@x.org, so nobody lists it"),
     ];
     let epoch = rows::epoch(ids[8]);
     let mendable = [
@@ -242,7 +246,9 @@ async fn what_was_broken_is_named_and_mended_where_that_loses_nothing() {
         format!(
             "c@x.org: what it has of epoch {epoch} is listed by nobody, for the epoch is not written down"
         ),
+        format!("{hidden}: below the low-water mark of d@x.org, so nobody lists it"),
         "a@x.org: an address that is not named in listings".to_owned(),
+        "a@x.org: named in listings, and leads nowhere".to_owned(),
         "policy grey: wrong is not counted with the octets it has".to_owned(),
         "policy grey: less is not counted with the octets it has".to_owned(),
         "policy grey: more is counted and not there".to_owned(),
@@ -257,11 +263,10 @@ async fn what_was_broken_is_named_and_mended_where_that_loses_nothing() {
     let then = sorted(lasting.iter().cloned().chain(mended).collect());
     assert_eq!(found(&store, Mend::WithoutLoss).await, then);
     assert_eq!(found(&store, Mend::Nothing).await, sorted(lasting.to_vec()));
-    assert_eq!(
-        store.list("c@x.org").await.unwrap().len(),
-        1,
-        "it is listed again"
-    );
+    for mailbox in ["c@x.org", "d@x.org"] {
+        let listed = store.list(mailbox).await.unwrap().len();
+        assert_eq!(listed, 1, "{mailbox} lists it again");
+    }
     assert_eq!(store.accounts(None, 10).await.unwrap().len(), 1);
 }
 
@@ -296,6 +301,75 @@ async fn what_may_be_under_way_is_no_fault() {
             report.described
         );
     }
+}
+
+/// It was named, and stayed where nobody sees it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_lies_below_the_mark_is_listed_again_if_there_is_something_to_read() {
+    let (keyspace, store) = empty().await;
+    let [bare, torn, small, own, held] = [5, 4, 3, 2, 1].map(|hours| aged(3 * DAY + hours * HOUR));
+    for (id, size) in [(bare, 100), (torn, 40_000), (small, 100), (own, 40_000)] {
+        put(&store, id, size, &["a@x.org"], &[]).await;
+    }
+    put(&store, held, 100, &[], &["bad"]).await;
+    let mark = "UPDATE {ks}.maildrop SET low = ? WHERE mbox = ? AND epoch = ?";
+    let low = rows::uuid(aged(3 * DAY));
+    for id in [bare, torn, small, own, held] {
+        for mailbox in ["a@x.org", "quarantine"] {
+            cql(&store, &keyspace, mark, (low, mailbox, rows::epoch(id))).await;
+        }
+    }
+    let drop_small = "DELETE FROM {ks}.small WHERE mbox = 'a@x.org' AND epoch = ? AND msg = ?";
+    let key = (rows::epoch(bare), rows::uuid(bare));
+    cql(&store, &keyspace, drop_small, key).await;
+    let drop_part = "DELETE FROM {ks}.blob WHERE id = ? AND seq = 0";
+    cql(&store, &keyspace, drop_part, (rows::uuid(torn),)).await;
+    assert_eq!(store.list("a@x.org").await.unwrap(), []);
+    assert_eq!(store.quarantined(None, 10).await.unwrap(), []);
+
+    let hidden = |id, from| format!("{id}: below the low-water mark of {from}, so nobody lists it");
+    let mut expected = vec![
+        format!("{bare}: listed by a@x.org and has no body"),
+        format!("{torn}: its body does not have all its parts"),
+        hidden(bare, "a@x.org"),
+        hidden(torn, "a@x.org"),
+        hidden(small, "a@x.org") + ": mended",
+        hidden(own, "a@x.org") + ": mended",
+        hidden(held, "quarantine") + ": mended",
+    ];
+    expected.sort();
+    assert_eq!(found(&store, Mend::WithoutLoss).await, expected);
+    let listed: Vec<MessageId> = store
+        .list("a@x.org")
+        .await
+        .unwrap()
+        .iter()
+        .map(|entry| entry.id)
+        .collect();
+    assert_eq!(listed, [small, own]);
+    assert_eq!(store.usage("a@x.org").await.unwrap().messages, 2);
+    assert_eq!(store.quarantined(None, 10).await.unwrap()[0].id, held);
+}
+
+/// An account may just be made, and is named first.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_name_that_may_be_of_an_account_to_come_is_not_taken() {
+    let (keyspace, store) = empty().await;
+    let put_name =
+        "INSERT INTO {ks}.address_name (kind, shard, key) VALUES (0, ?, 'a@x.org') USING TIMESTAMP ?";
+    let said = "a@x.org: named in listings, and leads nowhere";
+    let shard = names::shard("a@x.org");
+    cql(&store, &keyspace, put_name, (shard, store.settled() + 60_000_000)).await;
+    for _ in 0..2 {
+        assert_eq!(
+            found(&store, Mend::WithoutLoss).await,
+            [said],
+            "it is there still"
+        );
+    }
+    store.create_account(account("a@x.org")).await.unwrap();
+    assert_eq!(found(&store, Mend::WithoutLoss).await, [""; 0]);
+    assert_eq!(store.accounts(None, 10).await.unwrap().len(), 1);
 }
 
 /// Rows of one column, as text.

@@ -9,6 +9,7 @@ use postern::store::cassandra::session;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 const ROLE: &str = "postern";
 const SECRET: &str = "not in the file";
@@ -170,10 +171,10 @@ fn without_a_right(gateway: &mut Gateway, take: impl Fn(), give: impl Fn()) {
     };
     // A node remembers for some seconds who may do what.
     let until = |kept: bool| {
-        let end = Instant::now() + PATIENCE;
-        while send() != kept {
-            assert!(Instant::now() < end, "kept: {}", !kept);
-        }
+        ask_again(|| match send() == kept {
+            true => Ok(()),
+            false => Err(format!("kept: {}", !kept)),
+        });
     };
     take();
     until(false);

@@ -3,8 +3,8 @@
 //! Every request that changes something is idempotent (lightweight transactions apart), so the driver may send
 //! it to a second node when the first is slow, and this module sends it again until `deadline`, which the requests of
 //! one delivery have in common. Not retried, and not told to the breaker: what no retry can mend (syntax, unknown
-//! tables, missing rights). At most `in_flight` requests are under way, those
-//! that pause before they are sent again not among them; others wait inside their deadline.
+//! tables, missing rights). At most `in_flight` requests are under way, those that pause before they are sent again not
+//! among them; others wait inside their deadline.
 
 #[cfg(test)]
 mod witness;

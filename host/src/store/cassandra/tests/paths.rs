@@ -1,6 +1,6 @@
 //! What a delivery sends, and which deliveries are refused for their age.
 
-use super::upkeep::{DAY, account, aged, put, rows_of};
+use super::upkeep::{DAY, account, aged, cql, put, rows_of};
 use super::*;
 use crate::store::contract::{A, append_all, bounded, delivery, entry, noise, read_all};
 use crate::store::{
@@ -276,13 +276,18 @@ async fn a_write_that_comes_late_does_not_bring_back_what_was_removed() {
 /// Clocks of two gateways differ by less than 20 s, which is how far ahead deletions are.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_gateway_with_a_faster_clock_wrote_is_removed_all_the_same() {
-    let (_keyspace, store) = empty().await;
-    let ahead = rows::lowest_id(rows::now_millis() + 19_000);
+    let (keyspace, store) = empty().await;
+    let ahead = rows::now_millis() + 19_000;
     let sent = Delivery {
-        id: rows::id(ahead),
+        id: rows::id(rows::lowest_id(ahead)),
         ..sized(100, vec![entry("a@x.org", 1)])
     };
     store.deliver(sent.clone()).await.unwrap();
+    // With the time of the other's clock, which ours would not have written.
+    let again = "UPDATE {ks}.entry USING TIMESTAMP ? SET size = 1, trace = 0x, body = 0 WHERE mbox = 'a@x.org' \
+        AND epoch = ? AND msg = ?";
+    let key = (rows::micros(ahead), rows::epoch(sent.id), rows::uuid(sent.id));
+    cql(&store, &keyspace, again, key).await;
     assert_eq!(store.list("a@x.org").await.unwrap().len(), 1);
     store.remove("a@x.org", &[sent.id]).await.unwrap();
     assert!(store.list("a@x.org").await.unwrap().is_empty());

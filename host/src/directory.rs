@@ -263,7 +263,10 @@ fn first_name(Domain { name, alias_of }: Domain) -> String {
 
 /// The key of an address; of the catch-all, with an empty local part.
 fn key(local: &str, domain: &str) -> String {
-    format!("{}@{domain}", local.to_lowercase())
+    match local {
+        "" => format!("@{domain}"),
+        local => Address::key_of(local, domain),
+    }
 }
 
 /// Targets were checked when they were set; one that is no address any more leads nowhere.

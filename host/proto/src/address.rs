@@ -88,8 +88,12 @@ impl Address {
 
     /// The form under which addresses are looked up: all lower case.
     pub fn key(&self) -> String {
-        let local = self.local.to_lowercase();
-        let domain = self.domain.to_lowercase();
+        Self::key_of(&self.local, &self.domain)
+    }
+
+    /// The same for an address of this local part, unquoted, in this domain.
+    pub fn key_of(local: &str, domain: &str) -> String {
+        let (local, domain) = (local.to_lowercase(), domain.to_lowercase());
         Self { local, domain }.to_string()
     }
 

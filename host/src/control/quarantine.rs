@@ -8,14 +8,18 @@ use super::{ControlContext, Outcome, QuarantineRecord, Record, Records, Refusal}
 use crate::message::MessageId;
 use crate::message::downgrade::downgraded_len;
 use crate::store::{
-    Atomicity, CHUNK, Ceiling, Content, Delivered, Delivery, Holder, Mailbox, NewEntry, Quarantined, Store,
-    StoreError, Text,
+    Atomicity, CHUNK, Ceiling, Content, Delivered, Delivery, Holder, Leased, Mailbox, NewEntry, Quarantined,
+    Store, StoreError, Text,
 };
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD as BASE64;
 use bytes::{Bytes, BytesMut};
+use std::sync::Arc;
+use std::time::Duration;
 
 const PAGE: usize = 256;
+/// How long a gateway that died keeps others from releasing what it was about to.
+const RELEASE: Duration = Duration::from_secs(300);
 /// A header section over this is kept with the text.
 const LONGEST_HEAD: usize = 4 * 1024 * 1024;
 /// What is shown of a header section.
@@ -100,6 +104,24 @@ async fn find(context: &ControlContext, id: &str) -> Outcome<Quarantined> {
 pub(super) async fn release(context: &ControlContext, id: &str) -> Outcome<String> {
     let _alone = context.alone.lock().await;
     let held = find(context, id).await?;
+    let Some(leases) = Arc::clone(&context.store).leases() else {
+        return give(context, held).await;
+    };
+    let (claimed, holder) = (format!("quarantine {}", held.id), MessageId::new());
+    if leases.take_lease(&claimed, holder, RELEASE).await? == Leased::Refused {
+        return Err(Refusal(format!("{id} is being released by another gateway")));
+    }
+    // That one may just have done it.
+    let released = match find(context, id).await {
+        Ok(held) => give(context, held).await,
+        Err(gone) => Err(gone),
+    };
+    // Where this fails it ends by itself.
+    let _ = leases.end_lease(&claimed, holder).await;
+    released
+}
+
+async fn give(context: &ControlContext, held: Quarantined) -> Outcome<String> {
     let mut mailboxes = Vec::with_capacity(held.mailboxes.len());
     for mailbox in &held.mailboxes {
         mailboxes.push((mailbox.clone(), ceiling(context, mailbox).await?));

@@ -237,6 +237,7 @@ async fn what_cannot_be_an_account_is_refused_with_the_way_out() {
             "postern alias remove info@example.org",
         ),
         (user("bob", "secret"), "not an address"),
+        (user("a\u{200b}b@example.org", "secret"), "SASLprep"),
         (user("bob@example.org", ""), "empty"),
         (user("bob@example.org", "a\nb"), "line end"),
         (user("bob@example.org", &long), "longer than 1024"),

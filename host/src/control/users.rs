@@ -8,7 +8,7 @@ use super::{
 };
 use crate::directory::{Credentials, Directory, PasswordHash};
 use crate::store::{Account, Created, Domain, Store};
-use postern_proto::Address;
+use postern_proto::{Address, sasl};
 use std::sync::Arc;
 use tokio::task::JoinSet;
 
@@ -29,6 +29,12 @@ pub(super) async fn add(
     Ok(format!("user {address} added"))
 }
 
+/// Whether a login that names it is left as it is.
+fn can_log_in(address: &Address) -> bool {
+    let prepared = sasl::prepare(&address.to_string()).and_then(|text| Address::parse(&text).ok());
+    prepared.is_some_and(|prepared| prepared.key() == address.key())
+}
+
 async fn create(
     store: Arc<dyn Store>,
     directory: Directory,
@@ -38,6 +44,11 @@ async fn create(
 ) -> Outcome<Address> {
     let address = parse(&address)?;
     local(&*store, &address).await?;
+    if !can_log_in(&address) {
+        return Err(Refusal(format!(
+            "nobody could log in as {address}: it has characters that SASLprep (RFC 4013) forbids or takes away"
+        )));
+    }
     if store.alias(&address.key()).await?.is_some() {
         return Err(Refusal(format!(
             "{address} is an alias: `postern alias remove {address}` first"

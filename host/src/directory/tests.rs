@@ -287,6 +287,20 @@ async fn a_login_is_a_whole_address_in_any_case_and_under_any_name_of_its_domain
     assert_eq!(it.login("ann@example.org", "Secret").await, Answer::Denied);
 }
 
+/// The mailbox has the name with its quotes; without them it was found by nobody, and by the name of another.
+#[tokio::test(start_paused = true)]
+async fn a_name_that_needs_quotes_is_found_with_them_and_is_no_other() {
+    let it = Fixture::new("").await;
+    for local in [r#""a b""#, r#""\";\"""#, r#""a@b""#] {
+        let address = format!("{local}@example.org");
+        it.account(&address, Some("secret")).await;
+        assert_eq!(it.resolve(&address).await, mailbox(&address));
+        assert_eq!(it.login(&address, "secret").await, granted(&address));
+    }
+    let other = r#""\"a b\""@example.org"#;
+    assert_eq!(it.resolve(other).await, Resolution::UnknownUser);
+}
+
 #[tokio::test(start_paused = true)]
 async fn known_unknown_and_barred_logins_cost_the_same_hashes_and_the_same_time() {
     let it = Fixture::new("").await;

@@ -10,7 +10,7 @@ use std::net::IpAddr;
 /// Octets of the kept record beside the recipients.
 const KEPT: usize = 2048;
 
-/// Octets of one fact in the kept record: no lawful address, name or cipher is longer.
+/// Octets of one fact in a record that would be too long: no lawful address, name or cipher has more.
 const FACT: usize = 320;
 
 /// The session's part of the facts.

@@ -47,6 +47,8 @@ impl Answers {
             };
             self.check_room(&facts, transaction, &recipient).await?;
         }
+        // So that the transaction adds to its own instead of a copy.
+        drop(facts);
         transaction.accept(recipient);
         transaction.edit(edits);
         Ok(())

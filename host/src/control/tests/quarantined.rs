@@ -1,6 +1,7 @@
 use super::*;
 use crate::message::MessageId;
-use crate::store::{Bodies as _, Holder, Quarantine as _};
+use crate::store::cassandra::tests as cassandra;
+use crate::store::{Bodies as _, CassandraStore, Holder, Quarantine as _};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD as BASE64;
 
@@ -36,9 +37,16 @@ async fn held(text: &[u8]) -> (Fixture, String) {
     let it = Fixture::new().await;
     it.done(user("ann@example.org", "secret")).await;
     it.done(user("bob@example.org", "secret")).await;
-    let id = MessageId::new();
-    let delivery = Delivery {
-        id,
+    let delivery = to_hold(text);
+    let id = delivery.id.to_string();
+    it.store.deliver(delivery).await.unwrap();
+    (it, id)
+}
+
+/// A copy for ann and bob.
+fn to_hold(text: &[u8]) -> Delivery {
+    Delivery {
+        id: MessageId::new(),
         content: Content {
             head: Bytes::from_static(HEAD),
             text: Text::Inline(Bytes::copy_from_slice(text)),
@@ -51,9 +59,38 @@ async fn held(text: &[u8]) -> (Fixture, String) {
             trace: Bytes::from_static(TRACE),
         }],
         atomicity: Atomicity::All,
+    }
+}
+
+/// Both found it, and both delivered a copy.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_two_gateways_release_at_once_is_delivered_once() {
+    let (keyspace, store) = cassandra::empty().await;
+    let state = tempfile::tempdir().unwrap();
+    let context = |store: Arc<CassandraStore>| {
+        let (directory, _) = directory(store.clone(), &config(state.path(), ""));
+        ControlContext::new(store, directory, None)
     };
-    it.store.deliver(delivery).await.unwrap();
-    (it, id.to_string())
+    let (one, other) = (context(Arc::clone(&store)), context(keyspace.beside().await));
+    let told = async |context: &ControlContext, operation: Operation| {
+        let (records, _pieces) = Records::channel();
+        execute(&operation, context, &records).await
+    };
+    for operation in [
+        domain("example.org", None),
+        user("ann@example.org", "secret"),
+        user("bob@example.org", "secret"),
+    ] {
+        told(&one, operation).await.unwrap();
+    }
+    for round in 1..=5 {
+        let held = to_hold(b"text\r\n");
+        let id = held.id.to_string();
+        store.deliver(held).await.unwrap();
+        let (ours, theirs) = tokio::join!(told(&one, release(&id)), told(&other, release(&id)));
+        assert!(ours.is_ok() != theirs.is_ok(), "{ours:?} {theirs:?}");
+        assert_eq!(store.list("ann@example.org").await.unwrap().len(), round);
+    }
 }
 
 fn release(id: &str) -> Operation {

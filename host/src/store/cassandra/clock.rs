@@ -8,7 +8,7 @@ use crate::store::{Result, StoreError};
 use std::fmt;
 #[cfg(test)]
 use std::sync::atomic::AtomicU64;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -55,9 +55,8 @@ impl fmt::Display for Offset {
 /// This clock, and what is known of it: the last measurement.
 #[derive(Debug, Default)]
 pub(super) struct Clock {
-    offset: AtomicI64,
-    /// What it said then: a clock that is set between two measurements is wrong at once.
-    measured: Mutex<Option<(Instant, u64)>>,
+    /// What it was off, and what it said then: a clock that is set between two measurements is wrong at once.
+    measured: Mutex<Option<(Offset, Instant, u64)>>,
     /// What the log was told last.
     told_wrong: AtomicBool,
     /// The moment at which it stands.
@@ -89,17 +88,16 @@ impl Clock {
     /// What it is off when it says `now`.
     fn offset_of(&self, now: u64) -> Offset {
         let measured = *self.measured.lock().unwrap_or_else(PoisonError::into_inner);
-        let set = measured.map_or(0, |(at, said)| {
+        measured.map_or(Offset::default(), |(offset, at, said)| {
             let expected = said.saturating_add(at.elapsed().as_millis() as u64);
-            super::rows::big(now) - super::rows::big(expected)
-        });
-        Offset(self.offset.load(Ordering::Relaxed).saturating_add(set))
+            let set = super::rows::big(now) - super::rows::big(expected);
+            Offset(offset.0.saturating_add(set))
+        })
     }
 
     pub(super) fn learn(&self, offset: Offset) {
-        let now = (Instant::now(), super::rows::now_millis());
+        let now = (offset, Instant::now(), super::rows::now_millis());
         *self.measured.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
-        self.offset.store(offset.0, Ordering::Relaxed);
         self.look();
     }
 
@@ -221,7 +219,7 @@ mod tests {
     /// As if the clock had been set by so much after it was measured.
     fn set(clock: &Clock, by: i64) {
         let said = super::super::rows::now_millis().saturating_add_signed(-by);
-        *clock.measured.lock().unwrap() = Some((Instant::now(), said));
+        *clock.measured.lock().unwrap() = Some((clock.offset(), Instant::now(), said));
     }
 
     #[test]

@@ -66,7 +66,7 @@ impl std::fmt::Debug for Together {
 }
 
 /// Calls that one operation has under way at once.
-const AT_ONCE: usize = 16;
+pub(super) const AT_ONCE: usize = 16;
 
 /// Answers of all calls, in order, or the first error.
 pub(super) async fn all<T, F>(calls: impl IntoIterator<Item = F>) -> Result<Vec<T>>
@@ -367,19 +367,23 @@ fn permanent(error: &ExecutionError) -> bool {
             RequestAttemptError::SerializationError(_)
             | RequestAttemptError::CqlRequestSerialization(_)
             | RequestAttemptError::CqlResultParseError(_) => true,
-            RequestAttemptError::DbError(error, _) => refused(error),
+            RequestAttemptError::DbError(error, text) => refused(error, text),
             _ => false,
         },
         _ => false,
     }
 }
 
+/// How a node begins that cannot read who may do what, for want of others: it calls that unauthorized too.
+const UNDECIDED: &str = "Unable to perform authorization";
+
 /// What a node refuses now it refuses always.
-fn refused(error: &DbError) -> bool {
-    matches!(
-        error,
-        DbError::SyntaxError | DbError::Invalid | DbError::Unauthorized | DbError::ConfigError
-    )
+fn refused(error: &DbError, text: &str) -> bool {
+    match error {
+        DbError::SyntaxError | DbError::Invalid | DbError::ConfigError => true,
+        DbError::Unauthorized => !text.starts_with(UNDECIDED),
+        _ => false,
+    }
 }
 
 /// What the figures call an error.
@@ -387,12 +391,12 @@ fn kind(error: &ExecutionError) -> &'static str {
     match error {
         ExecutionError::RequestTimeout(_) => "timeout",
         ExecutionError::ConnectionPoolError(_) | ExecutionError::EmptyPlan => "no_connection",
-        ExecutionError::LastAttemptError(RequestAttemptError::DbError(error, _)) => match error {
+        ExecutionError::LastAttemptError(RequestAttemptError::DbError(error, text)) => match error {
             DbError::Unavailable { .. } => "unavailable",
             DbError::WriteTimeout { .. } => "write_timeout",
             DbError::ReadTimeout { .. } => "read_timeout",
             DbError::Overloaded => "overloaded",
-            error if refused(error) => "refused",
+            error if refused(error, text) => "refused",
             _ => "failed",
         },
         ExecutionError::LastAttemptError(_) => "broken_connection",
@@ -429,8 +433,11 @@ mod tests {
     use scylla::errors::BadQuery;
 
     fn said(error: DbError) -> ExecutionError {
-        let text = "said by a node".to_owned();
-        ExecutionError::LastAttemptError(RequestAttemptError::DbError(error, text))
+        answered(error, "said by a node")
+    }
+
+    fn answered(error: DbError, text: &str) -> ExecutionError {
+        ExecutionError::LastAttemptError(RequestAttemptError::DbError(error, text.to_owned()))
     }
 
     fn is_open_after(error: &ExecutionError) -> bool {
@@ -464,6 +471,10 @@ mod tests {
         for error in [
             said(DbError::Overloaded),
             said(DbError::ServerError),
+            answered(
+                DbError::Unauthorized,
+                "Unable to perform authorization of permissions: Cannot achieve",
+            ),
             ExecutionError::RequestTimeout(Duration::ZERO),
             ExecutionError::EmptyPlan,
         ] {

@@ -38,6 +38,14 @@ impl Lister {
         }
     }
 
+    /// The same for another message.
+    fn with(&self, id: MessageId) -> Self {
+        match self {
+            Self::Mailbox(mailbox) => Self::Mailbox(mailbox.clone()),
+            Self::Copy(_) => Self::Copy(id),
+        }
+    }
+
     /// How a reference names it.
     pub(super) fn holder(&self) -> String {
         match self {
@@ -234,7 +242,7 @@ impl CassandraStore {
             }
             Suspect::Hidden { lister, id } => return self.bring_up(lister, *id).await,
             Suspect::NoName { kind, key } => {
-                // Not of the row: a deletion may lie over that.
+                // Not of the row: a deletion of an earlier version may lie over that.
                 self.put_name((*kind, key), rows::above_all(self.clock.now()))
                     .await?;
             }
@@ -263,26 +271,46 @@ impl CassandraStore {
         Ok(true)
     }
 
-    /// Lowers the mark to a message, so that it is listed, unless there is nothing of it to read. It may have been deleted
-    /// and come back with a node that was away for too long; that nobody ever saw it cannot be excluded, and is worse.
+    /// Lowers the mark to a message, so that it is listed, unless there is nothing to read of it or of another that would
+    /// be listed with it. It may have been deleted and come back with a node that was away for too long; that nobody
+    /// ever saw it cannot be excluded, and is worse.
     async fn bring_up(&self, lister: &Lister, id: MessageId) -> Result<bool> {
-        let body = match lister {
-            Lister::Mailbox(mailbox) if self.lies_beside(mailbox, id).await? => None,
-            Lister::Mailbox(_) => Some(id),
-            Lister::Copy(_) => Some(self.held_body(id).await?),
-        };
-        if let Some(body) = body
-            && (self.sizes(body).await?.is_none() || self.has_gaps(body).await?)
-        {
-            return Ok(false);
+        let (mailbox, epoch) = (lister.mailbox(), rows::epoch(id));
+        let mark = self.low(mailbox, epoch).await?.flatten();
+        for with_it in self.from(lister, id).await? {
+            let is_hidden = mark.is_some_and(|mark| rows::uuid(with_it) < mark);
+            if is_hidden && !self.is_readable(&lister.with(with_it), with_it).await? {
+                return Ok(false);
+            }
         }
-        let mailbox = lister.mailbox();
-        let values = (rows::uuid(id), mailbox, rows::epoch(id));
+        let values = (rows::uuid(id), mailbox, epoch);
         self.cluster.execute(&self.statements.put_low, values).await?;
         self.usages.doubt(mailbox);
         // Who deletes just now may have raised it again.
-        let low = self.low(mailbox, rows::epoch(id)).await?.flatten();
+        let low = self.low(mailbox, epoch).await?.flatten();
         Ok(low.is_some_and(|low| low <= rows::uuid(id)))
+    }
+
+    /// What lies in its partition from a message on.
+    async fn from(&self, lister: &Lister, id: MessageId) -> Result<Vec<MessageId>> {
+        let (epoch, msg) = (rows::epoch(id), rows::uuid(id));
+        let s = &self.statements;
+        let rows: Vec<(Uuid, Option<i64>)> = match lister {
+            Lister::Mailbox(mailbox) => self.cluster.rows(&s.sizes, (mailbox, epoch, msg)).await?,
+            Lister::Copy(_) => self.cluster.rows(&s.held_weights, (epoch, msg)).await?,
+        };
+        let whole = rows.into_iter().filter(|(_, size)| size.is_some());
+        Ok(whole.map(|(msg, _)| rows::id(msg)).collect())
+    }
+
+    /// Whether all of its body is there.
+    async fn is_readable(&self, lister: &Lister, id: MessageId) -> Result<bool> {
+        let body = match lister {
+            Lister::Mailbox(mailbox) if self.lies_beside(mailbox, id).await? => return Ok(true),
+            Lister::Mailbox(_) => id,
+            Lister::Copy(_) => self.held_body(id).await?,
+        };
+        Ok(self.sizes(body).await?.is_some() && !self.has_gaps(body).await?)
     }
 
     pub(super) async fn is_listed(&self, lister: &Lister, body: MessageId) -> Result<bool> {

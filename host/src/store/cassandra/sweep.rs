@@ -53,7 +53,7 @@ impl CassandraStore {
             swept: Swept::default(),
             held: Bloom::new(),
             all_held: true,
-            before: rows::now_millis().saturating_sub(AGE.as_millis() as u64),
+            before: self.clock.moment()?.saturating_sub(AGE.as_millis() as u64),
         };
         let ranges = self.ranges();
         for range in &ranges {

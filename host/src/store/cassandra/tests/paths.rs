@@ -363,15 +363,15 @@ async fn a_delivery_whose_answer_never_came_may_be_listed_and_has_its_body() {
     assert_eq!(store.usage("a@x.org").await.unwrap().messages, 2);
 }
 
-/// Of 3 seconds the reading of usage takes more than one here, and the row gets what is left.
+/// Of 4 seconds the reading of usage takes at least 1.5 here, and the row gets what is left.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn all_requests_of_a_delivery_have_one_deadline() {
     let (keyspace, _) = empty().await;
-    let deadline = Duration::from_secs(3);
+    let deadline = Duration::from_secs(4);
     let store = keyspace.beside_for(deadline).await;
     let mut sent = sized(20_000, vec![entry("a@x.org", 1)]);
     sent.entries[0].ceiling.messages = Some(9);
-    (0..6).for_each(|_| store.cluster.witness.lose("epochs"));
+    (0..7).for_each(|_| store.cluster.witness.lose("epochs"));
     (0..1000).for_each(|_| store.cluster.witness.lose("put_entry"));
     let begun = tokio::time::Instant::now();
     assert!(store.deliver(sent).await.is_err());
@@ -381,8 +381,8 @@ async fn all_requests_of_a_delivery_have_one_deadline() {
         .into_iter()
         .filter(|name| *name == "epochs")
         .collect();
-    assert_eq!(lost.len(), 7, "usage was read at last");
-    assert!(took < deadline + Duration::from_millis(300), "{took:?}");
+    assert_eq!(lost.len(), 8, "usage was read at last");
+    assert!(took < deadline + Duration::from_millis(700), "{took:?}");
 }
 
 /// Where a part of the ring has no quorum, requests to it once held all places until their deadlines.

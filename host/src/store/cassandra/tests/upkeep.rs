@@ -303,18 +303,24 @@ async fn what_may_be_under_way_is_no_fault() {
     }
 }
 
-/// It was named, and stayed where nobody sees it.
+/// It was named, and stayed where nobody sees it. What cannot be read would come up with all below it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_lies_below_the_mark_is_listed_again_if_there_is_something_to_read() {
     let (keyspace, store) = empty().await;
-    let [bare, torn, small, own, held] = [5, 4, 3, 2, 1].map(|hours| aged(3 * DAY + hours * HOUR));
-    for (id, size) in [(bare, 100), (torn, 40_000), (small, 100), (own, 40_000)] {
+    let [below, bare, torn, small, own, held] = [6, 5, 4, 3, 2, 1].map(|hours| aged(3 * DAY + hours * HOUR));
+    for (id, size) in [
+        (below, 100),
+        (bare, 100),
+        (torn, 40_000),
+        (small, 100),
+        (own, 40_000),
+    ] {
         put(&store, id, size, &["a@x.org"], &[]).await;
     }
     put(&store, held, 100, &[], &["bad"]).await;
     let mark = "UPDATE {ks}.maildrop SET low = ? WHERE mbox = ? AND epoch = ?";
     let low = rows::uuid(aged(3 * DAY));
-    for id in [bare, torn, small, own, held] {
+    for id in [below, bare, torn, small, own, held] {
         for mailbox in ["a@x.org", "quarantine"] {
             cql(&store, &keyspace, mark, (low, mailbox, rows::epoch(id))).await;
         }
@@ -331,6 +337,7 @@ async fn what_lies_below_the_mark_is_listed_again_if_there_is_something_to_read(
     let mut expected = vec![
         format!("{bare}: listed by a@x.org and has no body"),
         format!("{torn}: its body does not have all its parts"),
+        hidden(below, "a@x.org"),
         hidden(bare, "a@x.org"),
         hidden(torn, "a@x.org"),
         hidden(small, "a@x.org") + ": mended",

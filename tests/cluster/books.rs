@@ -112,6 +112,12 @@ impl<'a> Span<'a> {
         Self { name, sent }
     }
 
+    /// What began since then: what has waited for that moment ends behind it too.
+    pub(crate) fn begun_since(name: &'a str, sent: &'a [Sent], from: Instant) -> Self {
+        let sent = sent.iter().filter(|message| message.begun >= from).collect();
+        Self { name, sent }
+    }
+
     pub(crate) fn refusals(&self) -> Vec<&Sent> {
         let refused = self.sent.iter().filter(|message| message.is_refused());
         refused.copied().collect()

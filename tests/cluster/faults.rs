@@ -93,7 +93,7 @@ fn a_node_that_dies_costs_a_moment_and_a_lost_quorum_defers_mail_until_it_is_bac
     assert_steady(&Span::of("it comes back", &sent, returns, lost_again), returns);
     assert_steady(&Span::of("killed again", &sent, lost_again, two_lost), lost_again);
     assert_deferred(&Span::of("two killed", &sent, two_lost, back), open);
-    let after = Span::of("three again", &sent, ready, Instant::now());
+    let after = Span::begun_since("three again", &sent, ready);
     assert_steady(&after, ready);
     assert_eq!(after.refusals().len(), 0);
     let deletions = reader.end();
@@ -155,7 +155,7 @@ fn all_nodes_are_killed_and_started_again_and_mail_flows_by_itself() {
     load.go_on(Duration::from_secs(3));
     let sent = load.end();
     assert_deferred(&Span::of("all killed", &sent, lost, back), open);
-    assert_steady(&Span::of("back", &sent, ready, Instant::now()), ready);
+    assert_steady(&Span::begun_since("back", &sent, ready), ready);
     let deletions = reader.end();
     deletions.assert_refused_only(&[(lost, ready)]);
     house.close(&sent, &deletions);

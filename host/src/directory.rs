@@ -192,8 +192,7 @@ impl Directory {
 
     /// The mailbox that a login names, if it is of the form of an address.
     async fn login_key(&self, login: &str) -> Result<Option<String>> {
-        let prepared = sasl::prepare(login);
-        let Some(address) = prepared.and_then(|login| Address::parse(&login).ok()) else {
+        let Some(address) = named_by(login) else {
             return Ok(None);
         };
         let domain = self.canonical_domain(address.domain()).await?;
@@ -254,6 +253,11 @@ impl Directory {
         );
         Ok(())
     }
+}
+
+/// The address that a login names, as logins are compared.
+pub(crate) fn named_by(login: &str) -> Option<Address> {
+    Address::parse(&sasl::prepare(login)?).ok()
 }
 
 /// The name under which addresses of a domain are kept.

@@ -6,9 +6,9 @@
 use super::{
     ControlContext, Hidden, Imported, Login, Outcome, Proof, Quota, Record, Records, Refusal, UserRecord,
 };
-use crate::directory::{Credentials, Directory, PasswordHash};
+use crate::directory::{self, Credentials, Directory, PasswordHash};
 use crate::store::{Account, Created, Domain, Store};
-use postern_proto::{Address, sasl};
+use postern_proto::Address;
 use std::sync::Arc;
 use tokio::task::JoinSet;
 
@@ -31,8 +31,7 @@ pub(super) async fn add(
 
 /// Whether a login that names it is left as it is.
 fn can_log_in(address: &Address) -> bool {
-    let prepared = sasl::prepare(&address.to_string()).and_then(|text| Address::parse(&text).ok());
-    prepared.is_some_and(|prepared| prepared.key() == address.key())
+    directory::named_by(&address.to_string()).is_some_and(|named| named.key() == address.key())
 }
 
 async fn create(

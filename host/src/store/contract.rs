@@ -297,6 +297,12 @@ pub(crate) async fn append_all(store: &impl Store, id: MessageId, text: &Bytes) 
     }
 }
 
+/// The ids of a listing, in its order.
+pub(crate) async fn listed_ids(store: &impl Store, mailbox: &str) -> Vec<MessageId> {
+    let listed = store.list(mailbox).await.unwrap();
+    listed.iter().map(|entry| entry.id).collect()
+}
+
 /// The whole content, read in parts of `step`.
 pub(crate) async fn read_all(store: &impl Store, holder: Holder<'_>, id: MessageId, step: usize) -> Vec<u8> {
     let mut content = Vec::new();

@@ -218,11 +218,11 @@ statements! {{
     remove_entries: [drop_entries, drop_small_bodies];
 }}
 
-async fn prepare(session: &Session, kind: Sending, cql: &str) -> Result<PreparedStatement, PrepareError> {
+async fn prepare(session: &Session, sending: Sending, cql: &str) -> Result<PreparedStatement, PrepareError> {
     let mut prepared = session.prepare(cql).await?;
     prepared.set_page_size(LISTING_PAGE);
-    prepared.set_is_idempotent(!matches!(kind, Sending::Transaction));
-    if let Some(consistency) = kind.consistency() {
+    prepared.set_is_idempotent(!matches!(sending, Sending::Transaction));
+    if let Some(consistency) = sending.consistency() {
         prepared.set_consistency(consistency);
     }
     Ok(prepared)

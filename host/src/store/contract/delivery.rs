@@ -179,13 +179,7 @@ pub(crate) async fn the_listing_is_in_order_of_ids(store: Arc<impl Store + 'stat
     for delivery in &sent {
         store.deliver(delivery.clone()).await.unwrap();
     }
-    let listed: Vec<_> = store
-        .list("a@x.org")
-        .await
-        .unwrap()
-        .iter()
-        .map(|entry| entry.id)
-        .collect();
+    let listed = listed_ids(&*store, "a@x.org").await;
     let mut ids: Vec<_> = sent.iter().map(|delivery| delivery.id).collect();
     ids.sort();
     assert_eq!(listed, ids);

@@ -3,7 +3,7 @@
 use super::*;
 use crate::message::MessageId;
 use crate::store::contract::{
-    A, QUARANTINE_MAX, append_all, contract, delivery, entry, mutants, noise, read_all,
+    A, QUARANTINE_MAX, append_all, contract, delivery, entry, listed_ids, mutants, noise, read_all,
 };
 use crate::store::{
     Account, Bodies, CHUNK, Delivered, Directory, Kv, KvWrite, Maildrops, NewQuarantined, Quarantine, Store,
@@ -68,13 +68,7 @@ async fn what_was_acknowledged_is_there_after_a_restart() {
     drop(store);
 
     let store = open(folder.path());
-    let listed: Vec<_> = store
-        .list("a@x.org")
-        .await
-        .unwrap()
-        .iter()
-        .map(|entry| entry.id)
-        .collect();
+    let listed = listed_ids(&*store, "a@x.org").await;
     assert_eq!(listed, [kept.id]);
     assert_eq!(
         store.usage("a@x.org").await.unwrap(),

@@ -1,7 +1,7 @@
 //! What a check finds and mends, and what a sweep collects, in tables that were broken by hand.
 
 use super::*;
-use crate::store::contract::{append_all, noise};
+use crate::store::contract::{append_all, listed_ids, noise};
 use crate::store::copying::Movable;
 use crate::store::{
     Account, Alias, Content, Directory, Entry, Kv, KvWrite, Maildrops, Moved, Quarantined, Text,
@@ -346,13 +346,7 @@ async fn what_lies_below_the_mark_is_listed_again_if_there_is_something_to_read(
     ];
     expected.sort();
     assert_eq!(found(&store, Mend::WithoutLoss).await, expected);
-    let listed: Vec<MessageId> = store
-        .list("a@x.org")
-        .await
-        .unwrap()
-        .iter()
-        .map(|entry| entry.id)
-        .collect();
+    let listed = listed_ids(&*store, "a@x.org").await;
     assert_eq!(listed, [small, own]);
     assert_eq!(store.usage("a@x.org").await.unwrap().messages, 2);
     assert_eq!(store.quarantined(None, 10).await.unwrap()[0].id, held);

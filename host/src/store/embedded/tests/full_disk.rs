@@ -261,13 +261,7 @@ async fn enospc_inside_the_engine_is_fatal_and_loses_nothing_acknowledged() {
         .status();
     assert!(grown.unwrap().success());
     let store = open(&folder);
-    let listed: Vec<_> = store
-        .list("a@x.org")
-        .await
-        .unwrap()
-        .iter()
-        .map(|entry| entry.id)
-        .collect();
+    let listed = listed_ids(&*store, "a@x.org").await;
     assert!(ids.iter().all(|id| listed.contains(id)));
     assert!(check(&store).unwrap().is_sound());
 }

@@ -72,13 +72,7 @@ impl Left {
         tear(&mut octets);
         std::fs::write(&path, &octets).unwrap();
         let store = open(copy.path());
-        let listed: Vec<_> = store
-            .list("a@x.org")
-            .await
-            .unwrap()
-            .iter()
-            .map(|entry| entry.id)
-            .collect();
+        let listed = listed_ids(&*store, "a@x.org").await;
         assert_eq!(listed, self.acknowledged);
         for id in listed {
             assert_eq!(read_all(&*store, A, id, CHUNK).await[14..], noise(3000));

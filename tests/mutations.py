@@ -10,6 +10,7 @@ Most are tried by tests of the library over one node. What takes a replica that 
 tests of gateways over three (tests/cluster).
 
     tests/mutations.py [NAME ...]
+    tests/mutations.py --check      only whether each still fits its file
 """
 
 import json
@@ -66,11 +67,11 @@ MUTATIONS = [
     (
         "a body is taken back when an answer did not come",
         STORE + "mail.rs",
-        "        let end = if written.is_ok() {\n",
+        "        let end = match written {\n",
         """        if written.is_err() && crate::mutant("NAME") {
-            self.drop_body(delivery.id).await?;
+            self.drop_body(delivery.id, rows::above_all(self.clock.now())).await?;
         }
-        let end = if written.is_ok() {
+        let end = match written {
 """,
         "a_delivery_whose_answer_never_came_may_be_listed_and_has_its_body",
     ),
@@ -172,9 +173,9 @@ MUTATIONS = [
     (
         "a shared body goes with its first holder",
         STORE + "mail.rs",
-        "            Some(_) => Ok(()),\n            None => self.drop_body(body).await,\n",
+        "            Some(_) => Ok(()),\n            None => self.drop_body(body, at).await,\n",
         """            Some(_) if !crate::mutant("NAME") => Ok(()),
-            _ => self.drop_body(body).await,
+            _ => self.drop_body(body, at).await,
 """,
         "a_shared_body_goes_with_its_last_holder",
     ),
@@ -365,11 +366,19 @@ MUTATIONS = [
     (
         "a body that the nearest replica lacks is not there",
         STORE + "bodies.rs",
-        "                    None => self.find_in((&s.small, &s.blob), mailbox, id).await?,\n",
+        "                    None => match self.find_in(",
         """                    None if crate::mutant("NAME") => None,
-                    None => self.find_in((&s.small, &s.blob), mailbox, id).await?,
-""",
+                    None => match self.find_in(""",
         BEHIND,
+    ),
+    (
+        "a body that a quorum lacks is not there",
+        STORE + "bodies.rs",
+        "                        None => self.find_anywhere(mailbox, id).await?,\n",
+        """                        None if crate::mutant("NAME") => None,
+                        None => self.find_anywhere(mailbox, id).await?,
+""",
+        "nodes::a_listed_body_that_one_replica_has_is_awaited_while_that_one_is_away",
     ),
     (
         "a part that the nearest replica lacks is not there",
@@ -458,7 +467,14 @@ def red(tests, cases, awake):
     return cases
 
 
+def check():
+    for file in sorted({mutation[1] for mutation in MUTATIONS}):
+        mutated((ROOT / file).read_text(), [mutation for mutation in MUTATIONS if mutation[1] == file])
+
+
 def main(wanted):
+    if wanted == ["--check"]:
+        return check()
     write_copy()
     known = listed(build())
     chosen = {}

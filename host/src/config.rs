@@ -122,6 +122,8 @@ pub struct AuthConfig {
     pub scram_iterations: u32,
     /// Hashes computed at the same time.
     pub parallel_hashes: usize,
+    /// How long a login waits for its turn to be hashed.
+    pub hash_wait: Duration,
     /// How long a password that was right is remembered (as a keyed hash).
     pub cache: Duration,
 }

@@ -150,9 +150,15 @@ impl Gateway {
 
     /// The first line of the log with this in it, once it is there.
     pub(crate) fn logged(&mut self, word: &str) -> String {
+        self.logged_times(word, 1)
+    }
+
+    /// The line that is the `nth` with this in it, once it is there.
+    pub(crate) fn logged_times(&mut self, word: &str, nth: usize) -> String {
         let end = Instant::now() + PATIENCE;
         loop {
-            if let Some(line) = self.log.iter().find(|line| line.contains(word)) {
+            let mut found = self.log.iter().filter(|line| line.contains(word));
+            if let Some(line) = found.nth(nth - 1) {
                 return line.clone();
             }
             let left = end.saturating_duration_since(Instant::now());

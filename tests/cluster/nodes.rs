@@ -72,11 +72,16 @@ fn a_node_is_replaced_by_an_empty_one_and_a_fourth_is_added_while_mail_flows() {
     house.close(&sent, &deletions);
 }
 
+/// The partition of 28 days that an id is in.
+fn epoch_of(id: Uuid) -> i32 {
+    ((id.as_u128() >> 80) / (28 * 24 * 60 * 60 * 1000)) as i32
+}
+
 /// Small bodies, and bodies of their own, of three days ago that nobody lists.
 fn orphan(tables: &Tables, count: u64) {
     for nth in 1..=count {
         let id = old_id(nth);
-        let epoch = ((id.as_u128() >> 80) / (28 * 24 * 60 * 60 * 1000)) as i32;
+        let epoch = epoch_of(id);
         let mailbox = format!("user{nth}@example.org");
         let text = "INSERT INTO {ks}.small (mbox, epoch, msg, codec, size, body, facts) VALUES (?, ?, ?, 0, 1, 0x61, 0x)";
         tables.run(text, (mailbox, epoch, id));
@@ -210,4 +215,60 @@ fn a_replica_that_missed_rows_and_was_repaired_in_part_harms_nothing() {
         }
     }
     assert_eq!(tables.whole_entries(), entries);
+}
+
+/// A delivery that nobody acknowledged has reached one replica, and a listing's read repair takes its row to another
+/// without the body: a quorum lists it then and has nothing to read.
+#[test]
+fn a_listed_body_that_one_replica_has_is_awaited_while_that_one_is_away() {
+    let _turn = turn();
+    let mut house = House::open_with(&[("hinted_handoff_enabled", "false")]);
+    let tables = house.tables();
+    house.cluster.kill(2);
+    house.cluster.kill(3);
+    let (user, id, text) = (USERS[0], old_id(1), message(1, 2_000));
+    let (epoch, size) = (epoch_of(id), text.len() as i32);
+    tables.run_at(
+        Consistency::One,
+        "INSERT INTO {ks}.maildrop (mbox, epoch) VALUES (?, ?)",
+        (user, epoch),
+    );
+    tables.run_at(
+        Consistency::One,
+        "INSERT INTO {ks}.entry (mbox, epoch, msg, size, trace, body) VALUES (?, ?, ?, ?, 0x, 0)",
+        (user, epoch, id, i64::from(size)),
+    );
+    tables.run_at(
+        Consistency::One,
+        "INSERT INTO {ks}.small (mbox, epoch, msg, codec, size, body, facts) VALUES (?, ?, ?, 0, ?, ?, 0x)",
+        (user, epoch, id, size, text.into_bytes()),
+    );
+    let door = house.gateways[0].pop3;
+    let listed = || {
+        ask_again(|| {
+            let mut session = Pop3::login(door, user)?;
+            let listed = session.list()?;
+            Ok((session, listed.len()))
+        })
+    };
+
+    house.cluster.launch(2).unwrap();
+    house.cluster.await_cql(2).unwrap();
+    let (session, messages) = listed();
+    assert_eq!(messages, 1);
+    session.quit().unwrap();
+    house.cluster.launch(3).unwrap();
+    house.cluster.await_cql(3).unwrap();
+
+    house.cluster.kill(1);
+    let (mut session, messages) = listed();
+    assert_eq!(messages, 1, "the row was repaired");
+    let refused = session.retr(1).unwrap_err();
+    assert!(refused.starts_with("-ERR [SYS/TEMP]"), "{refused}");
+    session.quit().unwrap();
+
+    house.cluster.launch(1).unwrap();
+    house.cluster.await_cql(1).unwrap();
+    let lines = ask_again(|| listed().0.retr(1));
+    assert_eq!(mail::token(&lines), Some(1));
 }

@@ -92,7 +92,11 @@ impl Tables {
     }
 
     pub(crate) fn run(&self, text: &str, values: impl SerializeRow) {
-        self.rows::<scylla::value::Row>(Consistency::All, text, values);
+        self.run_at(Consistency::All, text, values);
+    }
+
+    pub(crate) fn run_at(&self, consistency: Consistency, text: &str, values: impl SerializeRow) {
+        self.rows::<scylla::value::Row>(consistency, text, values);
     }
 
     /// Listing rows of mailboxes whose body is whole; one without is an end of the test. All of it at a quorum.

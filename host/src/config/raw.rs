@@ -201,6 +201,7 @@ pub(super) struct Auth {
     pub(super) scram: Option<bool>,
     pub(super) scram_iterations: Option<u32>,
     pub(super) parallel_hashes: Option<usize>,
+    pub(super) hash_wait: Option<Span>,
     pub(super) cache: Option<Span>,
 }
 

@@ -3,17 +3,15 @@
 //! The threads are few and each keeps what it computes in: 19 MiB that are given back after each hash stay
 //! with the allocator, in every arena and more than once, which made hundreds of megabytes.
 //!
-//! Whoever has to wait for longer than [`WAIT`] is told so, and the login is deferred (454, `[SYS/TEMP]`).
+//! Whoever has to wait for longer than `auth.hash_wait` is told so, and the login is deferred (454, `[SYS/TEMP]`).
 
 use super::password::Memory;
+use crate::config::AuthConfig;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, oneshot};
-
-/// How long a login waits for its turn.
-const WAIT: Duration = Duration::from_secs(10);
 
 /// Told of each hash and the time it took.
 pub(super) type Observer = Arc<dyn Fn(Duration) + Send + Sync>;
@@ -32,6 +30,8 @@ type Desk = mpsc::Sender<Job>;
 #[derive(Clone)]
 pub(super) struct Hashing {
     turns: Arc<Semaphore>,
+    /// How long each waits for its turn.
+    wait: Duration,
     /// Threads that wait for work. Whoever has a turn finds one here or starts one, so there are never more
     /// of them than turns.
     idle: Arc<Mutex<Vec<Desk>>>,
@@ -45,9 +45,10 @@ impl fmt::Debug for Hashing {
 }
 
 impl Hashing {
-    pub(super) fn new(parallel: usize, observer: Observer) -> Self {
+    pub(super) fn new(config: &AuthConfig, observer: Observer) -> Self {
         Self {
-            turns: Arc::new(Semaphore::new(parallel.max(1))),
+            turns: Arc::new(Semaphore::new(config.parallel_hashes.max(1))),
+            wait: config.hash_wait,
             idle: Arc::default(),
             observer,
         }
@@ -59,7 +60,7 @@ impl Hashing {
         T: Send + 'static,
         W: FnOnce(&mut Meter<'_>) -> T + Send + 'static,
     {
-        let turn = tokio::time::timeout(WAIT, Arc::clone(&self.turns).acquire_owned());
+        let turn = tokio::time::timeout(self.wait, Arc::clone(&self.turns).acquire_owned());
         let Ok(Ok(turn)) = turn.await else {
             metrics::counter!("postern_password_hashes_refused_total").increment(1);
             return Err(Busy);
@@ -128,12 +129,25 @@ mod tests {
     use std::sync::Barrier;
     use std::sync::atomic::{AtomicBool, Ordering};
 
+    const WAIT: Duration = Duration::from_secs(7);
+
+    fn hashing(parallel_hashes: usize) -> Hashing {
+        let config = AuthConfig {
+            scram: false,
+            scram_iterations: 600_000,
+            parallel_hashes,
+            hash_wait: WAIT,
+            cache: Duration::ZERO,
+        };
+        Hashing::new(&config, Arc::new(|_| ()))
+    }
+
     /// Each thread keeps what its largest hash took: on the runtime's pool of 512 threads, a wave of guesses
     /// left 680 MB behind.
     #[tokio::test]
     async fn hashes_are_computed_on_no_more_threads_than_may_run_at_the_same_time() {
         const HASHES: usize = 50;
-        let hashing = Hashing::new(2, Arc::new(|_| ()));
+        let hashing = hashing(2);
         // Other work keeps a thread of the pool from each hash to the last, so that the pool would grow.
         let all = Arc::new(Barrier::new(HASHES));
         let mut computing = tokio::task::JoinSet::new();
@@ -166,7 +180,7 @@ mod tests {
 
     #[tokio::test]
     async fn so_many_hashes_run_at_the_same_time_and_one_more_waits() {
-        let hashing = Hashing::new(2, Arc::new(|_| ()));
+        let hashing = hashing(2);
         let (end_of_one, one) = begun(&hashing).await;
         let (end_of_other, other) = begun(&hashing).await;
         let is_over = Arc::new(AtomicBool::new(false));
@@ -194,7 +208,7 @@ mod tests {
                 .find_map(|line| line.strip_prefix("postern_password_hashes_refused_total "));
             found.map_or(0, |count| count.parse::<u32>().unwrap())
         };
-        let hashing = Hashing::new(1, Arc::new(|_| ()));
+        let hashing = hashing(1);
         let (end, first) = begun(&hashing).await;
         tokio::time::pause();
 
@@ -223,7 +237,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_costs_its_own_hash_alone() {
-        let hashing = Hashing::new(1, Arc::new(|_| ()));
+        let hashing = hashing(1);
         let broken = hashing
             .run(|_| -> u8 { panic!("a fault of the test's own") })
             .await;

@@ -88,7 +88,7 @@ pub(super) struct Logins {
 
 impl Logins {
     pub(super) fn new(config: &Config) -> Self {
-        let hashing = Hashing::new(config.auth.parallel_hashes, histogram());
+        let hashing = Hashing::new(&config.auth, histogram());
         Self::with(config, hashing, Cost::default())
     }
 

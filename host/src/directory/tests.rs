@@ -29,7 +29,7 @@ pub(crate) fn directory(store: Arc<dyn Store>, config: &Config) -> (Directory, A
     let observer = Arc::new(move |_| {
         counter.fetch_add(1, Ordering::SeqCst);
     });
-    let hashing = Hashing::new(config.auth.parallel_hashes, observer);
+    let hashing = Hashing::new(&config.auth, observer);
     let logins = Logins::with(config, hashing, Cost::least());
     (Directory::with(store, config, logins), computed)
 }
@@ -497,7 +497,7 @@ async fn wrong_passwords_are_delayed_more_and_more() {
 
 #[tokio::test(start_paused = true)]
 async fn a_login_that_cannot_be_judged_in_time_is_unavailable_and_counts_nothing() {
-    let it = Fixture::new("auth: { parallel_hashes: 1 }\n").await;
+    let it = Fixture::new("auth: { parallel_hashes: 1, hash_wait: 3s }\n").await;
     let (release, held) = std::sync::mpsc::channel::<()>();
     let logins = Arc::clone(&it.directory.logins);
     let (started, running) = tokio::sync::oneshot::channel();
@@ -511,7 +511,7 @@ async fn a_login_that_cannot_be_judged_in_time_is_unavailable_and_counts_nothing
     running.await.unwrap();
     // Time does not pass by itself while a thread computes.
     let login = it.login("ann@example.org", "secret");
-    let (answer, ()) = tokio::join!(login, tokio::time::advance(Duration::from_secs(11)));
+    let (answer, ()) = tokio::join!(login, tokio::time::advance(Duration::from_secs(4)));
     assert_eq!(answer, Answer::Unavailable);
     release.send(()).unwrap();
     holder.await.unwrap();

@@ -2,11 +2,12 @@
 //!
 //! A large body is a partition of parts of 128 KiB: the head's at negative places, the text's from 0, each packed
 //! for itself. Text is written while it arrives; the head and then the row of sizes follow with the delivery, and
-//! a body without sizes does not exist yet. Reads ask one replica and, before anything is said to be gone, a
-//! quorum.
+//! a body without sizes does not exist yet. Reads ask one replica, then a quorum and, before a listed message is said
+//! to be gone, all.
 
 use super::CassandraStore;
 use super::cluster::{Statement, all};
+use super::mail::ListedRow;
 use super::rows::{self, PART};
 use crate::message::MessageId;
 use crate::store::{Bodies, CHUNK, Content, Holder, Result, StoreError, Text, rules};
@@ -21,11 +22,11 @@ use uuid::Uuid;
 const READ_AT_ONCE: i32 = 16;
 const PARTS_OF_A_CHUNK: u32 = (CHUNK / PART) as u32;
 
-/// What a body says of itself.
+/// What a large body says of itself: octets of its head and its text, and the message's facts.
 #[derive(Debug, Clone)]
 pub(super) struct Sizes {
-    head: u64,
-    text: u64,
+    pub(super) head: u64,
+    pub(super) text: u64,
     facts: Bytes,
 }
 
@@ -37,6 +38,10 @@ pub(super) enum Found {
 }
 
 impl Found {
+    fn large(sizes: Sizes) -> Self {
+        Self::Large(Arc::new(sizes))
+    }
+
     /// Octets it takes in memory, about.
     pub(super) fn weight(&self) -> u32 {
         let octets = match self {
@@ -116,10 +121,10 @@ impl CassandraStore {
         all(puts).await.map(|_: Vec<_>| ())
     }
 
-    /// Deletes a body that nobody holds.
-    pub(super) async fn drop_body(&self, id: MessageId) -> Result<()> {
+    /// Deletes a body that nobody holds, as of this write time.
+    pub(super) async fn drop_body(&self, id: MessageId, at: i64) -> Result<()> {
         self.found.invalidate(&id);
-        let values = (rows::above_all(self.clock.now()), rows::uuid(id));
+        let values = (at, rows::uuid(id));
         self.cluster.execute(&self.statements.drop_blob, values).await?;
         Ok(())
     }
@@ -138,7 +143,10 @@ impl CassandraStore {
                 let s = &self.statements;
                 match self.find_in((&s.small_near, &s.blob_near), mailbox, id).await? {
                     Some(found) => Some(found),
-                    None => self.find_in((&s.small, &s.blob), mailbox, id).await?,
+                    None => match self.find_in((&s.small, &s.blob), mailbox, id).await? {
+                        Some(found) => Some(found),
+                        None => self.find_anywhere(mailbox, id).await?,
+                    },
                 }
             }
             Holder::Quarantine => self.find_large(&self.statements.blob, id).await?,
@@ -154,28 +162,38 @@ impl CassandraStore {
         mailbox: &str,
         id: MessageId,
     ) -> Result<Option<Found>> {
-        type Row = (Option<i8>, Option<i32>, Option<Vec<u8>>, Option<Vec<u8>>);
         let key = (mailbox, rows::epoch(id), rows::uuid(id));
-        let row = self.cluster.row::<Row>(small, key).await?;
-        if let Some((Some(codec), Some(size), Some(body), Some(facts))) = row {
-            let content = rows::unpack(codec, body, usize::try_from(size).unwrap_or(0))?;
-            let facts = facts.into();
-            return Ok(Some(Found::Small { content, facts }));
+        match small_of(self.cluster.row(small, key).await?)? {
+            Some(found) => Ok(Some(found)),
+            None => self.find_large(large, id).await,
         }
-        self.find_large(large, id).await
     }
 
     pub(super) async fn find_large(&self, statement: &Statement, id: MessageId) -> Result<Option<Found>> {
-        type Row = (Option<i64>, Option<i64>, Option<Vec<u8>>);
-        let row = self.cluster.row::<Row>(statement, (rows::uuid(id),)).await?;
-        Ok(match row {
-            Some((Some(head), Some(text), Some(facts))) => Some(Found::Large(Arc::new(Sizes {
-                head: rows::size(head),
-                text: rows::size(text),
-                facts: facts.into(),
-            }))),
-            _ => None,
-        })
+        let row = self.cluster.row(statement, (rows::uuid(id),)).await?;
+        Ok(row.and_then(sizes_of).map(Found::large))
+    }
+
+    /// By every replica, the body of what is listed still. A delivery that nobody acknowledged may have reached one alone,
+    /// and a listing takes its row to others (read repair), without the body beside it.
+    async fn find_anywhere(&self, mailbox: &str, id: MessageId) -> Result<Option<Found>> {
+        let (epoch, msg) = (rows::epoch(id), rows::uuid(id));
+        let s = &self.statements;
+        let listed = self.cluster.row::<ListedRow>(&s.held, (mailbox, epoch, vec![msg])).await?;
+        if !matches!(listed, Some((_, Some(_), Some(_)))) {
+            return Ok(None);
+        }
+        let beside = self.seek(&s.whole_small, (mailbox, epoch, msg)).await?;
+        match small_of(beside.into_iter().next())? {
+            Some(found) => Ok(Some(found)),
+            None => Ok(self.sizes(id).await?.map(Found::large)),
+        }
+    }
+
+    /// By every replica; none before it is a body.
+    pub(super) async fn sizes(&self, id: MessageId) -> Result<Option<Sizes>> {
+        let found = self.seek(&self.statements.whole_blob, (rows::uuid(id),)).await?;
+        Ok(found.into_iter().next().and_then(sizes_of))
     }
 
     /// Up to `len` octets of a large body from `offset`, across its head and text.
@@ -243,6 +261,26 @@ impl CassandraStore {
     }
 }
 
+type SmallRow = (Option<i8>, Option<i32>, Option<Vec<u8>>, Option<Vec<u8>>);
+type SizesRow = (Option<i64>, Option<i64>, Option<Vec<u8>>);
+
+fn small_of(row: Option<SmallRow>) -> Result<Option<Found>> {
+    let Some((Some(codec), Some(size), Some(body), Some(facts))) = row else {
+        return Ok(None);
+    };
+    let content = rows::unpack(codec, body, usize::try_from(size).unwrap_or(0))?;
+    let facts = facts.into();
+    Ok(Some(Found::Small { content, facts }))
+}
+
+fn sizes_of((head, text, facts): SizesRow) -> Option<Sizes> {
+    Some(Sizes {
+        head: rows::size(head?),
+        text: rows::size(text?),
+        facts: facts?.into(),
+    })
+}
+
 fn parts(octets: &Bytes) -> Vec<Bytes> {
     let starts = (0..octets.len()).step_by(PART);
     starts
@@ -280,7 +318,7 @@ impl Bodies for CassandraStore {
         if self.settled.contains_key(&id) || !self.arriving.forget(id) {
             return Ok(());
         }
-        self.drop_body(id).await
+        self.drop_body(id, rows::above_all(self.clock.now())).await
     }
 
     async fn read(&self, holder: Holder<'_>, id: MessageId, offset: u64, len: usize) -> Result<Bytes> {

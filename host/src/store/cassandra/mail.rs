@@ -37,6 +37,9 @@ pub(super) type EntryRow = (
     Option<i8>,
 );
 
+/// The same of one that is asked for: id, size, where the body is.
+pub(super) type ListedRow = (Uuid, Option<i64>, Option<i8>);
+
 /// None of half a row.
 pub(super) fn read_entry((msg, size, size7, trace, uidl, body): EntryRow) -> Option<(Entry, Body)> {
     let (size, trace, body) = (size?, trace?, body?);
@@ -161,7 +164,8 @@ impl CassandraStore {
         let (fates, plan) = self.plan(delivery, &quarantine)?;
         if plan.holders() == 0 {
             if !self.settled.contains_key(&delivery.id) && self.arriving.forget(delivery.id) {
-                self.drop_body(delivery.id).await?;
+                let at = rows::above_all(self.clock.now());
+                self.drop_body(delivery.id, at).await?;
             }
             return Ok(fates);
         }
@@ -391,9 +395,8 @@ impl CassandraStore {
     }
 
     async fn remove_rows(&self, (mailbox, epoch): (&str, i32), ids: &[Uuid], at: i64) -> Result<()> {
-        type Row = (Uuid, Option<i64>, Option<i8>);
         let key = (mailbox, epoch, ids);
-        let held: Vec<Row> = self.cluster.rows(&self.statements.held, key).await?;
+        let held: Vec<ListedRow> = self.cluster.rows(&self.statements.held, key).await?;
         let held = held
             .into_iter()
             .filter_map(|(msg, size, body)| Some((msg, size?, body?)));
@@ -416,16 +419,16 @@ impl CassandraStore {
             self.found.invalidate(&id);
             match Body::read(body) {
                 Body::Small => Ok(()),
-                Body::Own => self.drop_body(id).await,
-                Body::Shared => self.release(id, mailbox).await,
+                Body::Own => self.drop_body(id, at).await,
+                Body::Shared => self.release(id, mailbox, at).await,
             }
         });
         all(bodies).await.map(|_: Vec<()>| ())
     }
 
-    /// Gives up a reference; the body goes with the last one.
-    pub(super) async fn release(&self, body: MessageId, holder: &str) -> Result<()> {
-        let values = (rows::above_all(self.clock.now()), rows::uuid(body), holder);
+    /// Gives up a reference; the body goes with the last one. Both as of this write time.
+    pub(super) async fn release(&self, body: MessageId, holder: &str, at: i64) -> Result<()> {
+        let values = (at, rows::uuid(body), holder);
         self.cluster.execute(&self.statements.drop_ref, values).await?;
         let left: Option<(String,)> = self
             .cluster
@@ -433,7 +436,7 @@ impl CassandraStore {
             .await?;
         match left {
             Some(_) => Ok(()),
-            None => self.drop_body(body).await,
+            None => self.drop_body(body, at).await,
         }
     }
 

@@ -110,7 +110,7 @@ impl Quarantine for CassandraStore {
         self.cluster.execute(&self.statements.drop_held, values).await?;
         self.usages.removed(QUARANTINE, &[(id, rows::size(weight))]);
         self.found.invalidate(&rows::id(body));
-        self.release(rows::id(body), &held_by(id)).await?;
+        self.release(rows::id(body), &held_by(id), at).await?;
         self.advance_low(QUARANTINE, epoch).await;
         Ok(())
     }

@@ -193,9 +193,10 @@ statements! {{
         WHERE token(plugin, shard) > ? AND token(plugin, shard) <= ?";
     whole_entries: Whole, "SELECT msg FROM {ks}.entry WHERE mbox = ? AND epoch = ? AND msg IN ?";
     whole_any_entry: Whole, "SELECT msg FROM {ks}.entry WHERE mbox = ? AND epoch = ? LIMIT 1";
+    whole_small: Whole, "SELECT codec, size, body, facts FROM {ks}.small WHERE mbox = ? AND epoch = ? AND msg = ?";
     whole_smalls: Whole, "SELECT msg FROM {ks}.small WHERE mbox = ? AND epoch = ? AND msg IN ?";
     whole_epoch: Whole, "SELECT low FROM {ks}.maildrop WHERE mbox = ? AND epoch = ?";
-    whole_blob: Whole, "SELECT head_size, text_size FROM {ks}.blob WHERE id = ? LIMIT 1";
+    whole_blob: Whole, "SELECT head_size, text_size, facts FROM {ks}.blob WHERE id = ? LIMIT 1";
     whole_parts: Whole, "SELECT seq FROM {ks}.blob WHERE id = ?";
     whole_ref: Whole, "SELECT holder FROM {ks}.blob_ref WHERE blob = ? AND holder = ?";
     whole_any_ref: Whole, "SELECT holder FROM {ks}.blob_ref WHERE blob = ? LIMIT 1";

@@ -361,24 +361,14 @@ impl CassandraStore {
         Ok(found.into_iter().next().map(|(low,)| low))
     }
 
-    /// Octets of a body's head and text; none before it is one.
-    async fn sizes(&self, id: MessageId) -> Result<Option<(u64, u64)>> {
-        type Row = (Option<i64>, Option<i64>);
-        let found: Vec<Row> = self.seek(&self.statements.whole_blob, (rows::uuid(id),)).await?;
-        Ok(match found.into_iter().next() {
-            Some((Some(head), Some(text))) => Some((rows::size(head), rows::size(text))),
-            _ => None,
-        })
-    }
-
     async fn has_gaps(&self, id: MessageId) -> Result<bool> {
         let key = (rows::uuid(id),);
         let parts: Vec<(Option<i32>,)> = self.seek(&self.statements.whole_parts, key).await?;
-        let Some((head, text)) = self.sizes(id).await? else {
+        let Some(sizes) = self.sizes(id).await? else {
             return Ok(false);
         };
         let count = |octets: u64| octets.div_ceil(PART as u64) as i32;
-        let (first, behind) = (-count(head), count(text));
+        let (first, behind) = (-count(sizes.head), count(sizes.text));
         let there = parts.into_iter().filter_map(|(part,)| part);
         let there = there.filter(|part| (first..behind).contains(part));
         Ok(there.count() != (behind - first) as usize)

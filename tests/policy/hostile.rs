@@ -205,7 +205,7 @@ async fn other_calls_are_answered_while_guests_spin() {
     const CALLS: u32 = 200;
     let manifest = "settings: { do: loop, at: mail }\nlimits: { deadline: 30s }\n";
     let folder = Folder::new().with("10-hostile", "hostile", manifest);
-    let policies = Arc::new(load(&folder).await);
+    let policies = load(&folder).await;
     let alone = latencies(&policies, CALLS).await;
     let spinning: Vec<_> = (0..4)
         .map(|_| {
@@ -249,7 +249,7 @@ fn said(sorted: &[Duration]) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_guests_leave_nothing_behind() {
     let manifest = "settings: { do: sleep, at: mail }\nlimits: { deadline: 50ms }\n";
-    let policies = Arc::new(load(&Folder::new().with("10-hostile", "hostile", manifest)).await);
+    let policies = load(&Folder::new().with("10-hostile", "hostile", manifest)).await;
     for _ in 0..4 {
         let calls: Vec<_> = (0..64)
             .map(|_| {

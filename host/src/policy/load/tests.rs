@@ -64,7 +64,7 @@ struct Anywhere;
 
 #[async_trait::async_trait]
 impl AddressCheck for Anywhere {
-    async fn deliverable(&self, _: &str) -> bool {
+    async fn deliverable(&self, _: &Policies, _: &str) -> bool {
         true
     }
 }
@@ -85,11 +85,11 @@ impl Folder {
         self
     }
 
-    fn load(&self) -> (Policies, Vec<String>) {
+    fn load(&self) -> (Arc<Policies>, Vec<String>) {
         self.load_within(Duration::from_secs(5))
     }
 
-    fn load_within(&self, trial: Duration) -> (Policies, Vec<String>) {
+    fn load_within(&self, trial: Duration) -> (Arc<Policies>, Vec<String>) {
         let options = LoadOptions {
             cache_dir: Some(self.0.path().join("compiled")),
             store: Arc::new(MemoryStore::default()),

@@ -52,7 +52,7 @@ struct Nowhere;
 
 #[async_trait::async_trait]
 impl AddressCheck for Nowhere {
-    async fn deliverable(&self, _: &str) -> bool {
+    async fn deliverable(&self, _: &Policies, _: &str) -> bool {
         false
     }
 }

@@ -14,7 +14,6 @@ mod folder;
 use folder::{Folder, Mail, answers, facts, load, refusal};
 use postern::policy::{Policies, QuotaDecision, Route, Verdict};
 use postern::store::Usage;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// What ends a call that would not end by itself. Far above what a good call needs on a busy machine.

@@ -334,4 +334,4 @@ fn unfit(error: &Failed, limit: Duration) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -97,6 +97,21 @@ async fn a_refusal_is_in_the_policys_words_and_nothing_is_kept() {
 }
 
 #[tokio::test]
+async fn a_session_keeps_the_set_that_it_began_with() {
+    let house = house(64, "role: mx", u64::MAX).await;
+    let mut before = house.client().await;
+    house.gateway.policies.put(Arc::default());
+    let mut after = house.client().await;
+    for _ in 0..2 {
+        for (client, code) in [(&mut before, "550 5.7.1 not today\r\n"), (&mut after, "250 ")] {
+            client.envelope(&["ann"]).await;
+            let said = client.data("A: b\r\n\r\n").await;
+            assert!(said.starts_with(code), "{said}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn what_is_discarded_is_accepted_and_gone() {
     let house = house(160, "role: mx", u64::MAX).await;
     let mut client = house.client().await;

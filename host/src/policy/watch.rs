@@ -124,9 +124,9 @@ impl Watch {
         drop(sight);
         let look = locked(&self.shelf).look(which);
         self.in_force.put(Arc::clone(&look.policies));
+        measure(&look);
         tell_faults(&look);
         tell_changes(&look);
-        measure(&look);
     }
 }
 

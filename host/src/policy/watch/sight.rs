@@ -24,7 +24,7 @@ pub(super) type Sight = Box<dyn Any + Send>;
 /// Begins to watch a folder as it is now, be it there or not. The error is for a person.
 pub(super) fn watch(folder: &Path, stirred: &Arc<Notify>) -> Result<Sight, String> {
     // The library unwraps where it finds no thread to start.
-    let watching = catch_unwind(AssertUnwindSafe(|| begin(folder, Arc::clone(stirred))));
+    let watching = catch_unwind(AssertUnwindSafe(|| begin(folder, stirred)));
     match watching {
         Ok(Ok(watcher)) => Ok(Box::new(watcher)),
         Ok(Err(error)) => Err(error.to_string()),
@@ -32,13 +32,13 @@ pub(super) fn watch(folder: &Path, stirred: &Arc<Notify>) -> Result<Sight, Strin
     }
 }
 
-fn begin(folder: &Path, stirred: Arc<Notify>) -> notify::Result<RecommendedWatcher> {
-    let ways = Ways::to(folder);
-    let telling = ways.clone();
+fn begin(policies: &Path, stirred: &Arc<Notify>) -> notify::Result<RecommendedWatcher> {
+    let ways = Ways::to(policies);
+    let (telling, told) = (ways.clone(), Arc::clone(stirred));
     let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
         // An error means that something may have been missed.
         if event.map_or(true, |event| telling.concerns(&event)) {
-            stirred.notify_one();
+            told.notify_one();
         }
     })?;
     // Dropped by a panic it would panic again, which ends the process.
@@ -53,6 +53,10 @@ fn begin(folder: &Path, stirred: Arc<Notify>) -> notify::Result<RecommendedWatch
         }
     });
     let watcher = ManuallyDrop::into_inner(watcher);
+    // What was exchanged meanwhile is watched from the next look on.
+    if Ways::to(policies) != ways {
+        stirred.notify_one();
+    }
     watched.map(|()| watcher)
 }
 
@@ -66,7 +70,7 @@ enum Part {
 }
 
 /// The ways that the kernel goes to find policies.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Ways {
     /// All on the way, without links, and the policy folder itself.
     folders: BTreeMap<PathBuf, Part>,

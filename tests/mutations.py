@@ -26,6 +26,7 @@ STORE = "host/src/store/cassandra/"
 TESTS = "store::cassandra::"
 CLUSTER = "tests/cluster/gateway.rs"
 BEHIND = "nodes::a_replica_that_missed_rows_and_was_repaired_in_part_harms_nothing"
+ALONE = "nodes::a_listed_body_that_one_replica_has_is_awaited_while_that_one_is_away"
 AWAY = "upkeep::nothing_is_taken_or_said_to_be_wrong_while_a_replica_is_away"
 VERSION = "0.1.0"
 AWAKE = """
@@ -378,14 +379,21 @@ MUTATIONS = [
         """                        None if crate::mutant("NAME") => None,
                         None => self.find_anywhere(mailbox, id).await?,
 """,
-        "nodes::a_listed_body_that_one_replica_has_is_awaited_while_that_one_is_away",
+        ALONE,
     ),
     (
         "a part that the nearest replica lacks is not there",
         STORE + "bodies.rs",
-        "        if found.len() < expected {\n            found = ",
-        "        if found.len() < expected && !crate::mutant(\"NAME\") {\n            found = ",
+        "        if found.len() < expected {\n            found = whole_parts(self.cluster",
+        "        if found.len() < expected && !crate::mutant(\"NAME\") {\n            found = whole_parts(self.cluster",
         BEHIND,
+    ),
+    (
+        "a part that a quorum lacks is not there",
+        STORE + "bodies.rs",
+        "        if found.len() < expected {\n            found = whole_parts(self.seek",
+        "        if found.len() < expected && !crate::mutant(\"NAME\") {\n            found = whole_parts(self.seek",
+        ALONE,
     ),
 ]
 

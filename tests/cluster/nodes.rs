@@ -217,6 +217,33 @@ fn a_replica_that_missed_rows_and_was_repaired_in_part_harms_nothing() {
     assert_eq!(tables.whole_entries(), entries);
 }
 
+/// What a message leaves with the only node that runs: its row, and a body beside it (`small`) or of its own.
+fn list_alone(tables: &Tables, user: &str, token: usize, kind: &str) {
+    let (id, text) = (old_id(token as u64), message(token, 2_000));
+    let (epoch, size) = (epoch_of(id), text.len() as i32);
+    let one = Consistency::One;
+    tables.run_at(
+        one,
+        "INSERT INTO {ks}.maildrop (mbox, epoch) VALUES (?, ?)",
+        (user, epoch),
+    );
+    let entry = "INSERT INTO {ks}.entry (mbox, epoch, msg, size, trace, body) VALUES (?, ?, ?, ?, 0x, ?)";
+    let code = i8::from(kind != "small");
+    tables.run_at(one, entry, (user, epoch, id, i64::from(size), code));
+    if kind == "small" {
+        let small = "INSERT INTO {ks}.small (mbox, epoch, msg, codec, size, body, facts) VALUES (?, ?, ?, 0, ?, ?, 0x)";
+        tables.run_at(one, small, (user, epoch, id, size, text.into_bytes()));
+        return;
+    }
+    let (head, body) = text.split_at(text.find("\r\n\r\n").unwrap() + 4);
+    for (place, part) in [(-1, head), (0, body)] {
+        let put = "INSERT INTO {ks}.blob (id, seq, codec, data) VALUES (?, ?, 0, ?)";
+        tables.run_at(one, put, (id, place, part.as_bytes()));
+    }
+    let sizes = "INSERT INTO {ks}.blob (id, head_size, text_size, facts) VALUES (?, ?, ?, 0x)";
+    tables.run_at(one, sizes, (id, head.len() as i64, body.len() as i64));
+}
+
 /// A delivery that nobody acknowledged has reached one replica, and a listing's read repair takes its row to another
 /// without the body: a quorum lists it then and has nothing to read.
 #[test]
@@ -226,23 +253,9 @@ fn a_listed_body_that_one_replica_has_is_awaited_while_that_one_is_away() {
     let tables = house.tables();
     house.cluster.kill(2);
     house.cluster.kill(3);
-    let (user, id, text) = (USERS[0], old_id(1), message(1, 2_000));
-    let (epoch, size) = (epoch_of(id), text.len() as i32);
-    tables.run_at(
-        Consistency::One,
-        "INSERT INTO {ks}.maildrop (mbox, epoch) VALUES (?, ?)",
-        (user, epoch),
-    );
-    tables.run_at(
-        Consistency::One,
-        "INSERT INTO {ks}.entry (mbox, epoch, msg, size, trace, body) VALUES (?, ?, ?, ?, 0x, 0)",
-        (user, epoch, id, i64::from(size)),
-    );
-    tables.run_at(
-        Consistency::One,
-        "INSERT INTO {ks}.small (mbox, epoch, msg, codec, size, body, facts) VALUES (?, ?, ?, 0, ?, ?, 0x)",
-        (user, epoch, id, size, text.into_bytes()),
-    );
+    let user = USERS[0];
+    list_alone(&tables, user, 1, "small");
+    list_alone(&tables, user, 2, "large");
     let door = house.gateways[0].pop3;
     let listed = || {
         ask_again(|| {
@@ -255,20 +268,26 @@ fn a_listed_body_that_one_replica_has_is_awaited_while_that_one_is_away() {
     house.cluster.launch(2).unwrap();
     house.cluster.await_cql(2).unwrap();
     let (session, messages) = listed();
-    assert_eq!(messages, 1);
+    assert_eq!(messages, 2);
     session.quit().unwrap();
     house.cluster.launch(3).unwrap();
     house.cluster.await_cql(3).unwrap();
+    // The large one's sizes go the same way, without its parts.
+    tables.repair_in_part();
 
     house.cluster.kill(1);
     let (mut session, messages) = listed();
-    assert_eq!(messages, 1, "the row was repaired");
-    let refused = session.retr(1).unwrap_err();
-    assert!(refused.starts_with("-ERR [SYS/TEMP]"), "{refused}");
+    assert_eq!(messages, 2, "the rows were repaired");
+    for number in [1, 2] {
+        let refused = session.retr(number).unwrap_err();
+        assert!(refused.starts_with("-ERR [SYS/TEMP]"), "{refused}");
+    }
     session.quit().unwrap();
 
     house.cluster.launch(1).unwrap();
     house.cluster.await_cql(1).unwrap();
-    let lines = ask_again(|| listed().0.retr(1));
-    assert_eq!(mail::token(&lines), Some(1));
+    for number in [1, 2] {
+        let lines = ask_again(|| listed().0.retr(number));
+        assert_eq!(mail::token(&lines), Some(number));
+    }
 }

@@ -8,7 +8,7 @@
 use super::CassandraStore;
 use super::cluster::{Statement, all};
 use super::mail::ListedRow;
-use super::rows::{self, PART};
+use super::rows::{self, Body, PART};
 use crate::message::MessageId;
 use crate::store::{Bodies, CHUNK, Content, Holder, Result, StoreError, Text, rules};
 use async_trait::async_trait;
@@ -16,7 +16,6 @@ use bytes::{Bytes, BytesMut};
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use uuid::Uuid;
 
 /// Parts read by one request: 2 MiB.
 const READ_AT_ONCE: i32 = 16;
@@ -149,7 +148,10 @@ impl CassandraStore {
                     },
                 }
             }
-            Holder::Quarantine => self.find_large(&self.statements.blob, id).await?,
+            Holder::Quarantine => match self.find_large(&self.statements.blob, id).await? {
+                Some(found) => Some(found),
+                None => self.sizes(id).await?.map(Found::large),
+            },
         };
         let found = found.ok_or(StoreError::NotFound)?;
         self.found.insert(id, found.clone());
@@ -179,14 +181,19 @@ impl CassandraStore {
     async fn find_anywhere(&self, mailbox: &str, id: MessageId) -> Result<Option<Found>> {
         let (epoch, msg) = (rows::epoch(id), rows::uuid(id));
         let s = &self.statements;
-        let listed = self.cluster.row::<ListedRow>(&s.held, (mailbox, epoch, vec![msg])).await?;
-        if !matches!(listed, Some((_, Some(_), Some(_)))) {
+        let listed = self
+            .cluster
+            .row::<ListedRow>(&s.held, (mailbox, epoch, vec![msg]))
+            .await?;
+        let Some((_, Some(_), Some(body))) = listed else {
             return Ok(None);
-        }
-        let beside = self.seek(&s.whole_small, (mailbox, epoch, msg)).await?;
-        match small_of(beside.into_iter().next())? {
-            Some(found) => Ok(Some(found)),
-            None => Ok(self.sizes(id).await?.map(Found::large)),
+        };
+        match Body::read(body) {
+            Body::Small => {
+                let beside = self.seek(&s.whole_small, (mailbox, epoch, msg)).await?;
+                small_of(beside.into_iter().next())
+            }
+            Body::Own | Body::Shared => Ok(self.sizes(id).await?.map(Found::large)),
         }
     }
 
@@ -235,9 +242,13 @@ impl CassandraStore {
     async fn read_parts(&self, id: MessageId, first: i32, behind: i32) -> Result<Bytes> {
         let key = (rows::uuid(id), first, behind);
         let expected = (behind - first) as usize;
-        let mut found = self.whole_parts(&self.statements.parts_near, key).await?;
+        let s = &self.statements;
+        let mut found = whole_parts(self.cluster.rows(&s.parts_near, key).await?);
         if found.len() < expected {
-            found = self.whole_parts(&self.statements.parts, key).await?;
+            found = whole_parts(self.cluster.rows(&s.parts, key).await?);
+        }
+        if found.len() < expected {
+            found = whole_parts(self.seek(&s.parts_anywhere, key).await?);
         }
         if found.len() < expected {
             return Err(StoreError::NotFound);
@@ -248,17 +259,15 @@ impl CassandraStore {
         }
         Ok(octets.freeze())
     }
+}
 
-    /// Parts in order. Of parts that a replica missed it may have the first one's key alone, since the sizes are
-    /// read with a row (see [`super::statements`]): such a row is not there, and a quorum is asked.
-    async fn whole_parts(&self, statement: &Statement, key: (Uuid, i32, i32)) -> Result<Vec<(i8, Vec<u8>)>> {
-        type Row = (i32, Option<i8>, Option<Vec<u8>>);
-        let rows: Vec<Row> = self.cluster.rows(statement, key).await?;
-        let whole = rows
-            .into_iter()
-            .filter_map(|(_, codec, data)| Some((codec?, data?)));
-        Ok(whole.collect())
-    }
+/// Parts in order. Of parts that a replica missed it may have the first one's key alone, since the sizes are
+/// read with a row (see [`super::statements`]): such a row is not there, and others are asked.
+fn whole_parts(rows: Vec<(i32, Option<i8>, Option<Vec<u8>>)>) -> Vec<(i8, Vec<u8>)> {
+    let whole = rows
+        .into_iter()
+        .filter_map(|(_, codec, data)| Some((codec?, data?)));
+    whole.collect()
 }
 
 type SmallRow = (Option<i8>, Option<i32>, Option<Vec<u8>>, Option<Vec<u8>>);

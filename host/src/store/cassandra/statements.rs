@@ -34,7 +34,7 @@ enum Sending {
     Transaction,
     /// A read that sees what transactions decided.
     Serial,
-    /// A read of every replica, for those who compare and collect.
+    /// A read of every replica, for those who compare and collect, and before what is listed is said to be gone.
     Whole,
 }
 
@@ -197,6 +197,7 @@ statements! {{
     whole_smalls: Whole, "SELECT msg FROM {ks}.small WHERE mbox = ? AND epoch = ? AND msg IN ?";
     whole_epoch: Whole, "SELECT low FROM {ks}.maildrop WHERE mbox = ? AND epoch = ?";
     whole_blob: Whole, "SELECT head_size, text_size, facts FROM {ks}.blob WHERE id = ? LIMIT 1";
+    parts_anywhere: Whole, "SELECT seq, codec, data FROM {ks}.blob WHERE id = ? AND seq >= ? AND seq < ?";
     whole_parts: Whole, "SELECT seq FROM {ks}.blob WHERE id = ?";
     whole_ref: Whole, "SELECT holder FROM {ks}.blob_ref WHERE blob = ? AND holder = ?";
     whole_any_ref: Whole, "SELECT holder FROM {ks}.blob_ref WHERE blob = ? LIMIT 1";

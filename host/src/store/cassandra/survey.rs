@@ -1,9 +1,8 @@
-//! Walks through whole tables, for those who compare and collect: by pieces of the ring, page by page, from every
-//! replica.
+//! Reads of every replica: walks through whole tables, by pieces of the ring, page by page, for those who compare and
+//! collect; and the look for a body that a quorum lacks.
 //!
-//! These reads are nobody's mail. They are tried a few times and given up, with an error that leaves the piece
-//! unread: a replica that is away for hours is no reason to wait, and says nothing of mail's own requests, so the
-//! breaker is not told.
+//! They are tried a few times and given up, with an error that leaves the piece unread: a replica that is away for
+//! hours is no reason to wait, and says nothing of what deliveries need, so the breaker is not told.
 
 use super::CassandraStore;
 use super::cluster::{Statement, read_page};

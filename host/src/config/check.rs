@@ -164,6 +164,8 @@ fn policy_limits(raw: &raw::Policy, faults: &mut Collector) -> PolicyLimits {
         trial: bounds.time("trial", raw.trial, 5 * SECOND * 1000, 1, MINUTE * 1000),
         // A copy of some files is over well within it, and nobody waits for it.
         settle: bounds.time("settle", raw.settle, 500, 10, MINUTE * 1000),
+        // Interpreters with a library around them have some 40 MiB. It is read into memory.
+        file: bounds.size("file", raw.file, 64 * MIB, 64 * KIB, GIB),
         // Each reserves some 8 GiB of address space (no memory), of which there are 128 TiB.
         instances: u32::try_from(bounds.count("instances", raw.instances, 64, 1, 1000)).unwrap_or(u32::MAX),
         mime: mime(raw.mime.as_ref().unwrap_or(&raw::Mime::default()), faults),
@@ -306,7 +308,13 @@ fn auth(raw: &raw::Auth, faults: &mut Collector) -> AuthConfig {
         scram_iterations: u32::try_from(iterations).unwrap_or(u32::MAX),
         // 19 MiB each, for some 20 ms; more would only wait for the processors.
         parallel_hashes: bounds.count("parallel_hashes", raw.parallel_hashes, 4, 1, 1024),
-        hash_wait: bounds.time("hash_wait", raw.hash_wait, 10 * SECOND * 1000, SECOND * 1000, 5 * MINUTE * 1000),
+        hash_wait: bounds.time(
+            "hash_wait",
+            raw.hash_wait,
+            10 * SECOND * 1000,
+            SECOND * 1000,
+            5 * MINUTE * 1000,
+        ),
         // A client that polls every minute or five computes none in between.
         cache: bounds.time("cache", raw.cache, 10 * MINUTE * 1000, 0, DAY * 1000),
     }

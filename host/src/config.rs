@@ -169,6 +169,8 @@ pub struct PolicyLimits {
     pub trial: Duration,
     /// How long nothing must have happened in the folder before it is looked at.
     pub settle: Duration,
+    /// Octets of one component's file.
+    pub file: u64,
     /// Calls that run at the same time.
     pub instances: u32,
     pub mime: MimeLimits,

@@ -176,7 +176,7 @@ pub struct Policies {
 
 impl Policies {
     /// Loads all `*.wasm` of a folder in the order of their names. A folder that is not there has none. Err
-    /// only where the folder cannot be read or nothing can be run at all.
+    /// only where nothing can be run at all.
     pub fn load(folder: &Path, options: LoadOptions) -> anyhow::Result<(Arc<Self>, Vec<Fault>)> {
         let (_, look) = Shelf::open(folder, options)?;
         Ok((look.policies, look.faults))

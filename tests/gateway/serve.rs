@@ -336,6 +336,21 @@ fn check_names_every_policy_that_does_not_load_and_serve_goes_on_without_it() {
 }
 
 #[test]
+fn a_policy_folder_that_is_refused_itself_ends_the_start_with_one_line() {
+    let site = Site::new("policy: { folder: plugins.d }\n");
+    let folder = site.folder.path().join("plugins.d");
+    std::os::unix::fs::symlink("nothing", &folder).unwrap();
+    for command in ["serve", "check"] {
+        let output = site.postern(&[command]);
+        assert_eq!(output.status.code(), Some(1));
+        let error = String::from_utf8_lossy(&output.stderr);
+        let last = error.lines().last().unwrap();
+        let said = format!("{}: is a link to nothing; link it to a folder", folder.display());
+        assert!(last.contains(&said), "{error}");
+    }
+}
+
+#[test]
 fn check_says_where_postmaster_and_abuse_of_each_domain_go() {
     let site = Site::new("");
     for arguments in [

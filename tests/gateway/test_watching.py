@@ -168,6 +168,8 @@ class Files(Watched):
         self.assertIn(said, self.gateway.postern("plugin", "list").stdout)
         self.assertEqual(self.metric('postern_plugins{state="earlier"}'), 1)
         self.after(r"earlier version serves on .*\.yaml: ", self.place, yaml, b"settinsg: {}\n")
+        self.after("right again, as it was; .*policy=.*" + NAME, lambda: (self.place(yaml, settings("two")),
+                   self.place(wasm, component(b"copied"))))
         new = self.gateway.plugins / "10-new.wasm"
         self.assertNotIn("serves on", self.after("10-new.wasm: is no component", new.write_bytes, b"noise"))
 
@@ -208,7 +210,10 @@ class Links(Watched):
         self.after(other, self.link, self.path("wasm"), "one/wasm")
         self.after(r"its \.yaml", self.link, self.path("yaml"), "one/yaml", answer="second-one")
 
+        self.after("the policies before serve on .*plugins.d: is a link to nothing", self.link, folder, "nowhere")
+        since = len(self.gateway.log)
         self.after("swapped .*removed", folder.unlink, answer=DELIVERED)
+        self.gateway.logged("WARN .*the policy folder is gone: no policy decides about mail", since)
         aside = self.gateway.folder / "aside"
         shutil.copytree(self.gateway.folder / "first", aside, symlinks=True)
         self.after("swapped added", aside.rename, folder, answer="first-two")

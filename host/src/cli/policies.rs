@@ -19,10 +19,6 @@ pub(super) fn watch(config: &Config, store: &Arc<dyn Store>) -> anyhow::Result<O
     let Some(folder) = config.policy_folder.as_deref() else {
         return Ok(None);
     };
-    if !folder.exists() {
-        tracing::warn!(folder = %folder.display(),
-            "policy.folder is not there: no policy decides about mail until it is");
-    }
     let options = options(config, store, Some(config.state.join("compiled")));
     let watch = Watch::open(folder, options).context("cannot run policies")?;
     Ok(Some(Arc::new(watch)))

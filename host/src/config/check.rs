@@ -164,6 +164,8 @@ fn policy_limits(raw: &raw::Policy, faults: &mut Collector) -> PolicyLimits {
         trial: bounds.time("trial", raw.trial, 5 * SECOND * 1000, 1, MINUTE * 1000),
         // A copy of some files is over well within it, and nobody waits for it.
         settle: bounds.time("settle", raw.settle, 500, 10, MINUTE * 1000),
+        // Interpreters with a library around them have some 40 MiB. It is read into memory.
+        file: bounds.size("file", raw.file, 64 * MIB, 64 * KIB, GIB),
         // Each reserves some 8 GiB of address space (no memory), of which there are 128 TiB.
         instances: u32::try_from(bounds.count("instances", raw.instances, 64, 1, 1000)).unwrap_or(u32::MAX),
         mime: mime(raw.mime.as_ref().unwrap_or(&raw::Mime::default()), faults),

@@ -148,6 +148,7 @@ pub(super) struct Policy {
     pub(super) memory: Option<ByteSize>,
     pub(super) trial: Option<Span>,
     pub(super) settle: Option<Span>,
+    pub(super) file: Option<ByteSize>,
     pub(super) instances: Option<usize>,
     pub(super) mime: Option<Mime>,
 }

@@ -195,6 +195,8 @@ fn both_edges_of_the_limits_that_standards_or_the_store_set() {
         ("policy: { trial: 1ms }", "policy: { trial: 0s }"),
         ("policy: { settle: 60s }", "policy: { settle: 60001ms }"),
         ("policy: { settle: 10ms }", "policy: { settle: 9ms }"),
+        ("policy: { file: 64KiB }", "policy: { file: 65535B }"),
+        ("policy: { file: 1GiB }", "policy: { file: 1025MiB }"),
         ("policy: { instances: 1 }", "policy: { instances: 0 }"),
         ("policy: { instances: 1000 }", "policy: { instances: 1001 }"),
         (
@@ -224,6 +226,8 @@ fn both_edges_of_the_limits_that_standards_or_the_store_set() {
             "auth: { scram_iterations: 600000 }",
             "auth: { scram_iterations: 599999 }",
         ),
+        ("auth: { hash_wait: 1s }", "auth: { hash_wait: 999ms }"),
+        ("auth: { hash_wait: 5m }", "auth: { hash_wait: 300001ms }"),
         ("pop3: { login_delay: 1s }", "pop3: { login_delay: 999ms }"),
         ("detail_separator: \"-\"", "detail_separator: \"+-\""),
         ("log: { level: debug }", "log: { level: loud }"),

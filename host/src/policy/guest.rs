@@ -52,6 +52,8 @@ pub(super) struct Guest {
     /// Its own.
     pub(super) edits: Vec<Edit>,
     pub(super) view: Option<View>,
+    /// The store failed one of its calls.
+    pub(super) store_failed: bool,
     /// The time of the call in milliseconds since 1970.
     pub(super) now: u64,
     limiter: Limiter,
@@ -87,6 +89,7 @@ impl Guest {
             call,
             budget: Budget::new(limits),
             edits: Vec::new(),
+            store_failed: false,
             now: unix_millis(),
             printed,
             wasi,

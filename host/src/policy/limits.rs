@@ -71,6 +71,9 @@ pub(super) enum Limit {
     Trial,
     /// Ten times it: the folder was never quiet.
     Settle,
+    File,
+    /// Fixed: the file beside a policy.
+    Yaml,
     Instances,
     MimeParts,
     MimeDepth,
@@ -101,6 +104,8 @@ impl Limit {
             Self::Addresses => "addresses",
             Self::Trial => "trial",
             Self::Settle => "settle",
+            Self::File => "file",
+            Self::Yaml => "yaml",
             Self::Instances => "instances",
             Self::MimeParts => "mime_parts",
             Self::MimeDepth => "mime_depth",

@@ -42,6 +42,8 @@ pub struct Fault {
     pub path: PathBuf,
     /// What is wrong, and behind it how to mend it.
     pub text: String,
+    /// It may be well at the next try, though nobody mends anything.
+    pub passes: bool,
 }
 
 impl fmt::Display for Fault {
@@ -68,6 +70,13 @@ pub struct Listed {
     pub memory: u64,
     /// The octets of its kv grant.
     pub kv: Option<u64>,
+}
+
+impl Listed {
+    /// With the first digits of its digest.
+    pub(super) fn known_as(&self) -> String {
+        format!("{} {}", self.name, short(&self.digest))
+    }
 }
 
 /// What became of a file.
@@ -153,12 +162,26 @@ pub(super) fn refused(path: &Path, text: impl Into<String>) -> Fault {
     Fault {
         path: path.to_owned(),
         text: words.join(" "),
+        passes: false,
     }
+}
+
+/// One that may be over by the next try.
+pub(super) fn passing(path: &Path, text: impl Into<String>) -> Fault {
+    Fault {
+        passes: true,
+        ..refused(path, text)
+    }
+}
+
+/// What cannot be read is refused, be it a file or a folder.
+pub(super) fn unreadable(path: &Path, error: &std::io::Error) -> Fault {
+    refused(path, format!("cannot be read: {error}; make it readable"))
 }
 
 /// What all files of a folder are loaded with, whenever they are.
 pub(super) struct Loader {
-    guests: Arc<Guests>,
+    pub(super) guests: Arc<Guests>,
     linker: Linker<Guest>,
     pub(super) cache: Cache,
     limits: PolicyLimits,
@@ -228,7 +251,7 @@ impl Loader {
                     &file,
                     "the compiler failed on it; build it with another toolchain",
                 )),
-                Err(error) => Err(refused(
+                Err(error) => Err(passing(
                     &file,
                     format!("no thread to compile it: {error}; try again"),
                 )),
@@ -298,7 +321,7 @@ impl Loader {
         let limit = self.limits.trial.max(plugin.limits().deadline);
         let end = Instant::now() + limit;
         let left = || end.saturating_duration_since(Instant::now());
-        let failed = |error: &Failed| refused(file, unfit(error, limit));
+        let failed = |error: &Failed| unfit(file, error, limit);
         let handle = &self.guests.handle;
         let tried = handle.block_on(plugin.try_out(left(), call()));
         tried.map_err(|error| failed(&error))?;
@@ -306,30 +329,56 @@ impl Loader {
             let heard = handle.block_on(plugin.ask_within(left(), Ask::Validate, call()));
             let heard = heard.map_err(|error| failed(&error))?;
             if let Said::Validated(Err(text)) = heard.said {
-                let path = file.with_extension("yaml");
-                return Err(refused(&path, format!("settings: {text}; mend them there")));
+                return Err(objection(&file.with_extension("yaml"), &text, heard.store_failed));
             }
         }
         Ok(())
     }
 }
 
+/// What a policy has against its settings, which may be that the store was away.
+fn objection(path: &Path, text: &str, store_failed: bool) -> Fault {
+    match store_failed {
+        true => passing(
+            path,
+            format!("settings: {text}; the store failed meanwhile, try again"),
+        ),
+        false => refused(path, format!("settings: {text}; mend them there")),
+    }
+}
+
 /// What is said of a policy that did not stand its trial.
-fn unfit(error: &Failed, limit: Duration) -> String {
+fn unfit(file: &Path, error: &Failed, limit: Duration) -> Fault {
     let output = match error.output.as_str() {
         "" => String::new(),
         output => format!(": {output}"),
     };
     match &error.failure {
-        Failure::TimeOut | Failure::Busy => {
+        Failure::TimeOut => {
             Limit::Trial.hit();
-            format!(
+            let text = format!(
                 "does not run: it did not start and say what it thinks of its settings within {}{output}; \
                  mend it, or give it longer by policy.trial",
                 Span(limit)
-            )
+            );
+            passing(file, text)
         }
-        failure => format!("does not run: {failure}{output}; mend it or its limits"),
+        Failure::Busy => {
+            Limit::Instances.hit();
+            let text = format!(
+                "was not tried: policy.instances calls ran all the while, for {}; try again, or raise that",
+                Span(limit)
+            );
+            passing(file, text)
+        }
+        failure if error.store_failed => {
+            let text = format!("does not run: {failure}{output}; the store failed meanwhile, try again");
+            passing(file, text)
+        }
+        failure => refused(
+            file,
+            format!("does not run: {failure}{output}; mend it or its limits"),
+        ),
     }
 }
 

@@ -15,6 +15,7 @@ use super::{AddressCheck, Edit, Facts, Listed, Policies};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
+use tokio::sync::SemaphorePermit;
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 use wasmtime::Store;
@@ -82,6 +83,8 @@ impl std::fmt::Debug for Plugin {
 pub(super) struct Heard {
     pub(super) said: Said,
     pub(super) edits: Vec<Edit>,
+    /// The store failed one of its calls.
+    pub(super) store_failed: bool,
 }
 
 /// Why there is no answer.
@@ -122,6 +125,8 @@ impl Failure {
 pub(super) struct Failed {
     pub(super) failure: Failure,
     pub(super) output: String,
+    /// The store failed one of its calls.
+    pub(super) store_failed: bool,
 }
 
 impl From<Failure> for Failed {
@@ -129,6 +134,7 @@ impl From<Failure> for Failed {
         Self {
             failure,
             output: String::new(),
+            store_failed: false,
         }
     }
 }
@@ -216,10 +222,7 @@ impl Plugin {
 
     async fn run(&self, ask: &Ask, call: Call, end: Instant) -> Result<Heard, Failed> {
         let left = || end.saturating_duration_since(Instant::now());
-        let place = timeout(left(), self.guests.places.acquire()).await;
-        let Ok(Ok(_place)) = place else {
-            return Err(Failure::Busy.into());
-        };
+        let _place = self.place(left()).await?;
         let mut store = self.store(call);
         let outcome = timeout(left(), self.put(ask, &mut store)).await;
         // The instance ends here, before its place is free.
@@ -228,13 +231,17 @@ impl Plugin {
         match outcome.unwrap_or(Err(Failure::TimeOut)) {
             Ok(said) => Ok(Heard {
                 said,
+                store_failed: guest.store_failed,
                 edits: guest.into_edits(),
             }),
-            Err(failure) => Err(Failed {
-                failure,
-                output: guest.last_words(),
-            }),
+            Err(failure) => Err(failed(failure, &guest)),
         }
+    }
+
+    /// A place among those that run. Whoever has a store drops that first.
+    async fn place(&self, limit: Duration) -> Result<SemaphorePermit<'_>, Failure> {
+        let place = timeout(limit, self.guests.places.acquire()).await;
+        place.ok().and_then(Result::ok).ok_or(Failure::Busy)
     }
 
     async fn put(&self, ask: &Ask, store: &mut Store<Guest>) -> Result<Said, Failure> {
@@ -244,8 +251,11 @@ impl Plugin {
         said.map_err(|error| Failure::Trap(self.trapped(&error)))
     }
 
-    /// Makes an instance and looks whether its answers have the contract's types.
+    /// Makes an instance, in a place among those that run, and looks whether its answers have the contract's types.
     pub(super) async fn try_out(&self, limit: Duration, call: Call) -> Result<(), Failed> {
+        let end = Instant::now() + limit;
+        let left = || end.saturating_duration_since(Instant::now());
+        let _place = self.place(left()).await?;
         let mut store = self.store(call);
         let trial = async {
             let instance = self.pre.instantiate_async(&mut store).await;
@@ -253,13 +263,12 @@ impl Plugin {
             let fit = self.answers.fit(&mut store, &instance);
             fit.map_err(|error| Failure::Trap(cause(&error)))
         };
-        let outcome = timeout(limit, Box::pin(trial)).await;
+        let outcome = timeout(left(), Box::pin(trial)).await;
+        // The instance ends here, before its place is free.
+        let guest = store.into_data();
         outcome
             .unwrap_or(Err(Failure::TimeOut))
-            .map_err(|failure| Failed {
-                failure,
-                output: store.into_data().last_words(),
-            })
+            .map_err(|failure| failed(failure, &guest))
     }
 
     fn store(&self, call: Call) -> Store<Guest> {
@@ -290,6 +299,14 @@ impl Plugin {
         let peak = u32::try_from(before.max(octets)).unwrap_or(u32::MAX);
         metrics::gauge!("postern_plugin_memory_peak_bytes", "plugin" => self.name.to_string())
             .set(f64::from(peak));
+    }
+}
+
+fn failed(failure: Failure, guest: &Guest) -> Failed {
+    Failed {
+        failure,
+        output: guest.last_words(),
+        store_failed: guest.store_failed,
     }
 }
 

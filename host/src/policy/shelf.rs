@@ -2,15 +2,16 @@
 //!
 //! A load is a look from nothing. A later look keeps the very policy of each file whose octets and settings are
 //! the same. One that is wrong now leaves its last good version deciding, under its old settings; a new one that is
-//! wrong is not there; one whose file is gone goes. Whatever changes, changes in one new set.
+//! wrong is not there; one whose file is gone goes. Of several with one name the first that is right has it. All is
+//! read before any of it is compiled, and whatever changes, changes in one new set.
 
 use super::Policies;
 use super::cache;
-use super::folder::Folder;
-use super::load::{Fault, Listed, LoadOptions, Loader, State, listed, own_name, refused, short};
+use super::folder::{Folder, Size};
+use super::limits::Limit;
+use super::load::{Fault, Listed, LoadOptions, Loader, State, listed, own_name, passing, refused, short};
 use super::manifest;
 use super::plugin::Plugin;
-use anyhow::Context as _;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,14 +25,23 @@ pub(super) struct Shelf {
     files: BTreeMap<PathBuf, Entry>,
     set: Arc<Policies>,
     told: HashSet<Told>,
+    /// The folder was there when it was last looked at.
+    there: bool,
 }
+
+/// The file beside a policy: people write it.
+const YAML: Size = Size {
+    most: 1 << 20,
+    limit: Limit::Yaml,
+    mend: "make it smaller",
+};
 
 /// Which files are tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Which {
     /// Those that have changed.
     Changed,
-    /// Refused ones that have not, too: a trial may fail for want of time.
+    /// Refused ones that have not, too.
     All,
 }
 
@@ -41,16 +51,41 @@ pub(super) struct Look {
     pub(super) policies: Arc<Policies>,
     /// All that is wrong.
     pub(super) faults: Vec<Fault>,
-    /// What of it has not been told yet.
+    /// What of it is to be told.
     pub(super) news: Vec<News>,
+    /// Some of that has not been told before.
+    pub(super) is_new: bool,
     pub(super) changes: Changes,
+    /// Policies whose files are again what they were before they were wrong.
+    pub(super) mended: Vec<String>,
+    pub(super) site: Site,
 }
 
-/// A fault of one file, and the version that decides in its stead.
+/// What became of the folder itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Site {
+    There,
+    Missing,
+    /// It is missing since this look.
+    Gone,
+    Refused(Fault),
+}
+
+/// A fault, and what decides in spite of it.
 #[derive(Debug)]
 pub(super) struct News {
     pub(super) fault: Fault,
-    pub(super) serving: Option<String>,
+    pub(super) instead: Instead,
+}
+
+/// What decides where something is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Instead {
+    Nothing,
+    /// An earlier version of this digest.
+    Earlier(String),
+    /// All policies as they were.
+    All,
 }
 
 /// Policies with their digests, in the order in which they are asked.
@@ -91,20 +126,24 @@ struct Entry {
     good: Option<Version>,
     wrong: Option<Wrong>,
     listed: Listed,
-    /// Whether the name behind its number is its own.
-    named: bool,
+}
+
+/// A policy and the file beside it, as they were read together.
+struct Content {
+    file: PathBuf,
+    wasm: Result<Option<Octets>, Fault>,
+    yaml: Result<Option<Vec<u8>>, Fault>,
+}
+
+struct Octets {
+    digest: String,
+    /// Empty where the version that decides was made of them.
+    wasm: Vec<u8>,
 }
 
 impl Shelf {
-    /// The first look. Err only where the folder cannot be read or nothing can be run at all.
+    /// The first look. Err only where nothing can be run at all.
     pub(super) fn open(folder: &Path, options: LoadOptions) -> anyhow::Result<(Self, Look)> {
-        match std::fs::read_dir(folder) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(error)
-                    .with_context(|| format!("cannot read the policy folder {}", folder.display()));
-            }
-            _ => {}
-        }
         let mut shelf = Self {
             folder: folder.to_owned(),
             options,
@@ -112,6 +151,7 @@ impl Shelf {
             files: BTreeMap::new(),
             set: Arc::default(),
             told: HashSet::new(),
+            there: false,
         };
         let look = shelf.try_look(Which::All)?;
         Ok((shelf, look))
@@ -120,47 +160,83 @@ impl Shelf {
     /// Looks at the folder. What keeps all of it from being read leaves the set as it is.
     pub(super) fn look(&mut self, which: Which) -> Look {
         self.try_look(which).unwrap_or_else(|error| {
-            let text = format!("policies cannot run: {error:#}; mend that, and send SIGHUP");
-            self.closed(which, refused(&self.folder, text))
+            let text = format!("policies cannot run: {error:#}; mend that");
+            self.closed(which, passing(&self.folder, text))
         })
     }
 
     fn try_look(&mut self, which: Which) -> anyhow::Result<Look> {
-        let opened = Folder::open(&self.folder).and_then(|folder| {
-            let files = folder.as_ref().map_or(Ok(Vec::new()), Folder::files)?;
-            Ok((folder, files))
-        });
-        let (folder, files) = match opened {
-            Ok(opened) => opened,
+        let read = match Folder::open(&self.folder) {
+            Ok(None) => Ok(None),
+            Ok(Some(folder)) => folder.steadily(|files| self.contents(&folder, files)).map(Some),
+            Err(fault) => Err(fault),
+        };
+        let read = match read {
+            Ok(read) => read,
             Err(fault) => return Ok(self.closed(which, fault)),
         };
-        if self.loader.is_none() && !files.is_empty() {
+        let site = match (&read, self.there) {
+            (Some(_), _) => Site::There,
+            (None, true) => Site::Gone,
+            (None, false) => Site::Missing,
+        };
+        let contents = read.unwrap_or_default();
+        if self.loader.is_none() && !contents.is_empty() {
             self.loader = Some(Loader::new(&self.options)?);
         }
         // All that was found is put in its place at the end, so that a panic on the way changes nothing.
-        let found = match (&folder, &self.loader) {
-            (Some(folder), Some(loader)) => self.judge(
-                &Judge {
-                    folder,
-                    loader,
-                    which,
-                },
-                files,
-            ),
-            _ => BTreeMap::new(),
+        let found = match &self.loader {
+            Some(loader) => self.judge(&Judge { loader, which }, contents),
+            None => BTreeMap::new(),
         };
-        Ok(self.put(which, found))
+        Ok(self.put(which, found, site))
     }
 
-    fn judge(&self, judge: &Judge<'_>, files: Vec<PathBuf>) -> BTreeMap<PathBuf, Entry> {
-        let named = |file: &&PathBuf| self.files.get(*file).is_some_and(|entry| entry.named);
-        // Who has a name keeps it, whatever comes before it in the order.
-        let mut names: HashSet<String> = files.iter().filter(named).map(|file| name_of(file)).collect();
-        let mut found = BTreeMap::new();
-        for file in files {
-            let before = self.files.get(&file);
-            let is_named = !is_compiled(&file) && (named(&&file) || names.insert(name_of(&file)));
-            let entry = judge.entry(&file, before, is_named);
+    fn contents(&self, folder: &Folder, files: Vec<PathBuf>) -> Vec<Content> {
+        let content = |file: PathBuf| {
+            let yaml = folder.read(&file.with_extension("yaml"), YAML);
+            let wasm = match is_compiled(&file) {
+                true => Ok(None),
+                false => folder.read(&file, self.size()),
+            };
+            let octets = |wasm: Vec<u8>| {
+                let digest = cache::digest(&wasm);
+                let manifest = yaml.as_ref().ok().map(|yaml| yaml.as_deref().unwrap_or_default());
+                let good = self.files.get(&file).and_then(|entry| entry.good.as_ref());
+                let same = good.is_some_and(|good| {
+                    good.evidence.digest == digest && Some(good.evidence.manifest.as_bytes()) == manifest
+                });
+                Octets {
+                    digest,
+                    wasm: if same { Vec::new() } else { wasm },
+                }
+            };
+            Content {
+                wasm: wasm.map(|wasm| wasm.map(octets)),
+                yaml,
+                file,
+            }
+        };
+        files.into_iter().map(content).collect()
+    }
+
+    fn size(&self) -> Size {
+        Size {
+            most: self.options.limits.file,
+            limit: Limit::File,
+            mend: "make it smaller, or raise policy.file",
+        }
+    }
+
+    fn judge(&self, judge: &Judge<'_>, contents: Vec<Content>) -> BTreeMap<PathBuf, Entry> {
+        let (mut names, mut found) = (HashSet::new(), BTreeMap::new());
+        for content in contents {
+            let (file, name) = (content.file.clone(), name_of(&content.file));
+            let is_taken = names.contains(&name);
+            let entry = judge.entry(content, self.files.get(&file), is_taken);
+            if entry.good.is_some() {
+                names.insert(name);
+            }
             found.insert(file, entry);
         }
         found
@@ -171,15 +247,26 @@ impl Shelf {
         let mut refusal = listed(&self.folder);
         refusal.name = self.folder.display().to_string();
         refusal.state = State::Refused(fault.text.clone());
-        self.renew(which, Some(((fault, None), refusal)))
+        let mut look = self.renew(which, Some(((fault.clone(), None), refusal)));
+        look.site = Site::Refused(fault);
+        look
     }
 
-    fn put(&mut self, which: Which, found: BTreeMap<PathBuf, Entry>) -> Look {
+    fn put(&mut self, which: Which, found: BTreeMap<PathBuf, Entry>, site: Site) -> Look {
+        let is_mended = |(file, entry): &(&PathBuf, &Entry)| {
+            let before = self.files.get(*file);
+            before.is_some_and(|before| entry.mends(before))
+        };
+        let mended = found.iter().filter(is_mended);
+        let mended = mended.map(|(_, entry)| entry.listed.known_as()).collect();
         self.files = found;
+        self.there = site == Site::There;
         if let Some(loader) = &self.loader {
             loader.cache.prune(&self.digests());
         }
-        self.renew(which, None)
+        let mut look = self.renew(which, None);
+        (look.site, look.mended) = (site, mended);
+        look
     }
 
     /// A new set of what is known now, and what is new about it.
@@ -190,7 +277,7 @@ impl Shelf {
         let mut wrong: Vec<_> = self.files.values().filter_map(Entry::wrong).collect();
         if let Some((told, refusal)) = closed {
             listed.push(refusal);
-            wrong.push((told, None));
+            wrong.push((told, Instead::All));
         }
         let loader = self.loader.as_ref();
         self.set = Arc::new_cyclic(|set| Policies {
@@ -203,12 +290,15 @@ impl Shelf {
         Look {
             policies: Arc::clone(&self.set),
             faults: wrong.iter().map(|((fault, _), _)| fault.clone()).collect(),
+            is_new: self.told.iter().any(|told| !before.contains(told)),
             news: wrong
                 .into_iter()
                 .filter(|(told, _)| which == Which::All || !before.contains(told))
-                .map(|((fault, _), serving)| News { fault, serving })
+                .map(|((fault, _), instead)| News { fault, instead })
                 .collect(),
             changes,
+            mended: Vec::new(),
+            site: Site::There,
         }
     }
 
@@ -226,10 +316,25 @@ impl Shelf {
 }
 
 impl Entry {
-    /// What is wrong with it, and the digest of what decides in its stead.
-    fn wrong(&self) -> Option<(Told, Option<String>)> {
+    /// What is wrong with it, and what decides in its stead.
+    fn wrong(&self) -> Option<(Told, Instead)> {
         let wrong = self.wrong.as_ref()?;
-        Some((wrong.told.clone(), self.listed.serving.clone()))
+        let instead = self
+            .listed
+            .serving
+            .clone()
+            .map_or(Instead::Nothing, Instead::Earlier);
+        Some((wrong.told.clone(), instead))
+    }
+
+    /// It is the very version that decided while the file was wrong.
+    fn mends(&self, before: &Self) -> bool {
+        match (&self.good, &before.good) {
+            (Some(good), Some(earlier)) => {
+                self.wrong.is_none() && before.wrong.is_some() && Arc::ptr_eq(&good.plugin, &earlier.plugin)
+            }
+            _ => false,
+        }
     }
 }
 
@@ -243,21 +348,23 @@ fn name_of(file: &Path) -> String {
 
 /// What one look decides with.
 struct Judge<'a> {
-    folder: &'a Folder,
     loader: &'a Loader,
     which: Which,
 }
 
 impl Judge<'_> {
-    fn entry(&self, file: &Path, before: Option<&Entry>, named: bool) -> Entry {
-        let mut listed = listed(file);
-        let earlier = before.and_then(|entry| entry.good.clone());
-        match self.version(file, before, named, &mut listed) {
+    /// `is_taken`: a policy before it has its name and is right.
+    fn entry(&self, content: Content, before: Option<&Entry>, is_taken: bool) -> Entry {
+        let mut listed = listed(&content.file);
+        if let Ok(Some(octets)) = &content.wasm {
+            listed.digest.clone_from(&octets.digest);
+        }
+        let earlier = before.and_then(|entry| entry.good.clone()).filter(|_| !is_taken);
+        match self.version(content, before, is_taken, &mut listed) {
             Ok(version) => Entry {
                 listed: version.as_ref().map_or(listed, |version| version.listed.clone()),
                 good: version,
                 wrong: None,
-                named,
             },
             Err(told) => {
                 let wrong = Wrong { told, listed };
@@ -265,7 +372,6 @@ impl Judge<'_> {
                     listed: wrong.listed(earlier.as_ref()),
                     good: earlier,
                     wrong: Some(wrong),
-                    named,
                 }
             }
         }
@@ -274,13 +380,13 @@ impl Judge<'_> {
     /// The version that this file is now. None: it is disabled.
     fn version(
         &self,
-        file: &Path,
+        content: Content,
         before: Option<&Entry>,
-        named: bool,
+        is_taken: bool,
         listed: &mut Listed,
     ) -> Result<Option<Version>, Told> {
-        let read = self.read(file, named, listed).map_err(|fault| (fault, None))?;
-        let Some((evidence, wasm, manifest)) = read else {
+        let shown = self.evidence(content, is_taken, listed);
+        let Some((evidence, wasm, manifest)) = shown.map_err(|fault| (fault, None))? else {
             return Ok(None);
         };
         let good = before.and_then(|entry| entry.good.as_ref());
@@ -289,7 +395,7 @@ impl Judge<'_> {
         }
         let wrong = before.and_then(|entry| entry.wrong.as_ref());
         let same = wrong.filter(|wrong| wrong.told.1.as_ref() == Some(&evidence));
-        if let Some(wrong) = same.filter(|_| self.which == Which::Changed) {
+        if let Some(wrong) = same.filter(|wrong| self.which == Which::Changed && !wrong.told.0.passes) {
             *listed = wrong.listed.clone();
             return Err(wrong.told.clone());
         }
@@ -306,39 +412,39 @@ impl Judge<'_> {
         }
     }
 
-    /// None: it is disabled, and its octets are nobody's business.
-    fn read(
+    /// None: it is disabled, and what is wrong with its octets is nobody's business.
+    fn evidence(
         &self,
-        file: &Path,
-        named: bool,
+        content: Content,
+        is_taken: bool,
         listed: &mut Listed,
     ) -> Result<Option<(Evidence, Vec<u8>, manifest::Manifest)>, Fault> {
+        let file = &content.file;
         if is_compiled(file) {
             let text =
                 "is compiled code, which is never loaded from here; put the .wasm here that it was made of";
             return Err(refused(file, text));
         }
-        if !named {
-            let text = "another policy has this name behind its number; rename one of them";
-            return Err(refused(file, text));
-        }
         let beside = file.with_extension("yaml");
-        let text = String::from_utf8(self.folder.read(&beside)?.unwrap_or_default())
+        let text = String::from_utf8(content.yaml?.unwrap_or_default())
             .map_err(|error| refused(&beside, format!("is no text: {error}; write it in UTF-8")))?;
         let manifest = self.loader.manifest(&text, listed)?;
         if manifest.state == manifest::State::Disabled {
             listed.state = State::Disabled;
             return Ok(None);
         }
-        let Some(wasm) = self.folder.read(file)? else {
+        if is_taken {
+            let text = "another policy has this name behind its number; rename one of them";
+            return Err(refused(file, text));
+        }
+        let Some(octets) = content.wasm? else {
             return Err(refused(file, "was removed while it was looked at; put it back"));
         };
-        listed.digest = cache::digest(&wasm);
         let evidence = Evidence {
-            digest: listed.digest.clone(),
+            digest: octets.digest,
             manifest: text,
         };
-        Ok(Some((evidence, wasm, manifest)))
+        Ok(Some((evidence, octets.wasm, manifest)))
     }
 }
 

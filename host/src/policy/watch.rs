@@ -2,24 +2,30 @@
 //!
 //! Who copies files into a folder makes many events of it: they are gathered until it is quiet. All that blocks (the
 //! file system, the compiler, trials) does so off the I/O threads, and a panic there costs that look. Where a folder
-//! cannot be watched it is looked at every few seconds.
+//! cannot be watched, or a refusal may be over by itself, it is looked at every few seconds; and every minute in any
+//! case, for mounts and network file systems make no events.
 
 mod sight;
 
 use super::limits::Limit;
 use super::load::{LoadOptions, State, short};
-use super::shelf::{Look, Shelf, Which};
+use super::shelf::{Instead, Look, Shelf, Site, Which};
 use super::{InForce, Listed};
 use sight::Sight;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-/// How often a folder is looked at that cannot be watched.
+/// How often a folder is looked at that cannot be watched, or where something may be well at the next try.
 const LOOK: Duration = Duration::from_secs(10);
+/// How often any folder is looked at.
+const SILENT_LOOK: Duration = Duration::from_secs(60);
+/// A look that takes longer is told of while it lasts.
+const LONG: Duration = Duration::from_secs(30);
 /// A folder that is never quiet is looked at after so many times of what would be quiet.
 const NEVER_QUIET: u32 = 10;
 
@@ -36,6 +42,8 @@ pub struct Watch {
     stirred: Arc<Notify>,
     /// Somebody wants it looked at.
     asked: Notify,
+    /// Something may be well at the next try.
+    passes: AtomicBool,
 }
 
 /// Begins to watch a folder.
@@ -51,7 +59,7 @@ impl std::fmt::Debug for Watch {
 
 impl Watch {
     /// Loads the folder, says what came of it, and notes from here on that something happens to it. Err only where
-    /// the folder cannot be read or nothing can be run at all.
+    /// the folder itself is refused or nothing can be run at all. One that is not there has no policies.
     pub fn open(folder: &Path, options: LoadOptions) -> anyhow::Result<Self> {
         Self::open_by(sight::watch, folder, options)
     }
@@ -60,6 +68,12 @@ impl Watch {
         let (settle, stirred) = (options.limits.settle, Arc::new(Notify::new()));
         let sight = see(begin, folder, &stirred, true);
         let (shelf, look) = Shelf::open(folder, options)?;
+        match &look.site {
+            Site::Refused(fault) => anyhow::bail!("{fault}"),
+            Site::Missing | Site::Gone => tracing::warn!(folder = %folder.display(),
+                "policy.folder is not there: no policy decides about mail until it is"),
+            Site::There => {}
+        }
         tell_faults(&look);
         let loaded = look
             .policies
@@ -67,8 +81,9 @@ impl Watch {
             .iter()
             .filter(|listed| listed.serving.is_some());
         loaded.for_each(tell_loaded);
-        measure(&look);
+        measure(folder, &look);
         Ok(Self {
+            passes: AtomicBool::new(passes(&look)),
             folder: folder.to_owned(),
             settle,
             shelf: Mutex::new(shelf),
@@ -100,7 +115,12 @@ impl Watch {
             };
             let watch = Arc::clone(&self);
             let look = tokio::task::spawn_blocking(move || watch.look(which));
-            if let Err(error) = look.await {
+            let long = || {
+                tracing::warn!(folder = %self.folder.display(), since = ?LONG,
+                    "a look at the policy folder takes long: its file system, or the trial of a policy, hangs; \
+                     the policies before serve on");
+            };
+            if let Err(error) = told_when_long(look, long).await {
                 count("refused");
                 tracing::error!(folder = %self.folder.display(), %error,
                     "the policy folder could not be looked at; the set before serves on");
@@ -110,23 +130,36 @@ impl Watch {
 
     /// Something happened, and is over.
     async fn reason(&self) {
-        if locked(&self.sight).is_none() {
-            return sleep(LOOK).await;
+        let often = self.passes.load(Ordering::Relaxed) || locked(&self.sight).is_none();
+        tokio::select! {
+            () = self.stirred.notified() => quiet(&self.stirred, self.settle).await,
+            () = sleep(if often { LOOK } else { SILENT_LOOK }) => {}
         }
-        self.stirred.notified().await;
-        quiet(&self.stirred, self.settle).await;
     }
 
-    /// Links may lead elsewhere by now, so the folder is watched anew first: nothing is missed in between.
+    /// Links may lead elsewhere by now, so the folder is watched anew first: what is missed in between is seen. Two
+    /// watches at a time would be one too many where they are scarce.
     fn look(&self, which: Which) {
+        let begun = Instant::now();
         let mut sight = locked(&self.sight);
-        *sight = see(self.begin, &self.folder, &self.stirred, sight.is_some());
+        let before = sight.take().is_some();
+        *sight = see(self.begin, &self.folder, &self.stirred, before);
         drop(sight);
         let look = locked(&self.shelf).look(which);
         self.in_force.put(Arc::clone(&look.policies));
-        measure(&look);
+        self.passes.store(passes(&look), Ordering::Relaxed);
+        metrics::histogram!("postern_plugin_reload_seconds").record(begun.elapsed());
+        measure(&self.folder, &look);
         tell_faults(&look);
+        self.tell_site(&look);
         tell_changes(&look);
+    }
+
+    fn tell_site(&self, look: &Look) {
+        if look.site == Site::Gone {
+            tracing::warn!(folder = %self.folder.display(),
+                "the policy folder is gone: no policy decides about mail until it is there again");
+        }
     }
 }
 
@@ -153,6 +186,20 @@ fn see(begin: Begin, folder: &Path, stirred: &Arc<Notify>, before: bool) -> Opti
     }
 }
 
+/// Waits for a look, and says once that it takes long.
+async fn told_when_long<T>(look: impl Future<Output = T>, tell: impl FnOnce()) -> T {
+    let mut look = std::pin::pin!(look);
+    if let Ok(over) = timeout(LONG, &mut look).await {
+        return over;
+    }
+    tell();
+    look.await
+}
+
+fn passes(look: &Look) -> bool {
+    look.faults.iter().any(|fault| fault.passes)
+}
+
 /// Waits until nothing has happened for `settle`, but for ten times as long at most.
 async fn quiet(stirred: &Notify, settle: Duration) {
     let end = Instant::now() + settle * NEVER_QUIET;
@@ -170,13 +217,17 @@ async fn quiet(stirred: &Notify, settle: Duration) {
 
 fn tell_faults(look: &Look) {
     for news in &look.news {
-        match &news.serving {
-            Some(digest) => tracing::error!(
+        match &news.instead {
+            Instead::Earlier(digest) => tracing::error!(
                 fault = %news.fault,
                 serving = short(digest),
                 "a policy was not loaded; its earlier version serves on"
             ),
-            None => tracing::error!(fault = %news.fault, "a policy was not loaded"),
+            Instead::Nothing => tracing::error!(fault = %news.fault, "a policy was not loaded"),
+            Instead::All => tracing::error!(
+                fault = %news.fault,
+                "the policy folder was not loaded; the policies before serve on"
+            ),
         }
     }
 }
@@ -192,13 +243,16 @@ fn tell_loaded(listed: &Listed) {
 }
 
 fn tell_changes(look: &Look) {
+    for policy in &look.mended {
+        tracing::info!(policy, "a policy's file is right again, as it was; it serves on");
+    }
     let changes = &look.changes;
-    match (changes.are_none(), look.news.is_empty()) {
-        (true, true) => count("unchanged"),
-        (true, false) => count("refused"),
-        (false, told) => {
+    match (changes.are_none(), look.is_new) {
+        (true, false) => count("unchanged"),
+        (true, true) => count("refused"),
+        (false, is_new) => {
             count("swapped");
-            if !told {
+            if is_new {
                 count("refused");
             }
             tracing::info!(
@@ -215,10 +269,12 @@ fn count(result: &'static str) {
     metrics::counter!("postern_plugin_reloads_total", "result" => result).increment(1);
 }
 
-fn measure(look: &Look) {
+fn measure(folder: &Path, look: &Look) {
+    // A folder that is refused is listed, and no policy.
+    let files = || look.policies.list().iter().filter(|listed| listed.file != folder);
     for state in State::WORDS {
         let of_it = |listed: &&Listed| listed.state.word() == state;
-        let count = look.policies.list().iter().filter(of_it).count();
+        let count = files().filter(of_it).count();
         metrics::gauge!("postern_plugins", "state" => state).set(u32::try_from(count).unwrap_or(u32::MAX));
     }
 }

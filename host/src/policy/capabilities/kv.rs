@@ -44,13 +44,14 @@ impl Guest {
     }
 
     /// The store's trouble is logged in its own words and told in few.
-    fn told<T>(&self, result: store::Result<T>) -> Answer<T> {
+    fn told<T>(&mut self, result: store::Result<T>) -> Answer<T> {
         result.map_err(|error| match error {
             StoreError::Bound(_) => {
                 Limit::KvBytes.hit();
                 "the share is full".to_owned()
             }
             error => {
+                self.store_failed = true;
                 tracing::warn!(policy = %self.call.policy, %error, "kv");
                 "the store is out of reach, or the value is of another kind".to_owned()
             }

@@ -263,6 +263,7 @@ async fn kv_keeps_values_up_to_its_share_and_for_other_calls() {
     let (met, set) = hits_of(Limit::KvBytes, set).await;
     assert_eq!(set.unwrap(), Err("the share is full".to_owned()));
     assert_eq!(met, 1);
+    assert!(!guest.store_failed);
     let mut later = Guest::new(granted);
     let found = kv::Host::get(&mut later, key()).await.unwrap();
     assert_eq!(found, Ok(Some(b"123456789".to_vec())));
@@ -276,6 +277,7 @@ async fn kv_keeps_values_up_to_its_share_and_for_other_calls() {
             .is_err(),
         "no counter"
     );
+    assert!(later.store_failed);
     assert_eq!(kv::Host::remove(&mut later, key()).await.unwrap(), Ok(()));
     assert_eq!(
         kv::Host::increment(&mut later, key(), 2, 60).await.unwrap(),

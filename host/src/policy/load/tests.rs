@@ -291,9 +291,115 @@ async fn one_that_hangs_at_its_trial_is_refused_when_that_is_over_and_the_others
 fn a_trial_that_is_over_is_counted_and_one_that_ended_by_itself_is_not() {
     let unfit = |failure: Failure| {
         crate::policy::limits::tests::hits(Limit::Trial, || {
-            unfit(&Failed::from(failure), Duration::from_secs(5));
+            unfit(
+                Path::new("10-x.wasm"),
+                &Failed::from(failure),
+                Duration::from_secs(5),
+            );
         })
     };
     assert_eq!(unfit(Failure::TimeOut), 1);
     assert_eq!(unfit(Failure::Trap("unreachable".to_owned())), 0);
+}
+
+#[test]
+fn what_may_be_over_by_the_next_try_is_told_apart() {
+    let trap = || Failure::Trap("unreachable".to_owned());
+    let unfit = |failure: Failure, store_failed: bool| {
+        let failed = Failed {
+            store_failed,
+            ..Failed::from(failure)
+        };
+        unfit(Path::new("10-x.wasm"), &failed, Duration::from_secs(5))
+    };
+    assert!(unfit(Failure::TimeOut, false).passes);
+    assert!(unfit(Failure::Busy, false).passes);
+    assert!(unfit(trap(), true).passes);
+    assert!(!unfit(trap(), false).passes);
+    let objection = |store_failed| objection(Path::new("10-x.yaml"), "no", store_failed);
+    assert!(objection(true).passes);
+    assert!(!objection(false).passes);
+}
+
+impl Loader {
+    /// A policy of the component that `body` makes, with the text beside it.
+    fn make(&self, body: &str, manifest: &str) -> Result<Arc<Plugin>, Fault> {
+        let wasm = wat::parse_str(filter(body, "")).unwrap();
+        let mut listed = listed(Path::new("10-x.wasm"));
+        listed.digest = crate::policy::cache::digest(&wasm);
+        let manifest = self.manifest(manifest, &mut listed).unwrap();
+        self.load(&wasm, manifest, &mut listed)
+    }
+
+    fn ask(&self, plugin: &Arc<Plugin>) -> tokio::task::JoinHandle<Result<&'static str, Failure>> {
+        let call = plugin.call(&self.services, Facts::default(), None, Vec::new());
+        let plugin = Arc::clone(plugin);
+        tokio::spawn(async move {
+            match plugin.ask(Ask::Connect, call).await {
+                Ok(_) => Ok("heard"),
+                Err(failed) => Err(failed.failure),
+            }
+        })
+    }
+
+    /// Waits until all places are taken.
+    async fn full(&self) {
+        let taken = async {
+            while self.guests.places.available_permits() > 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), taken)
+            .await
+            .expect("all places are taken");
+    }
+}
+
+fn loader_of_one() -> Arc<Loader> {
+    let mut options = Folder::new().options(Duration::from_millis(200));
+    options.cache_dir = None;
+    options.limits.instances = 1;
+    Arc::new(Loader::new(&options).unwrap())
+}
+
+/// A trial beside a call that had the one instance was refused with "maximum concurrent limit".
+#[tokio::test]
+async fn a_trial_waits_for_its_place_among_the_calls_that_run() {
+    let loader = loader_of_one();
+    let slow = loader.make(LOOP, "limits: { deadline: 1s }").unwrap();
+    let call = loader.ask(&slow);
+    loader.full().await;
+    let (making, patient) = (Arc::clone(&loader), "limits: { deadline: 20s }");
+    let made = tokio::task::spawn_blocking(move || making.make(ACCEPT, patient)).await;
+    made.unwrap().unwrap();
+    assert!(matches!(call.await.unwrap(), Err(Failure::TimeOut)));
+
+    let slow = loader.make(LOOP, "limits: { deadline: 20s }").unwrap();
+    let call = loader.ask(&slow);
+    loader.full().await;
+    let (making, hasty) = (Arc::clone(&loader), "limits: { deadline: 1ms }");
+    let made = tokio::task::spawn_blocking(move || making.make(ACCEPT, hasty)).await;
+    let fault = made.unwrap().unwrap_err();
+    assert!(
+        fault
+            .text
+            .starts_with("was not tried: policy.instances calls ran"),
+        "{fault}"
+    );
+    assert!(fault.passes);
+    call.abort();
+}
+
+#[tokio::test]
+async fn a_call_waits_for_a_trial_that_runs() {
+    let loader = loader_of_one();
+    let plugin = loader.make(ACCEPT, "limits: { deadline: 20s }").unwrap();
+    let making = Arc::clone(&loader);
+    let trial = tokio::task::spawn_blocking(move || {
+        let never_starts = format!("{ACCEPT}) (func $start (loop (br 0))) (start $start");
+        making.make(&never_starts, "limits: { deadline: 1s }")
+    });
+    loader.full().await;
+    assert!(matches!(loader.ask(&plugin).await.unwrap(), Ok("heard")));
+    assert!(trial.await.unwrap().unwrap_err().text.contains("within 1s"));
 }

@@ -1,24 +1,35 @@
 use super::super::load::tests::{ACCEPT, Folder as Dir, REFUSES_SETTINGS, REJECT, filter};
+use super::Site::{Gone, Missing, Refused, There};
 use super::*;
+use crate::config::PolicyLimits;
 use std::fs::Permissions;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::time::Duration;
 
 /// A folder on disk, and what is known of it.
-struct Site {
+struct Shop {
     dir: Dir,
     shelf: Shelf,
 }
 
-impl Site {
+impl Shop {
     fn open(dir: Dir) -> (Self, Look) {
-        let options = dir.options(Duration::from_secs(5));
+        Self::open_with(dir, |_| {})
+    }
+
+    fn open_with(dir: Dir, adapt: impl FnOnce(&mut PolicyLimits)) -> (Self, Look) {
+        let mut options = dir.options(Duration::from_secs(5));
+        adapt(&mut options.limits);
         let (shelf, look) = Shelf::open(dir.0.path(), options).unwrap();
         (Self { dir, shelf }, look)
     }
 
+    fn root(&self) -> PathBuf {
+        self.dir.0.path().to_owned()
+    }
+
     fn path(&self, name: &str) -> PathBuf {
-        self.dir.0.path().join(name)
+        self.root().join(name)
     }
 
     fn write(&self, name: &str, content: impl AsRef<[u8]>) {
@@ -44,8 +55,8 @@ impl Site {
 }
 
 /// The folder of one policy, `20-strict`, and what it was at its load.
-fn strict() -> (Site, Arc<Plugin>) {
-    let (site, look) = Site::open(Dir::new().with("20-strict", &filter(REJECT, "")));
+fn strict() -> (Shop, Arc<Plugin>) {
+    let (site, look) = Shop::open(Dir::new().with("20-strict", &filter(REJECT, "")));
     let plugin = Arc::clone(&look.policies.plugins[0]);
     (site, plugin)
 }
@@ -131,7 +142,7 @@ fn the_last_good_version_serves_on_under_its_old_manifest_until_there_is_a_new_o
         );
         assert!(listed.state.to_string().starts_with(&begin), "{}", listed.state);
         assert_eq!(look.news.len(), 1, "each change is told");
-        assert_eq!(look.news[0].serving.as_deref(), Some(&*digest));
+        assert_eq!(look.news[0].instead, Instead::Earlier(digest.clone()));
         assert!(site.look().news.is_empty(), "and once");
     }
     site.place("20-strict", ACCEPT);
@@ -182,7 +193,7 @@ fn one_whose_file_is_gone_goes_and_so_does_one_that_is_disabled() {
 
 #[test]
 fn a_new_one_that_is_wrong_is_not_there_and_is_tried_again_when_it_changes_or_somebody_asks() {
-    let (mut site, look) = Site::open(Dir::new().with("10-settings", REFUSES_SETTINGS));
+    let (mut site, look) = Shop::open(Dir::new().with("10-settings", REFUSES_SETTINGS));
     assert_eq!(told(&look), ["settings: no rules yet; mend them there"]);
     assert!(names(&look).is_empty());
     let look = site.look();
@@ -199,7 +210,7 @@ fn a_new_one_that_is_wrong_is_not_there_and_is_tried_again_when_it_changes_or_so
 
 #[test]
 fn a_folder_that_comes_later_and_an_empty_one_are_as_good_as_any() {
-    let (mut site, look) = Site::open(Dir::new());
+    let (mut site, look) = Shop::open(Dir::new());
     assert!(look.policies.list().is_empty());
     site.place("10-strict", REJECT);
     assert_eq!(names(&site.look()), ["10-strict"]);
@@ -207,26 +218,142 @@ fn a_folder_that_comes_later_and_an_empty_one_are_as_good_as_any() {
     assert_eq!(site.look().changes.removed.len(), 1);
 }
 
-#[test]
-fn who_has_a_name_keeps_it_until_its_file_is_gone() {
-    let (mut site, strict) = strict();
-    site.place("10-strict", ACCEPT);
-    for _ in 0..2 {
-        let look = site.look();
-        assert!(is(&look, &strict));
-        assert!(states(&look)[0].starts_with("10-strict refused: another policy has this name"));
-    }
-    site.remove("20-strict.wasm");
+/// What is known at run time and what a start makes of the same folder.
+fn same_at_a_start(mut site: Shop, names_in_force: &[&str]) -> Shop {
     let look = site.look();
-    assert_eq!(names(&look), ["10-strict"]);
+    assert_eq!(names(&look), names_in_force);
+    let running = states(&look);
+    let (site, look) = Shop::open(site.dir);
+    assert_eq!(names(&look), names_in_force);
+    assert_eq!(states(&look), running);
+    site
+}
+
+#[test]
+fn the_first_in_the_order_that_is_right_has_a_name_at_run_time_and_at_a_start() {
+    let (site, _) = strict();
+    site.write("10-strict.wasm", "noise");
+    let site = same_at_a_start(site, &["20-strict"]);
+    site.place("10-strict", ACCEPT);
+    site.write("10-strict.yaml", "enabled: false\n");
+    let site = same_at_a_start(site, &["20-strict"]);
+    site.remove("10-strict.yaml");
+    let mut site = same_at_a_start(site, &["10-strict"]);
+    let look = site.look();
+    assert_eq!(look.faults[0].path, site.path("20-strict.wasm"));
+    assert!(look.faults[0].text.starts_with("another policy has this name"));
+    site.write("20-strict.yaml", "enabeld: true\n");
+    let site = same_at_a_start(site, &["10-strict"]);
+    site.remove("20-strict.yaml");
+    site.remove("10-strict.wasm");
+    same_at_a_start(site, &["20-strict"]);
+}
+
+#[test]
+fn a_faulty_manifest_hides_no_digest() {
+    let (mut site, strict) = strict();
+    site.write("20-strict.yaml", "enabeld: true\n");
+    site.write("20-strict.wasm", "noise");
+    let noise = cache::digest(b"noise");
+    assert_eq!(site.look().policies.list()[0].digest, noise);
+    let (_, look) = Shop::open(site.dir);
+    assert_eq!(look.policies.list()[0].digest, noise);
+    assert_ne!(noise, strict.digest);
+}
+
+#[test]
+fn one_that_is_right_again_by_its_old_octets_is_told_once() {
+    let (mut site, strict) = strict();
+    site.write("20-strict.yaml", "enabeld: true\n");
+    assert!(site.look().mended.is_empty());
+    site.remove("20-strict.yaml");
+    let known = format!("20-strict {}", short(&strict.digest));
+    assert_eq!(site.look().mended, [known]);
+    assert!(site.look().mended.is_empty());
+    site.write("20-strict.wasm", "noise");
+    site.look();
+    site.place("20-strict", ACCEPT);
+    assert!(site.look().mended.is_empty(), "that one is told as replaced");
+}
+
+#[test]
+fn a_folder_that_goes_is_told_once_and_one_that_never_was_is_another_thing() {
+    let (mut site, _) = strict();
+    assert_eq!(site.look().site, There);
+    let aside = tempfile::tempdir().unwrap();
+    let away = aside.path().join("away");
+    std::fs::rename(site.root(), &away).unwrap();
+    let look = site.look();
+    assert_eq!((&look.site, names(&look).len()), (&Gone, 0));
+    assert_eq!(site.look().site, Missing);
+    std::fs::rename(&away, site.root()).unwrap();
+    let look = site.look();
+    assert_eq!((&look.site, names(&look).len()), (&There, 1));
+}
+
+#[test]
+fn a_folder_that_is_a_link_to_nothing_is_refused_and_the_set_before_serves_on() {
+    let (mut site, strict) = strict();
+    let aside = tempfile::tempdir().unwrap();
+    std::fs::rename(site.root(), aside.path().join("away")).unwrap();
+    symlink(aside.path().join("nothing"), site.root()).unwrap();
+    let look = site.look();
+    assert!(is(&look, &strict) && look.changes.are_none());
+    assert!(matches!(look.site, Refused(_)));
+    assert_eq!(
+        told(&look),
+        ["is a link to nothing; link it to a folder, or remove it"]
+    );
+    assert_eq!(look.news[0].instead, Instead::All);
+    std::fs::remove_file(site.root()).unwrap();
+    assert_eq!(site.look().site, Gone);
+}
+
+#[test]
+fn what_may_be_over_is_tried_again_though_nothing_changed() {
+    let dir = Dir::new().with("10-lax", &filter(ACCEPT, ""));
+    let (mut site, _) = Shop::open_with(dir, |limits| {
+        limits.instances = 1;
+        (limits.trial, limits.deadline) = (Duration::from_secs(1), Duration::from_secs(1));
+    });
+    let guests = Arc::clone(&site.shelf.loader.as_ref().unwrap().guests);
+    let place = guests.places.try_acquire().unwrap();
+    site.place("20-strict", REJECT);
+    let look = site.look();
+    assert!(look.faults[0].passes && look.is_new);
+    let look = site.look();
+    assert!(look.faults[0].passes && !look.is_new, "it is told once");
+    drop(place);
+    let look = site.look();
+    assert_eq!(names(&look), ["10-lax", "20-strict"]);
     assert!(look.faults.is_empty());
+}
+
+#[test]
+fn a_component_and_the_file_beside_it_have_a_size() {
+    let component = wat::parse_str(filter(REJECT, "")).unwrap();
+    let size = component.len() as u64;
+    let (mut site, _) = Shop::open_with(Dir::new(), |limits| limits.file = size);
+    site.write("20-strict.wasm", &component);
+    let comment = "#".repeat(usize::try_from(YAML.most).unwrap());
+    site.write("20-strict.yaml", &comment);
+    assert_eq!(names(&site.look()), ["20-strict"]);
+    site.write("20-strict.yaml", format!("{comment}#"));
+    assert_eq!(told(&site.look()), ["has more than 1MiB; make it smaller"]);
+    site.remove("20-strict.yaml");
+    site.write("20-strict.wasm", [component, vec![0]].concat());
+    let said = told(&site.look());
+    assert!(
+        said[0].ends_with("; make it smaller, or raise policy.file"),
+        "{said:?}"
+    );
 }
 
 #[test]
 fn compiled_code_is_refused_and_takes_no_name() {
     let (site, _) = strict();
     site.write("20-strict.cwasm", "code");
-    let (_, look) = Site::open(site.dir);
+    let (_, look) = Shop::open(site.dir);
     assert_eq!(names(&look), ["20-strict"]);
     assert!(states(&look)[0].starts_with("20-strict.cwasm refused: is compiled code, which is never loaded"));
 }
@@ -251,7 +378,7 @@ fn what_everybody_may_write_to_is_refused_and_the_version_before_serves_on() {
         Permissions::from_mode(0o602),
     )
     .unwrap();
-    let (_, look) = Site::open(fresh);
+    let (_, look) = Shop::open(fresh);
     assert!(names(&look).is_empty());
     assert_eq!(
         states(&look),
@@ -283,7 +410,7 @@ fn in_a_folder_that_everybody_may_write_to_nothing_changes() {
     let look = site.look();
     assert_eq!(names(&look), ["10-lax"]);
     site.mode("", 0o707);
-    let (_, look) = Site::open(site.dir);
+    let (_, look) = Shop::open(site.dir);
     assert!(names(&look).is_empty());
     assert_eq!(look.faults.len(), 1);
 }
@@ -304,7 +431,7 @@ fn links_lead_where_they_like_in_the_folder_and_not_out_of_it() {
     std::fs::write(outside.path().join("settings"), "").unwrap();
     symlink(outside.path().join("settings"), site.path("20-strict.yaml")).unwrap();
     std::fs::create_dir(site.path("50-folder.wasm")).unwrap();
-    let (mut site, look) = Site::open(site.dir);
+    let (mut site, look) = Shop::open(site.dir);
     assert_eq!(names(&look), ["10-linked"]);
     let said = told(&look);
     assert!(

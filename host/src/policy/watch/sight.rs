@@ -23,8 +23,12 @@ pub(super) type Sight = Box<dyn Any + Send>;
 
 /// Begins to watch a folder as it is now, be it there or not. The error is for a person.
 pub(super) fn watch(folder: &Path, stirred: &Arc<Notify>) -> Result<Sight, String> {
-    // The library unwraps where it finds no thread to start.
-    let watching = catch_unwind(AssertUnwindSafe(|| begin(folder, stirred)));
+    // The library unwraps where it finds no thread to start, and what it had opened by then stays open.
+    let thread = std::thread::Builder::new().spawn(|| {});
+    thread.map_err(|error| format!("no thread for it: {error}"))?;
+    let told = Arc::clone(stirred);
+    let tell = move |_: &[PathBuf]| told.notify_one();
+    let watching = catch_unwind(AssertUnwindSafe(|| begin(folder, tell)));
     match watching {
         Ok(Ok(watcher)) => Ok(Box::new(watcher)),
         Ok(Err(error)) => Err(error.to_string()),
@@ -32,30 +36,33 @@ pub(super) fn watch(folder: &Path, stirred: &Arc<Notify>) -> Result<Sight, Strin
     }
 }
 
-fn begin(policies: &Path, stirred: &Arc<Notify>) -> notify::Result<RecommendedWatcher> {
+/// `tell` hears of each event that matters where it was; of one that may have been missed it hears no place.
+fn begin(
+    policies: &Path,
+    tell: impl Fn(&[PathBuf]) + Clone + Send + 'static,
+) -> notify::Result<RecommendedWatcher> {
     let ways = Ways::to(policies);
-    let (telling, told) = (ways.clone(), Arc::clone(stirred));
+    let (telling, told) = (ways.clone(), tell.clone());
     let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
         // An error means that something may have been missed.
-        if event.map_or(true, |event| telling.concerns(&event)) {
-            told.notify_one();
+        match event {
+            Ok(event) if telling.concerns(&event) => told(&event.paths),
+            Ok(_) => {}
+            Err(_) => told(&[]),
         }
     })?;
     // Dropped by a panic it would panic again, which ends the process.
     let mut watcher = ManuallyDrop::new(watcher);
     let watched = ways.folders.iter().try_for_each(|(folder, part)| {
-        let watched = watcher.watch(folder, RecursiveMode::NonRecursive);
-        match watched {
-            // What is gone by now was seen to go from the folder that it was in.
-            Err(error) if matches!(error.kind, notify::ErrorKind::PathNotFound) => Ok(()),
-            Err(_) if *part == Part::Firm => Ok(()),
+        match watcher.watch(folder, RecursiveMode::NonRecursive) {
+            Err(error) if part.does_without(&error) => Ok(()),
             watched => watched,
         }
     });
     let watcher = ManuallyDrop::into_inner(watcher);
     // What was exchanged meanwhile is watched from the next look on.
     if Ways::to(policies) != ways {
-        stirred.notify_one();
+        tell(&[]);
     }
     watched.map(|()| watcher)
 }
@@ -65,8 +72,22 @@ fn begin(policies: &Path, stirred: &Arc<Notify>) -> notify::Result<RecommendedWa
 enum Part {
     /// What leads on from here is a folder, and not a link. It may be one that must not be read.
     Firm,
-    /// It has a link, or what is not there yet, or the policies.
+    /// It has a link, or what is not there yet, or the policies, or the file that a link leads to.
     Loose,
+}
+
+impl Part {
+    /// Whether nothing is missed where the watch of a folder failed with this.
+    fn does_without(self, error: &notify::Error) -> bool {
+        match &error.kind {
+            // What is gone by now was seen to go from the folder that it was in.
+            notify::ErrorKind::PathNotFound => true,
+            notify::ErrorKind::Io(error) => {
+                self == Self::Firm && error.kind() == std::io::ErrorKind::PermissionDenied
+            }
+            _ => false,
+        }
+    }
 }
 
 /// The ways that the kernel goes to find policies.
@@ -119,8 +140,15 @@ impl Ways {
                     }
                     left.extend(parts(&target));
                 }
-                Ok(_) => {
-                    self.pass(&at, Part::Firm);
+                Ok(metadata) => {
+                    self.pass(
+                        &at,
+                        if metadata.is_dir() {
+                            Part::Firm
+                        } else {
+                            Part::Loose
+                        },
+                    );
                     at = step;
                 }
                 Err(_) => {

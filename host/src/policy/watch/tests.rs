@@ -1,6 +1,7 @@
 use super::super::load::tests::{Folder, REJECT, filter};
 use super::*;
 use metrics_exporter_prometheus::PrometheusBuilder;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 const SETTLE: Duration = Duration::from_millis(500);
@@ -115,18 +116,144 @@ fn looks_are_counted_by_what_came_of_them_and_policies_by_their_state() {
             .with("40-second", &filter(REJECT, ""))
             .file("50-broken.wasm", "noise");
         watch.look(Which::Changed);
-        drop(folder);
+        watch.look(Which::All);
+        let open = std::fs::Permissions::from_mode(0o777);
+        std::fs::set_permissions(folder.0.path(), open).unwrap();
+        watch.look(Which::Changed);
     });
     let text = recorder.handle().render();
     for line in [
-        "postern_plugin_reloads_total{result=\"unchanged\"} 1",
+        "postern_plugin_reloads_total{result=\"unchanged\"} 2",
         "postern_plugin_reloads_total{result=\"swapped\"} 1",
-        "postern_plugin_reloads_total{result=\"refused\"} 2",
+        "postern_plugin_reloads_total{result=\"refused\"} 3",
         "postern_plugins{state=\"loaded\"} 1",
         "postern_plugins{state=\"earlier\"} 1",
         "postern_plugins{state=\"disabled\"} 1",
         "postern_plugins{state=\"refused\"} 2",
+        "postern_plugin_reload_seconds_count 5",
     ] {
         assert!(text.lines().any(|found| found == line), "{line} in {text}");
     }
+}
+
+/// Sees nothing, whatever happens.
+fn dull(_: &Path, _: &Arc<Notify>) -> Result<Sight, String> {
+    Ok(Box::new(()))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_folder_that_makes_no_events_is_looked_at_every_minute() {
+    let folder = Folder::new();
+    let options = folder.options(Duration::from_secs(5));
+    let watch = Arc::new(Watch::open_by(dull, folder.0.path(), options).unwrap());
+    let (in_force, end) = (watch.in_force(), CancellationToken::new());
+    let running = tokio::spawn(Arc::clone(&watch).run(end.clone()));
+    let folder = folder.with("10-strict", &filter(REJECT, ""));
+    let begun = Instant::now();
+    while in_force.now().list().is_empty() {
+        sleep(Duration::from_millis(10)).await;
+    }
+    let took = begun.elapsed();
+    assert!((SILENT_LOOK..SILENT_LOOK + SETTLE).contains(&took), "{took:?}");
+    end.cancel();
+    running.await.unwrap();
+    drop(folder);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_may_be_over_by_itself_is_looked_at_every_ten_seconds() {
+    let folder = Folder::new();
+    let options = folder.options(Duration::from_secs(5));
+    let watch = Watch::open_by(dull, folder.0.path(), options).unwrap();
+    for (passes, wait) in [(false, SILENT_LOOK), (true, LOOK)] {
+        watch.passes.store(passes, Ordering::Relaxed);
+        let begun = Instant::now();
+        watch.reason().await;
+        assert_eq!(begun.elapsed().as_secs(), wait.as_secs());
+    }
+}
+
+/// How many of [`scarce`] there are.
+static LIVING: AtomicUsize = AtomicUsize::new(0);
+
+struct Scarce;
+
+impl Drop for Scarce {
+    fn drop(&mut self) {
+        LIVING.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// Of these there can be one at a time.
+fn scarce(_: &Path, _: &Arc<Notify>) -> Result<Sight, String> {
+    if LIVING.fetch_add(1, Ordering::SeqCst) > 0 {
+        LIVING.fetch_sub(1, Ordering::SeqCst);
+        return Err("no instance left".to_owned());
+    }
+    Ok(Box::new(Scarce))
+}
+
+#[test]
+fn a_folder_is_watched_anew_with_the_one_watch_that_there_is() {
+    let folder = Folder::new();
+    let options = folder.options(Duration::from_secs(5));
+    let watch = Watch::open_by(scarce, folder.0.path(), options).unwrap();
+    for _ in 0..2 {
+        watch.look(Which::Changed);
+        assert!(locked(&watch.sight).is_some());
+    }
+}
+
+#[test]
+fn nothing_starts_with_a_folder_that_is_refused_and_one_that_is_missing_has_no_policies() {
+    let start = |folder: &Path| {
+        let options = Folder::new().options(Duration::from_secs(5));
+        Watch::open_by(blind, folder, options)
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let named = folder.path().join("plugins.d");
+    let missing = start(&named).unwrap();
+    assert!(missing.in_force().now().list().is_empty());
+
+    symlink("nothing", &named).unwrap();
+    let refused = start(&named).unwrap_err().to_string();
+    let said = format!(
+        "{}: is a link to nothing; link it to a folder, or remove it",
+        named.display()
+    );
+    assert_eq!(refused, said);
+
+    let real = folder.path().join("nothing");
+    std::fs::create_dir(&real).unwrap();
+    std::fs::set_permissions(&real, std::fs::Permissions::from_mode(0o777)).unwrap();
+    let refused = start(&named).unwrap_err().to_string();
+    assert!(
+        refused.contains("everybody may write to this folder"),
+        "{refused}"
+    );
+    std::fs::set_permissions(&real, std::fs::Permissions::from_mode(0o755)).unwrap();
+    assert!(start(&named).is_ok());
+
+    std::fs::remove_file(&named).unwrap();
+    std::fs::write(&named, "no folder").unwrap();
+    assert!(
+        start(&named)
+            .unwrap_err()
+            .to_string()
+            .contains("cannot be read: ")
+    );
+}
+
+/// How often it is told of a look of so many milliseconds.
+async fn told_of(millis: u64) -> usize {
+    let mut told = 0;
+    told_when_long(sleep(Duration::from_millis(millis)), || told += 1).await;
+    told
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_look_that_takes_long_is_told_of_once() {
+    assert_eq!(told_of(29_999).await, 0);
+    assert_eq!(told_of(30_001).await, 1);
+    assert_eq!(told_of(3_600_000).await, 1);
 }

@@ -38,21 +38,13 @@ impl Site {
     /// What is not noticed is told apart by what comes behind it: a manifest that is.
     async fn passes_over(&self, deed: impl FnOnce()) {
         let stirred = Arc::new(Notify::new());
-        let ways = Ways::to(&self.folder);
-        let (told, concerned) = (Arc::clone(&stirred), ways.clone());
         let seen = Arc::new(std::sync::Mutex::new(Vec::new()));
-        let noted = Arc::clone(&seen);
-        let mut watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
-            let event = event.unwrap();
-            if concerned.concerns(&event) {
-                noted.lock().unwrap().extend(event.paths);
-                told.notify_one();
-            }
+        let (told, noted) = (Arc::clone(&stirred), Arc::clone(&seen));
+        let _watcher = begin(&self.folder, move |paths: &[PathBuf]| {
+            noted.lock().unwrap().extend_from_slice(paths);
+            told.notify_one();
         })
         .unwrap();
-        for folder in ways.folders.keys() {
-            watcher.watch(folder, RecursiveMode::NonRecursive).unwrap();
-        }
         deed();
         let mark = self.folder.join("99-mark.yaml");
         std::fs::write(&mark, "").unwrap();
@@ -155,4 +147,34 @@ fn a_ring_of_links_ends() {
     let ways = Ways::to(&site.folder);
     assert_eq!(ways.end, None);
     assert!(watch(&site.folder, &Arc::new(Notify::new())).is_ok());
+}
+
+#[test]
+fn a_watch_that_fails_is_one_too_few_but_for_a_folder_that_only_leads_on() {
+    let failed = |kind: std::io::ErrorKind| notify::Error::io(kind.into());
+    let denied = || failed(std::io::ErrorKind::PermissionDenied);
+    assert!(Part::Firm.does_without(&denied()));
+    assert!(!Part::Loose.does_without(&denied()));
+    for part in [Part::Firm, Part::Loose] {
+        assert!(part.does_without(&notify::Error::path_not_found()));
+        for error in [
+            notify::Error::new(notify::ErrorKind::MaxFilesWatch),
+            failed(std::io::ErrorKind::Other),
+        ] {
+            assert!(!part.does_without(&error), "{error}");
+        }
+    }
+}
+
+#[test]
+fn the_folder_of_a_file_that_is_linked_must_be_watched() {
+    let site = Site::with_folder();
+    std::fs::create_dir_all(site.folder.join("way/data")).unwrap();
+    std::fs::write(site.folder.join("way/data/x"), "").unwrap();
+    symlink("way/data/x", site.folder.join("10-x.wasm")).unwrap();
+    let ways = Ways::to(&site.folder);
+    let part = |folder: &str| ways.folders[&ways.end.as_ref().unwrap().join(folder)];
+    assert_eq!(part("way/data"), Part::Loose);
+    assert_eq!(part("way"), Part::Firm);
+    assert_eq!(part(""), Part::Loose);
 }

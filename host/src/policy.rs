@@ -13,13 +13,14 @@ mod imports;
 mod limits;
 mod load;
 mod manifest;
+mod observer;
 mod plugin;
 mod questions;
 mod report;
 mod runtime;
 mod words;
 
-pub use load::{Fault, Listed, LoadOptions, State};
+pub use load::{Fault, Listed, LoadOptions, State, stand};
 
 use crate::store::{Ceiling, Usage};
 use async_trait::async_trait;

@@ -304,7 +304,13 @@ fn auth(raw: &raw::Auth, faults: &mut Collector) -> AuthConfig {
         scram_iterations: u32::try_from(iterations).unwrap_or(u32::MAX),
         // 19 MiB each, for some 20 ms; more would only wait for the processors.
         parallel_hashes: bounds.count("parallel_hashes", raw.parallel_hashes, 4, 1, 1024),
-        hash_wait: bounds.time("hash_wait", raw.hash_wait, 10 * SECOND * 1000, SECOND * 1000, 5 * MINUTE * 1000),
+        hash_wait: bounds.time(
+            "hash_wait",
+            raw.hash_wait,
+            10 * SECOND * 1000,
+            SECOND * 1000,
+            5 * MINUTE * 1000,
+        ),
         // A client that polls every minute or five computes none in between.
         cache: bounds.time("cache", raw.cache, 10 * MINUTE * 1000, 0, DAY * 1000),
     }

@@ -4,6 +4,8 @@
 //! on a thread of its own: a compiler that panics costs that file. What is wrong with one is a [`Fault`] of
 //! one line (what, where, how to mend), and the others are loaded.
 
+pub mod stand;
+
 use super::cache::{self, Cache};
 use super::capabilities::tree::Room;
 use super::guest::Guest;
@@ -186,6 +188,27 @@ fn refused(path: &Path, text: impl Into<String>) -> Fault {
     }
 }
 
+/// Does it on a thread that compilers have room on. A panic costs that file.
+fn apart<T: Send>(file: &Path, deed: impl FnOnce() -> Result<T, Fault> + Send) -> Result<T, Fault> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new()
+            .name("policy-loader".to_owned())
+            .stack_size(COMPILER_STACK)
+            .spawn_scoped(scope, deed);
+        match thread.map(std::thread::ScopedJoinHandle::join) {
+            Ok(Ok(done)) => done,
+            Ok(Err(_)) => Err(refused(
+                file,
+                "the compiler failed on it; build it with another toolchain",
+            )),
+            Err(error) => Err(refused(
+                file,
+                format!("no thread to compile it: {error}; try again"),
+            )),
+        }
+    })
+}
+
 /// What all files of a folder are loaded with.
 struct Loader {
     guests: Arc<Guests>,
@@ -210,29 +233,14 @@ impl Loader {
                 store: options.store,
                 addresses: options.addresses,
                 room: Room::new(limits.mime),
+                observer: None,
             },
         })
     }
 
     /// Loads one on a thread of its own. None: it is disabled.
     fn load_apart(&self, file: &Path, listed: &mut Listed) -> Result<Option<Arc<Plugin>>, Fault> {
-        std::thread::scope(|scope| {
-            let thread = std::thread::Builder::new()
-                .name("policy-loader".to_owned())
-                .stack_size(COMPILER_STACK)
-                .spawn_scoped(scope, || self.load(file, listed));
-            match thread.map(std::thread::ScopedJoinHandle::join) {
-                Ok(Ok(loaded)) => loaded,
-                Ok(Err(_)) => Err(refused(
-                    file,
-                    "the compiler failed on it; build it with another toolchain",
-                )),
-                Err(error) => Err(refused(
-                    file,
-                    format!("no thread to compile it: {error}; try again"),
-                )),
-            }
-        })
+        apart(file, || self.load(file, listed))
     }
 
     fn load(&self, file: &Path, listed: &mut Listed) -> Result<Option<Arc<Plugin>>, Fault> {

@@ -8,6 +8,7 @@ use super::capabilities::tree::Room;
 use super::guest::{Call, Guest, Letter};
 use super::limits::{Limit, Limits};
 use super::manifest::{Manifest, OnFailure};
+use super::observer::Observer;
 use super::questions::{Answers, Ask, Question, Said};
 use super::runtime::Guests;
 use super::words::Unfit;
@@ -48,6 +49,8 @@ pub(super) struct Services {
     pub(super) addresses: Arc<dyn AddressCheck>,
     /// For the trees of messages.
     pub(super) room: Room,
+    /// None in a gateway.
+    pub(super) observer: Option<Arc<Observer>>,
 }
 
 impl std::fmt::Debug for Plugin {
@@ -157,6 +160,7 @@ impl Plugin {
             store: Arc::clone(&services.store),
             addresses: Arc::clone(&services.addresses),
             limits: self.manifest.limits,
+            observer: services.observer.clone(),
         }
     }
 

@@ -13,7 +13,11 @@ macro_rules! levels {
                 self.budget.call()?;
                 if self.budget.line() {
                     let (policy, id) = (&*self.call.policy, &*self.call.facts.queue_id);
-                    tracing::$level!(policy, id, "{}", line(&text, LINE));
+                    let text = line(&text, LINE);
+                    tracing::$level!(policy, id, "{text}");
+                    if let Some(observer) = &self.call.observer {
+                        observer.logged(stringify!($level), &text);
+                    }
                 }
                 Ok(())
             })+

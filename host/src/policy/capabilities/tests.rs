@@ -66,6 +66,7 @@ fn call() -> Call {
         store: Arc::new(MemoryStore::default()),
         addresses: Arc::new(Here),
         limits: limits(),
+        observer: None,
     }
 }
 

@@ -179,7 +179,10 @@ impl CassandraStore {
     async fn find_anywhere(&self, mailbox: &str, id: MessageId) -> Result<Option<Found>> {
         let (epoch, msg) = (rows::epoch(id), rows::uuid(id));
         let s = &self.statements;
-        let listed = self.cluster.row::<ListedRow>(&s.held, (mailbox, epoch, vec![msg])).await?;
+        let listed = self
+            .cluster
+            .row::<ListedRow>(&s.held, (mailbox, epoch, vec![msg]))
+            .await?;
         if !matches!(listed, Some((_, Some(_), Some(_)))) {
             return Ok(None);
         }

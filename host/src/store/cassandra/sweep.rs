@@ -173,7 +173,9 @@ impl Sweep<'_> {
             let unheld = ids.filter(|id| !self.held.may_have(*id)).map(Suspect::Unheld);
             for suspect in self.confirmed(unheld.collect()).await? {
                 let Suspect::Unheld(id) = suspect else { continue };
-                self.store.drop_body(id, rows::above_all(self.store.clock.now())).await?;
+                self.store
+                    .drop_body(id, rows::above_all(self.store.clock.now()))
+                    .await?;
                 self.swept.bodies += 1;
             }
         }

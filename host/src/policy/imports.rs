@@ -121,9 +121,10 @@ impl Import {
         self.split().0 == PACKAGE
     }
 
-    /// Whether it is one of the empty interfaces that standard libraries want.
-    pub(super) fn is_wasi(&self) -> bool {
-        self.split().0.starts_with("wasi:")
+    /// Whether nothing of that name is served.
+    pub(super) fn is_unknown(&self) -> bool {
+        let (_, interface, _) = self.split();
+        self.missing.iter().any(|missing| missing == interface)
     }
 }
 
@@ -149,7 +150,7 @@ fn split(name: &str) -> (&str, &str, &str) {
 }
 
 /// The functions of each interface that can be imported; `types` has none.
-fn served() -> HashMap<&'static str, BTreeSet<&'static str>> {
+pub(super) fn served() -> HashMap<&'static str, BTreeSet<&'static str>> {
     let mut served = HashMap::from([("types", BTreeSet::new())]);
     let mut interface = "";
     for line in CAPABILITIES.lines().map(str::trim) {

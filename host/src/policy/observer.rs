@@ -79,8 +79,7 @@ impl Observer {
         }
     }
 
-    pub(super) fn logged(&self, level: &'static str, text: &str) {
-        let text = text.to_owned();
+    pub(super) fn logged(&self, level: &'static str, text: String) {
         self.seen().lines.push(Line { level, text });
     }
 

@@ -13,10 +13,9 @@ macro_rules! levels {
                 self.budget.call()?;
                 if self.budget.line() {
                     let (policy, id) = (&*self.call.policy, &*self.call.facts.queue_id);
-                    let text = line(&text, LINE);
-                    tracing::$level!(policy, id, "{text}");
+                    tracing::$level!(policy, id, "{}", line(&text, LINE));
                     if let Some(observer) = &self.call.observer {
-                        observer.logged(stringify!($level), &text);
+                        observer.logged(stringify!($level), line(&text, LINE));
                     }
                 }
                 Ok(())

@@ -315,13 +315,13 @@ mod tests {
     #[test]
     fn octets_are_text_where_they_are_text() {
         assert_eq!(b"abc\r\n".to_vec().shown(), r#""abc\r\n""#);
-        assert_eq!(vec![0, 255].shown(), "0x00ff");
+        assert_eq!(vec![0_u8, 255].shown(), "0x00ff");
         assert_eq!(
-            vec![255; SHOWN / 2].shown(),
+            vec![255_u8; SHOWN / 2].shown(),
             format!("0x{}", "ff".repeat(SHOWN / 2))
         );
         let cut = format!("0x{}… (33 octets)", "ff".repeat(SHOWN / 2));
-        assert_eq!(vec![255; SHOWN / 2 + 1].shown(), cut);
+        assert_eq!(vec![255_u8; SHOWN / 2 + 1].shown(), cut);
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! One policy on a stand: loaded as a gateway loads it, asked as a gateway asks it, and watched.
 //!
 //! It has a store of its own in memory and a clock that can be set; every address can be delivered to. What
-//! it says goes through the same fold as in a gateway, and its failures come to what its file says.
+//! it says goes through the same fold as in a gateway, and its failures come to what its file says. All of it waits:
+//! it is not for the threads of a runtime.
 
 mod inspection;
 
@@ -191,7 +192,6 @@ impl Seat {
 }
 
 /// What a component is loaded with, and the component as it was read.
-#[derive(Debug)]
 struct Bench {
     loader: Loader,
     wasm: Vec<u8>,
@@ -303,8 +303,8 @@ impl AddressCheck for Anywhere {
     }
 }
 
-impl std::fmt::Debug for Loader {
+impl std::fmt::Debug for Bench {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Loader").finish_non_exhaustive()
+        write!(f, "Bench({})", self.listed.name)
     }
 }

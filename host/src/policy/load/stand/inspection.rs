@@ -27,7 +27,7 @@ pub struct Inspection {
     pub capabilities: Vec<Needed>,
     /// `wasi:cli/stdout@0.2.6`
     pub wasi: Vec<String>,
-    /// What is not served, as the refusal has it.
+    /// What is not served: interfaces, and functions of the others.
     pub unknown: Vec<String>,
     /// None where it cannot be told without an instance.
     pub memory: Option<Memory>,
@@ -97,10 +97,12 @@ fn looked_at(bench: &mut Bench, found: &mut Inspection) -> Result<(), Fault> {
     found.contract = imports::contracts(engine, &component).into_iter().collect();
     found.memory = memory(&component);
     for import in imports::of(engine, &component) {
-        found.unknown.extend_from_slice(&import.missing);
-        if import.is_ours() {
+        if import.is_unknown() {
+            found.unknown.push(import.name);
+        } else if import.is_ours() {
             found.capabilities.extend(needed(&import));
-        } else if import.is_wasi() && import.missing.is_empty() {
+            found.unknown.extend(import.missing);
+        } else {
             found.wasi.push(import.name);
         }
     }

@@ -51,7 +51,10 @@ fn each_part_of_a_reply_is_compared_by_itself() {
         differing(wrong, &heard(rejected())),
         ["verdict", "reply code", "enhanced code", "reply text", "reason"]
     );
-    assert_eq!(differing("{ reply: { code: 550 } }", &heard(accepted(Vec::new()))), ["reply code"]);
+    assert_eq!(
+        differing("{ reply: { code: 550 } }", &heard(accepted(Vec::new()))),
+        ["reply code"]
+    );
 }
 
 #[test]
@@ -73,7 +76,9 @@ fn a_failure_that_nobody_expects_is_a_difference_whatever_it_comes_to() {
 #[test]
 fn edits_are_compared_in_their_order_and_shown_line_by_line() {
     let tags = |names: &[&str]| {
-        heard(accepted(names.iter().map(|name| Edit::Tag((*name).to_owned())).collect()))
+        heard(accepted(
+            names.iter().map(|name| Edit::Tag((*name).to_owned())).collect(),
+        ))
     };
     let wanted = "edits: [ { tag: a }, { tag: b }, { tag: c } ]";
     assert_eq!(differing(wanted, &tags(&["a", "b", "c"])), [""; 0]);
@@ -81,7 +86,13 @@ fn edits_are_compared_in_their_order_and_shown_line_by_line() {
     let lines = found[0].lines();
     assert_eq!(
         lines,
-        [(' ', "tag a"), ('-', "tag b"), ('+', "tag x"), (' ', "tag c"), ('+', "tag y")]
+        [
+            (' ', "tag a"),
+            ('-', "tag b"),
+            ('+', "tag x"),
+            (' ', "tag c"),
+            ('+', "tag y")
+        ]
     );
     assert_eq!(differing("edits: []", &tags(&["a"])), ["edits"]);
 }
@@ -89,7 +100,10 @@ fn edits_are_compared_in_their_order_and_shown_line_by_line() {
 #[test]
 fn routes_and_ceilings_are_compared() {
     let rewrite = heard(Said::Route(Route::Rewrite(vec!["a@x.example".to_owned()])));
-    assert_eq!(differing("{ route: rewrite, to: [a@x.example] }", &rewrite), [""; 0]);
+    assert_eq!(
+        differing("{ route: rewrite, to: [a@x.example] }", &rewrite),
+        [""; 0]
+    );
     assert_eq!(differing("{ route: pass, to: [] }", &rewrite), ["route", "to"]);
     let bound = Ceiling {
         bytes: Some(1024),
@@ -99,9 +113,18 @@ fn routes_and_ceilings_are_compared() {
         text: "full".to_owned(),
         ceiling: bound,
     }));
-    assert_eq!(differing("{ quota: warn, warning: full, ceiling: { bytes: 1KiB } }", &warned), [""; 0]);
+    assert_eq!(
+        differing(
+            "{ quota: warn, warning: full, ceiling: { bytes: 1KiB } }",
+            &warned
+        ),
+        [""; 0]
+    );
     let wrong = "{ quota: allow, warning: x, ceiling: { bytes: 1KiB, messages: 1 }, reply: { code: 452 } }";
-    assert_eq!(differing(wrong, &warned), ["quota", "reply code", "warning", "ceiling"]);
+    assert_eq!(
+        differing(wrong, &warned),
+        ["quota", "reply code", "warning", "ceiling"]
+    );
 }
 
 #[test]
@@ -109,7 +132,14 @@ fn what_the_store_holds_is_compared_as_a_whole() {
     let kv = BTreeMap::from([("a".to_owned(), Bytes::from_static(b"1"))]);
     let found = |yaml: &str| differences(&expect(yaml), &heard(accepted(Vec::new())), &kv).len();
     assert_eq!((found("kv: { a: \"1\" }"), found("{}")), (0, 0));
-    assert_eq!((found("kv: {}"), found("kv: { a: 1 }"), found("kv: { a: \"1\", b: x }")), (1, 1, 1));
+    assert_eq!(
+        (
+            found("kv: {}"),
+            found("kv: { a: 1 }"),
+            found("kv: { a: \"1\", b: x }")
+        ),
+        (1, 1, 1)
+    );
 }
 
 #[test]
@@ -120,7 +150,11 @@ fn lines_of_the_log_and_calls_are_looked_for_among_others() {
         answer: "none".to_owned(),
     };
     let mut seen = heard(accepted(Vec::new()));
-    seen.seen.calls = vec![call("config.json", ""), call("kv.get", "\"a\""), call("kv.set", "\"a\", \"1\", 0")];
+    seen.seen.calls = vec![
+        call("config.json", ""),
+        call("kv.get", "\"a\""),
+        call("kv.set", "\"a\", \"1\", 0"),
+    ];
     seen.seen.lines = vec![Line {
         level: "warn",
         text: "off for this one".to_owned(),
@@ -134,11 +168,19 @@ fn lines_of_the_log_and_calls_are_looked_for_among_others() {
     ] {
         assert_eq!(differing(good, &seen), [""; 0], "{good}");
     }
-    for bad in ["calls: [ kv.set, kv.get ]", "calls: [ 'kv.get(\"b\")' ]", "calls: [ kv ]", "calls: [ kv.get, kv.get ]"] {
+    for bad in [
+        "calls: [ kv.set, kv.get ]",
+        "calls: [ 'kv.get(\"b\")' ]",
+        "calls: [ kv ]",
+        "calls: [ kv.get, kv.get ]",
+    ] {
         assert_eq!(differing(bad, &seen), ["calls"], "{bad}");
     }
     let found = differences(&expect("log: [ off, on ]"), &seen, &BTreeMap::new());
-    assert_eq!((found[0].what, found[0].expected.as_slice()), ("log", &["… on …".to_owned()][..]));
+    assert_eq!(
+        (found[0].what, found[0].expected.as_slice()),
+        ("log", &["… on …".to_owned()][..])
+    );
 }
 
 #[test]
@@ -148,7 +190,10 @@ fn a_policy_that_is_refused_differs_unless_that_is_expected() {
         text: "settings: wait must be shorter; mend them there".to_owned(),
     };
     let names = |yaml: &str| -> Vec<&str> {
-        refused(&expect(yaml), &fault).iter().map(|difference| difference.what).collect()
+        refused(&expect(yaml), &fault)
+            .iter()
+            .map(|difference| difference.what)
+            .collect()
     };
     assert_eq!(names("{ valid: false, error: wait must be shorter }"), [""; 0]);
     assert_eq!(names("valid: false"), [""; 0]);
@@ -156,5 +201,8 @@ fn a_policy_that_is_refused_differs_unless_that_is_expected() {
     assert_eq!(names("valid: true"), ["valid", "refused"]);
     assert_eq!(names("verdict: accept"), ["policy"]);
     assert_eq!(differing("{ valid: true }", &heard(Said::Valid)), [""; 0]);
-    assert_eq!(differing("{ valid: false, error: x }", &heard(Said::Valid)), ["valid", "error"]);
+    assert_eq!(
+        differing("{ valid: false, error: x }", &heard(Said::Valid)),
+        ["valid", "error"]
+    );
 }

@@ -54,18 +54,32 @@ expect:
     assert_eq!(case.setup.kv["c"], &[0, 255][..]);
     assert_eq!(case.setup.settings.unwrap()["most"], 3);
     assert_eq!(case.message.as_deref(), Some(b"Subject: x\n\ntext\n".as_slice()));
-    let edits: Vec<String> = case.expect.edits.iter().flatten().map(super::super::raw::RawEdit::shown).collect();
+    let edits: Vec<String> = case
+        .expect
+        .edits
+        .iter()
+        .flatten()
+        .map(super::super::raw::RawEdit::shown)
+        .collect();
     assert_eq!(edits, ["add-header X: 1", "tag odd", "remove-header Y"]);
 }
 
 #[test]
 fn questions_carry_their_arguments() {
     let ask = |ask: &str, expect: &str| {
-        cases(&format!("name: a\nask: {ask}\nexpect: {{ {expect} }}\n")).remove(0).ask
+        cases(&format!("name: a\nask: {ask}\nexpect: {{ {expect} }}\n"))
+            .remove(0)
+            .ask
     };
     let ann = || "ann@example.org".to_owned();
-    assert_eq!(ask("{ rcpt: ann@example.org }", "verdict: accept"), Ask::Rcpt(ann()));
-    assert_eq!(ask("{ route: ann@example.org }", "route: pass"), Ask::Route(ann()));
+    assert_eq!(
+        ask("{ rcpt: ann@example.org }", "verdict: accept"),
+        Ask::Rcpt(ann())
+    );
+    assert_eq!(
+        ask("{ route: ann@example.org }", "route: pass"),
+        Ask::Route(ann())
+    );
     let quota = "{ quota: { mailbox: ann@example.org, bytes: 1KiB, messages: 2, incoming: 3B } }";
     let usage = Usage {
         bytes: 1024,
@@ -130,19 +144,31 @@ fn what_a_case_cannot_do_without_is_named() {
         ]
     );
     let text = "name: a\nask: mail\n";
-    assert_eq!(faults(text), ["expect.verdict: missing; write what is to be answered"]);
+    assert_eq!(
+        faults(text),
+        ["expect.verdict: missing; write what is to be answered"]
+    );
     assert!(faults("name: [\n")[0].starts_with("this is not YAML"));
 }
 
 #[test]
 fn a_message_is_there_once_and_only_where_it_is_asked_about() {
     let with = |ask: &str, more: &str| {
-        faults(&format!("name: a\nask: {ask}\n{more}\nexpect: {{ verdict: accept }}\n")).remove(0)
+        faults(&format!(
+            "name: a\nask: {ask}\n{more}\nexpect: {{ verdict: accept }}\n"
+        ))
+        .remove(0)
     };
     assert!(with("mail", "message: x").starts_with("message: only the question message is about one"));
-    assert!(with("message", "message: x\nmessage-file: y").starts_with("message-file: there is a message already"));
+    assert!(
+        with("message", "message: x\nmessage-file: y")
+            .starts_with("message-file: there is a message already")
+    );
     let missing = with("message", "message-file: none.eml");
-    assert!(missing.starts_with("message-file: cannot read /nowhere/none.eml: "), "{missing}");
+    assert!(
+        missing.starts_with("message-file: cannot read /nowhere/none.eml: "),
+        "{missing}"
+    );
     assert!(missing.ends_with("(line 3)"), "{missing}");
 }
 
@@ -154,12 +180,27 @@ fn files_of_a_folder_are_read_in_the_order_of_their_names_and_others_are_not() {
     write("b.yaml", &case("second"));
     write("a.yaml", &case("first"));
     write("c.eml", "no case");
-    let names: Vec<String> = super::folder(folder.path()).unwrap().into_iter().map(|case| case.name).collect();
+    let names: Vec<String> = super::folder(folder.path())
+        .unwrap()
+        .into_iter()
+        .map(|case| case.name)
+        .collect();
     assert_eq!(names, ["first", "second"]);
     write("b.yaml", "nam: x\n");
     let error = super::folder(folder.path()).unwrap_err().to_string();
-    let place = format!("{}: nam: unknown field `nam`", folder.path().join("b.yaml").display());
-    assert!(error.lines().any(|line| line.starts_with(&place) && line.ends_with("(line 1)")), "{error}");
+    let place = format!(
+        "{}: nam: unknown field `nam`",
+        folder.path().join("b.yaml").display()
+    );
+    assert!(
+        error
+            .lines()
+            .any(|line| line.starts_with(&place) && line.ends_with("(line 1)")),
+        "{error}"
+    );
     let gone = super::folder(&folder.path().join("gone")).unwrap_err();
-    assert!(format!("{gone:#}").starts_with("cannot read the folder of cases "), "{gone:#}");
+    assert!(
+        format!("{gone:#}").starts_with("cannot read the folder of cases "),
+        "{gone:#}"
+    );
 }

@@ -8,6 +8,8 @@ postern="$1" state="$2" guests="$3"
 config=config/run.yaml
 account=demo@example.org
 
+# What everybody may write to is not loaded.
+umask 022
 mkdir -p "$state/plugins.d"
 chmod 700 "$state"
 # A policy whose .wasm was taken out stays out as long as its .yaml is there; `make run` brings the others up to date.

@@ -167,6 +167,8 @@ pub struct PolicyLimits {
     pub memory: u64,
     /// For the start of a policy and what it says to its settings; its deadline, where that is longer.
     pub trial: Duration,
+    /// How long nothing must have happened in the folder before it is looked at.
+    pub settle: Duration,
     /// Calls that run at the same time.
     pub instances: u32,
     pub mime: MimeLimits,

@@ -14,7 +14,7 @@ mod users;
 
 use crate::directory::{Directory, LoginError};
 use crate::message::BadMessageId;
-use crate::policy::Policies;
+use crate::policy::InForce;
 use crate::store::{Alias, Domain, Mend, Report, Store, StoreError};
 use serde::{Deserialize, Serialize};
 pub(crate) use socket::Reply;
@@ -159,13 +159,16 @@ pub struct QuarantineRecord {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PluginRecord {
     pub name: String,
-    /// `loaded`, `disabled`, or `refused: …` with what is wrong and how to mend it.
+    /// `loaded`, `disabled`, or what is wrong and how to mend it: `refused: …`, or, where an earlier version serves
+    /// on, `earlier version 0123abcd serves on; refused: …`.
     pub state: String,
     /// The questions it answers.
     pub answers: Vec<String>,
     pub file: PathBuf,
     /// SHA-256 of the component; empty for one that was not read.
     pub digest: String,
+    /// That of the version that decides, if one does: the earlier one where the file is refused.
+    pub serving: Option<String>,
     /// What one call may take.
     pub deadline_ms: u64,
     pub memory: u64,
@@ -181,6 +184,7 @@ impl From<&crate::policy::Listed> for PluginRecord {
             answers: listed.answers.iter().map(|word| (*word).to_owned()).collect(),
             file: listed.file.clone(),
             digest: listed.digest.clone(),
+            serving: listed.serving.clone(),
             deadline_ms: u64::try_from(listed.deadline.as_millis()).unwrap_or(u64::MAX),
             memory: listed.memory,
             kv: listed.kv,
@@ -247,14 +251,14 @@ pub struct ControlContext {
     store: Arc<dyn Store>,
     directory: Directory,
     /// None where no gateway runs.
-    policies: Option<Arc<Policies>>,
+    policies: Option<Arc<InForce>>,
     /// Held by operations that look before they write.
     alone: Mutex<()>,
 }
 
 impl ControlContext {
     /// `directory` must be a clone of the one that sessions use.
-    pub fn new(store: Arc<dyn Store>, directory: Directory, policies: Option<Arc<Policies>>) -> Self {
+    pub fn new(store: Arc<dyn Store>, directory: Directory, policies: Option<Arc<InForce>>) -> Self {
         Self {
             store,
             directory,

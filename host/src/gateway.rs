@@ -7,7 +7,7 @@ pub use counts::{AccountSession, AccountSessions, Budget, Claim};
 use crate::config::{Config, Role, StoreConfig};
 use crate::directory::Directory;
 use crate::net::Admission;
-use crate::policy::Policies;
+use crate::policy::InForce;
 use crate::pop3::{Leasing, Locks};
 use crate::smtp::Stages;
 use crate::store::embedded::Options;
@@ -26,7 +26,8 @@ pub struct Gateway {
     pub config: Arc<Config>,
     pub store: Arc<dyn Store>,
     pub directory: Directory,
-    pub policies: Arc<Policies>,
+    /// What decides from the next session on.
+    pub policies: Arc<InForce>,
     pub tls: Tls,
     /// Sessions in all and by address; counted before a protocol begins.
     pub admission: Arc<Admission>,
@@ -49,7 +50,7 @@ impl Gateway {
     pub fn new(
         config: Arc<Config>,
         store: Arc<dyn Store>,
-        policies: Arc<Policies>,
+        policies: Arc<InForce>,
         descriptors: u64,
     ) -> Result<Self, TlsError> {
         let kept_free = Arc::clone(&store);

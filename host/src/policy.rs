@@ -8,6 +8,7 @@ mod cache;
 mod capabilities;
 mod engine;
 mod fold;
+mod folder;
 mod guest;
 mod imports;
 mod limits;
@@ -18,11 +19,15 @@ mod plugin;
 mod questions;
 mod report;
 mod runtime;
+mod shelf;
+mod watch;
 mod words;
 
 pub use load::{Fault, Listed, LoadOptions, State, stand};
+pub use watch::Watch;
 
 use crate::store::{Ceiling, Usage};
+use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use bytes::Bytes;
 use fold::{Filters, Next, Quotas};
@@ -30,6 +35,8 @@ use guest::Letter;
 use plugin::{Plugin, Services};
 use postern_proto::smtp::Reply;
 use questions::{Ask, Question};
+use shelf::Shelf;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -133,10 +140,31 @@ pub trait MessageSource: Send + Sync + std::fmt::Debug {
 /// Whether mail for an address can be delivered here; asked about addresses that policies put in.
 #[async_trait]
 pub trait AddressCheck: Send + Sync + std::fmt::Debug {
-    async fn deliverable(&self, address: &str) -> bool;
+    /// `policies` is the set that asks: its own routers have their say.
+    async fn deliverable(&self, policies: &Policies, address: &str) -> bool;
 }
 
-/// The set of policies in force. A session keeps the one it began with.
+/// The place of the set in force. A session takes the set once, where it begins; all others take it anew
+/// each time.
+#[derive(Debug, Default)]
+pub struct InForce(ArcSwap<Policies>);
+
+impl InForce {
+    pub fn new(policies: Arc<Policies>) -> Self {
+        Self(ArcSwap::new(policies))
+    }
+
+    pub fn now(&self) -> Arc<Policies> {
+        self.0.load_full()
+    }
+
+    /// From here on this set is in force, as a whole.
+    pub fn put(&self, policies: Arc<Policies>) {
+        self.0.store(policies);
+    }
+}
+
+/// One set of policies. It never changes: another one takes its place.
 #[derive(Debug, Default)]
 pub struct Policies {
     /// In the order in which they are asked.
@@ -148,6 +176,13 @@ pub struct Policies {
 }
 
 impl Policies {
+    /// Loads all `*.wasm` of a folder in the order of their names. A folder that is not there has none. Err
+    /// only where the folder cannot be read or nothing can be run at all.
+    pub fn load(folder: &Path, options: LoadOptions) -> anyhow::Result<(Arc<Self>, Vec<Fault>)> {
+        let (_, look) = Shelf::open(folder, options)?;
+        Ok((look.policies, look.faults))
+    }
+
     /// Asked when a client has connected.
     pub async fn connect(&self, facts: &Facts) -> Decision {
         self.filter(&Ask::Connect, facts, None, &[]).await

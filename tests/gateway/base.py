@@ -14,15 +14,16 @@ PASSWORD = "correct horse battery"
 
 
 class GatewayCase(unittest.TestCase):
-    """`extra` is YAML put behind the configuration, `store` that of the store; `before_anything` runs before there
-    are accounts, `prepare` before the start."""
+    """`extra` is YAML put behind the configuration, `store` that of the store, `policy` put in its section;
+    `before_anything` runs before there are accounts, `prepare` before the start."""
 
     extra = ""
     store = "embedded"
+    policy = ""
     users = ("ann@example.org", "bob@example.org")
 
     def setUp(self):
-        self.gateway = Gateway(POSTERN, extra=self.extra, store=self.store)
+        self.gateway = Gateway(POSTERN, extra=self.extra, store=self.store, policy=self.policy)
         self.addCleanup(self.gateway._own.cleanup)
         self.before_anything(self.gateway)
         self.gateway.write_config()
@@ -40,7 +41,7 @@ class GatewayCase(unittest.TestCase):
         pass
 
     def install(self, name, order=20, settings=""):
-        """Drops a shipped policy in; it decides from the next start."""
+        """Drops a shipped policy in."""
         built = Path(GUESTS) / f"{name.replace('-', '_')}.wasm"
         shutil.copy(built, self.gateway.plugins / f"{order}-{name}.wasm")
         (self.gateway.plugins / f"{order}-{name}.yaml").write_text(settings)

@@ -1,4 +1,4 @@
-"""Dropping a policy in and out (with a restart) changes what becomes of the same message."""
+"""Policies that are there at a start, or not, change what becomes of the same message."""
 
 import threading
 

@@ -369,6 +369,7 @@ fn what_cannot_be_run_says_why() {
     let desk = Desk::new()
         .guest("unknown")
         .guest("greylist")
+        .with("wrong.yaml", "wait: 3d\nretry: 2d\n")
         .with("bad.yaml", "settings:\n  wait: 5m\n grants: x\n")
         .with("odd.yaml", "enabeld: true\n");
     let told = |guest: &str, more: &[&str], error: &str| {
@@ -402,6 +403,8 @@ fn what_cannot_be_run_says_why() {
         &["--settings", "bad.yaml"],
         "bad.yaml is no map of settings: this is not YAML",
     );
+    let wrong = "wrong.yaml: settings: wait (3d) must be shorter than retry (2d); mend them there";
+    told("greylist", &["--settings", "wrong.yaml"], wrong);
     told("greylist", &["--message", "gone.eml"], "cannot read gone.eml: ");
     let misused = desk.run("greylist", &["--to", "ann"]);
     assert_eq!(misused.code, Some(2), "{misused:?}");

@@ -41,17 +41,17 @@ struct Anywhere;
 
 #[async_trait::async_trait]
 impl AddressCheck for Anywhere {
-    async fn deliverable(&self, _address: &str) -> bool {
+    async fn deliverable(&self, _policies: &Policies, _address: &str) -> bool {
         true
     }
 }
 
-pub(crate) async fn load(folder: &Folder) -> Policies {
+pub(crate) async fn load(folder: &Folder) -> Arc<Policies> {
     load_with(folder, Arc::new(MemoryStore::new())).await
 }
 
 /// With the usual limits, save that nobody's patience ends on a busy machine.
-pub(crate) async fn load_with(folder: &Folder, store: Arc<dyn Store>) -> Policies {
+pub(crate) async fn load_with(folder: &Folder, store: Arc<dyn Store>) -> Arc<Policies> {
     let limits = PolicyLimits {
         deadline: Duration::from_secs(10),
         ..PolicyLimits::default()
@@ -60,7 +60,11 @@ pub(crate) async fn load_with(folder: &Folder, store: Arc<dyn Store>) -> Policie
 }
 
 /// Loads as the gateway does at its start. What is refused is in the listing.
-pub(crate) async fn load_within(limits: PolicyLimits, folder: &Folder, store: Arc<dyn Store>) -> Policies {
+pub(crate) async fn load_within(
+    limits: PolicyLimits,
+    folder: &Folder,
+    store: Arc<dyn Store>,
+) -> Arc<Policies> {
     let options = LoadOptions {
         cache_dir: Some(folder.path().join("compiled")),
         store,

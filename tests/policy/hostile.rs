@@ -14,7 +14,6 @@ mod folder;
 use folder::{Folder, Mail, answers, facts, load, refusal};
 use postern::policy::{Policies, QuotaDecision, Route, Verdict};
 use postern::store::Usage;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// What ends a call that would not end by itself. Far above what a good call needs on a busy machine.
@@ -205,7 +204,7 @@ async fn other_calls_are_answered_while_guests_spin() {
     const CALLS: u32 = 200;
     let manifest = "settings: { do: loop, at: mail }\nlimits: { deadline: 30s }\n";
     let folder = Folder::new().with("10-hostile", "hostile", manifest);
-    let policies = Arc::new(load(&folder).await);
+    let policies = load(&folder).await;
     let alone = latencies(&policies, CALLS).await;
     let spinning: Vec<_> = (0..4)
         .map(|_| {
@@ -249,7 +248,7 @@ fn said(sorted: &[Duration]) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_guests_leave_nothing_behind() {
     let manifest = "settings: { do: sleep, at: mail }\nlimits: { deadline: 50ms }\n";
-    let policies = Arc::new(load(&Folder::new().with("10-hostile", "hostile", manifest)).await);
+    let policies = load(&Folder::new().with("10-hostile", "hostile", manifest)).await;
     for _ in 0..4 {
         let calls: Vec<_> = (0..64)
             .map(|_| {

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import tempfile
 import threading
+import urllib.request
 from pathlib import Path
 
 LISTENERS = {
@@ -23,7 +24,7 @@ LISTENING = re.compile(r"listening.*?\bname=\"?([\w-]+)\"?.*?\baddress=\"?([0-9.
 class Gateway:
     """`with Gateway(binary) as gateway:` starts it and waits until every listener listens."""
 
-    def __init__(self, binary, extra="", folder=None, wrap=(), store="embedded"):
+    def __init__(self, binary, extra="", folder=None, wrap=(), store="embedded", policy=""):
         self.binary = str(Path(binary).resolve())
         self._own = tempfile.TemporaryDirectory(prefix="postern-test-") if folder is None else None
         self.folder = Path(folder or self._own.name)
@@ -31,16 +32,19 @@ class Gateway:
         self.plugins = self.folder / "plugins.d"
         self.extra = extra
         self.store = store
+        self.policy = policy
         self.wrap = list(wrap)
         self.ports = {}
         self.log = []
+        self._more = threading.Condition()
         self.process = None
 
     def write_config(self):
         self.plugins.mkdir(exist_ok=True)
         lines = ["hostname: localhost", "state: state", "listeners:"]
         lines += [f'  - {{ name: {name}, {role}, address: "127.0.0.1:0" }}' for name, role in LISTENERS.items()]
-        lines += [f"store: {self.store}", "policy: { folder: plugins.d }", "postmaster: admin@example.org"]
+        lines += [f"store: {self.store}", f"policy: {{ folder: plugins.d, {self.policy} }}",
+                  "postmaster: admin@example.org"]
         self.config.write_text("\n".join(lines) + "\n" + self.extra)
 
     def start(self):
@@ -60,13 +64,27 @@ class Gateway:
     def _follow(self, process, ready):
         with process.stdout as log:
             for line in log:
-                self.log.append(line)
+                with self._more:
+                    self.log.append(line)
+                    self._more.notify_all()
                 found = LISTENING.search(line)
                 if found:
                     self.ports[found.group(1)] = int(found.group(2).rsplit(":", 1)[1])
                     if len(self.ports) == len(LISTENERS):
                         ready.set()
         ready.set()
+
+    def logged(self, pattern, since=0):
+        """Waits for a line of the log that has `pattern`, at `since` or behind it."""
+        found = re.compile(pattern)
+        with self._more:
+            if not self._more.wait_for(lambda: any(map(found.search, self.log[since:])), 60):
+                raise AssertionError(f"no {pattern!r} in the log:\n" + "".join(self.log[since:]))
+            return next(line for line in self.log[since:] if found.search(line))
+
+    def metrics(self):
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.ports['admin']}/metrics", timeout=60) as answer:
+            return answer.read().decode()
 
     def kill(self, signum=signal.SIGKILL):
         if self.process and self.process.poll() is None:

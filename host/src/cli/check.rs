@@ -79,7 +79,7 @@ fn plugins(config: &Config, policies: &Policies) -> String {
     for listed in policies.list() {
         let says = match listed.state {
             State::Loaded => listed.answers.join(", "),
-            State::Disabled | State::Refused(_) => listed.state.to_string(),
+            State::Disabled | State::Refused(_) | State::Earlier { .. } => listed.state.to_string(),
         };
         let _ = writeln!(text, "policy        {}: {says}", listed.name);
     }

@@ -3,7 +3,7 @@
 //! What is wrong at the start ends the process with one line and exit code 1; nothing is served before
 //! everything is there. SIGTERM or SIGINT: no new sessions, those that run finish within `limits.drain`, then
 //! they are told 421; the exit code is 0. A second one ends at once, exit code 1: what was acknowledged is
-//! durable already. SIGHUP loads the certificates again.
+//! durable already. SIGHUP loads the certificates again and looks at the policy folder.
 
 mod tasks;
 
@@ -13,6 +13,7 @@ use crate::config::{Config, Listener, Role, TlsMode};
 use crate::control;
 use crate::gateway::{self, Gateway};
 use crate::net::{self, Bound, Stop};
+use crate::policy::Watch;
 use crate::store::Store;
 use anyhow::Context as _;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -46,18 +47,21 @@ pub(super) fn run(path: &Path) -> anyhow::Result<ExitCode> {
 
 async fn serve(config: Arc<Config>, metrics: PrometheusHandle, descriptors: u64) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::new()?;
-    let gateway = compose(&config, descriptors).await?;
+    let (gateway, watch) = compose(&config, descriptors).await?;
     let (admins, sockets) = listen(&config)?;
     let stop = Stop::default();
     let tasks = Tasks::default();
     tasks.start(&gateway, metrics, admins, &stop)?;
+    if let Some(watch) = &watch {
+        tasks.tracker.spawn(Arc::clone(watch).run(tasks.end.clone()));
+    }
     let sessions = net::serve(&gateway, sockets, &stop);
     notify(&[NotifyState::Ready, NotifyState::Status("serving")]);
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "ready");
-    signals.until_end(&gateway).await;
+    signals.until_end(&gateway, watch.as_deref()).await;
     let code = tokio::select! {
         () = drain(&gateway, &sessions, &stop) => ExitCode::SUCCESS,
-        () = signals.until_end(&gateway) => {
+        () = signals.until_end(&gateway, watch.as_deref()) => {
             tracing::warn!("told to end a second time; running sessions are cut off");
             return Ok(ExitCode::FAILURE);
         }
@@ -68,13 +72,17 @@ async fn serve(config: Arc<Config>, metrics: PrometheusHandle, descriptors: u64)
 }
 
 /// The store, the policies and all else that sessions hold.
-async fn compose(config: &Arc<Config>, descriptors: u64) -> anyhow::Result<Arc<Gateway>> {
+async fn compose(
+    config: &Arc<Config>,
+    descriptors: u64,
+) -> anyhow::Result<(Arc<Gateway>, Option<Arc<Watch>>)> {
     let store: Arc<dyn Store> = gateway::open_store(config)
         .await
         .context("cannot open the store")?;
-    let policies = policies::load(config, &store)?;
-    let gateway = Gateway::new(Arc::clone(config), store, policies, descriptors)?;
-    Ok(Arc::new(gateway))
+    let watch = policies::watch(config, &store)?;
+    let in_force = watch.as_deref().map(Watch::in_force).unwrap_or_default();
+    let gateway = Gateway::new(Arc::clone(config), store, in_force, descriptors)?;
+    Ok((Arc::new(gateway), watch))
 }
 
 /// Binds every listener, admin listeners apart, and says where each listens.
@@ -155,13 +163,16 @@ impl Signals {
     }
 
     /// Waits for SIGTERM or SIGINT; does what SIGHUP asks in between.
-    async fn until_end(&mut self, gateway: &Gateway) {
+    async fn until_end(&mut self, gateway: &Gateway, watch: Option<&Watch>) {
         loop {
             tokio::select! {
                 _ = self.terminate.recv() => return,
                 _ = self.interrupt.recv() => return,
                 _ = self.hang_up.recv() => {
-                    tracing::info!("SIGHUP: loading certificates again");
+                    tracing::info!("SIGHUP: loading certificates again, looking at the policy folder");
+                    if let Some(watch) = watch {
+                        watch.ask();
+                    }
                     gateway.tls.reload_all().await;
                 }
             }

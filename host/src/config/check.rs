@@ -162,6 +162,8 @@ fn policy_limits(raw: &raw::Policy, faults: &mut Collector) -> PolicyLimits {
         memory: bounds.size("memory", raw.memory, 64 * MIB, MIB, 4 * GIB - 1),
         // The slowest language starts within milliseconds; a start or a reload waits for one that hangs.
         trial: bounds.time("trial", raw.trial, 5 * SECOND * 1000, 1, MINUTE * 1000),
+        // A copy of some files is over well within it, and nobody waits for it.
+        settle: bounds.time("settle", raw.settle, 500, 10, MINUTE * 1000),
         // Each reserves some 8 GiB of address space (no memory), of which there are 128 TiB.
         instances: u32::try_from(bounds.count("instances", raw.instances, 64, 1, 1000)).unwrap_or(u32::MAX),
         mime: mime(raw.mime.as_ref().unwrap_or(&raw::Mime::default()), faults),

@@ -147,6 +147,7 @@ pub(super) struct Policy {
     pub(super) deadline: Option<Span>,
     pub(super) memory: Option<ByteSize>,
     pub(super) trial: Option<Span>,
+    pub(super) settle: Option<Span>,
     pub(super) instances: Option<usize>,
     pub(super) mime: Option<Mime>,
 }

@@ -193,6 +193,8 @@ fn both_edges_of_the_limits_that_standards_or_the_store_set() {
         ("limits: { drain: 0s }", "limits: { drain: 25h }"),
         ("policy: { trial: 60s }", "policy: { trial: 60001ms }"),
         ("policy: { trial: 1ms }", "policy: { trial: 0s }"),
+        ("policy: { settle: 60s }", "policy: { settle: 60001ms }"),
+        ("policy: { settle: 10ms }", "policy: { settle: 9ms }"),
         ("policy: { instances: 1 }", "policy: { instances: 0 }"),
         ("policy: { instances: 1000 }", "policy: { instances: 1001 }"),
         (

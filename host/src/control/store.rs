@@ -71,7 +71,7 @@ pub(super) async fn plugins(context: &ControlContext, records: &Records) -> Outc
             "no gateway runs; start one with postern serve to see what decides",
         ));
     };
-    for listed in policies.list() {
+    for listed in policies.now().list() {
         records.send(Record::Plugin(listed.into())).await?;
     }
     Ok(String::new())

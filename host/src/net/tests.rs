@@ -4,7 +4,6 @@ use super::accept::{Desk, Turned};
 use super::*;
 use crate::config::Config;
 use crate::gateway::Gateway;
-use crate::policy::Policies;
 use crate::store::memory::MemoryStore;
 use socket2::SockRef;
 use std::net::IpAddr;
@@ -27,8 +26,7 @@ impl Door {
         );
         let config = Arc::new(Config::parse(&text, state.path()).unwrap());
         let bound = bind(&config.listeners[0]).unwrap();
-        let policies = Arc::new(Policies::default());
-        let gateway = Gateway::new(config, Arc::new(MemoryStore::new()), policies, 10_000).unwrap();
+        let gateway = Gateway::new(config, Arc::new(MemoryStore::new()), Arc::default(), 10_000).unwrap();
         let (desk, socket) = Desk::of(&Arc::new(gateway), bound, &Stop::default());
         Self {
             desk,

@@ -17,7 +17,8 @@ use sink::Sink;
 use super::limits::Limits;
 use super::manifest::KvGrant;
 use super::observer::Observer;
-use super::{AddressCheck, Edit, Facts};
+use super::plugin::Addresses;
+use super::{Edit, Facts};
 use crate::store::Store;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -41,7 +42,7 @@ pub(super) struct Call {
     /// None: `kv` answers `not granted`.
     pub(super) kv: Option<KvGrant>,
     pub(super) store: Arc<dyn Store>,
-    pub(super) addresses: Arc<dyn AddressCheck>,
+    pub(super) addresses: Addresses,
     pub(super) limits: Limits,
     /// None in a gateway.
     pub(super) observer: Option<Arc<Observer>>,

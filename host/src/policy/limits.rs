@@ -69,6 +69,8 @@ pub(super) enum Limit {
     Edited,
     Addresses,
     Trial,
+    /// Ten times it: the folder was never quiet.
+    Settle,
     Instances,
     MimeParts,
     MimeDepth,
@@ -98,6 +100,7 @@ impl Limit {
             Self::Edited => "edited",
             Self::Addresses => "addresses",
             Self::Trial => "trial",
+            Self::Settle => "settle",
             Self::Instances => "instances",
             Self::MimeParts => "mime_parts",
             Self::MimeDepth => "mime_depth",

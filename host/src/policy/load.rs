@@ -1,28 +1,26 @@
-//! From a folder to policies in force.
+//! From a file to a policy that can be asked.
 //!
-//! Every file is compiled, compared with the contract by name, linked, tried and asked about its settings,
-//! on a thread of its own: a compiler that panics costs that file. What is wrong with one is a [`Fault`] of
-//! one line (what, where, how to mend), and the others are loaded.
+//! A component is compiled, compared with the contract by name, linked, tried and asked about its settings,
+//! on a thread of its own that stands back: a compiler that panics costs that file. What is wrong is a [`Fault`]
+//! of one line (what, where, how to mend).
 
 pub mod stand;
 
-use super::cache::{self, Cache};
+use super::cache::Cache;
 use super::capabilities::tree::Room;
 use super::guest::Guest;
 use super::limits::{Limit, Limits};
-use super::manifest::{self, KvGrant, Manifest};
-use super::plugin::{Failed, Failure, Plugin, Services};
+use super::manifest::{KvGrant, Manifest};
+use super::plugin::{Addresses, Failed, Failure, Plugin, Services};
 use super::questions::{Answers, Ask, Question, Said};
 use super::runtime::Guests;
-use super::{AddressCheck, Facts, Policies, capabilities, engine, imports};
+use super::{AddressCheck, Facts, Policies, capabilities, engine, imports, runtime};
 use crate::config::PolicyLimits;
 use crate::config::units::Span;
 use crate::store::Store;
-use anyhow::Context as _;
-use std::collections::HashSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 use wasmtime::component::{Component, Linker};
 
@@ -30,7 +28,7 @@ use wasmtime::component::{Component, Linker};
 const COMPILER_STACK: usize = 16 << 20;
 
 /// What policies are loaded with.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct LoadOptions {
     /// Where compiled components are kept: the owner's alone. None: nowhere.
     pub cache_dir: Option<PathBuf>,
@@ -41,7 +39,7 @@ pub struct LoadOptions {
 }
 
 /// Why a policy was not loaded.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Fault {
     pub path: PathBuf,
     /// What is wrong, and behind it how to mend it.
@@ -62,6 +60,8 @@ pub struct Listed {
     pub file: PathBuf,
     /// SHA-256; empty for a file that was not read.
     pub digest: String,
+    /// The digest of the version that decides, if one does.
+    pub serving: Option<String>,
     /// The questions it answers, in the words of the `failure` section.
     pub answers: Vec<&'static str>,
     pub state: State,
@@ -80,80 +80,47 @@ pub enum State {
     Disabled,
     /// The text of its fault.
     Refused(String),
+    /// The text of its fault; the last version without one decides.
+    Earlier {
+        digest: String,
+        fault: String,
+    },
+}
+
+impl State {
+    /// All that there are.
+    pub(super) const WORDS: [&str; 4] = ["loaded", "disabled", "refused", "earlier"];
+
+    /// As it is written in the label of the metric.
+    pub(super) fn word(&self) -> &'static str {
+        match self {
+            Self::Loaded => "loaded",
+            Self::Disabled => "disabled",
+            Self::Refused(_) => "refused",
+            Self::Earlier { .. } => "earlier",
+        }
+    }
 }
 
 impl fmt::Display for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Loaded => f.write_str("loaded"),
-            Self::Disabled => f.write_str("disabled"),
+            Self::Loaded | Self::Disabled => f.write_str(self.word()),
             Self::Refused(text) => write!(f, "refused: {text}"),
-        }
-    }
-}
-
-impl Policies {
-    /// Loads all `*.wasm` of a folder in the order of their names. A folder that is not there has none. Err
-    /// only where nothing can be run at all.
-    pub fn load(folder: &Path, options: LoadOptions) -> anyhow::Result<(Self, Vec<Fault>)> {
-        let files = scan(folder)?;
-        if files.is_empty() {
-            return Ok((Self::default(), Vec::new()));
-        }
-        let loader = Loader::new(options)?;
-        let mut policies = Self::default();
-        let mut faults = Vec::new();
-        let mut names = HashSet::new();
-        for file in files {
-            let mut listed = listed(&file);
-            let loaded = match names.insert(own_name(&listed.name).to_owned()) {
-                true => loader.load_apart(&file, &mut listed),
-                false => Err(refused(
-                    &file,
-                    "another policy has this name behind its number; rename one of them",
-                )),
-            };
-            match loaded {
-                Ok(plugin) => policies.plugins.extend(plugin),
-                Err(fault) => {
-                    listed.state = State::Refused(fault.text.clone());
-                    faults.push(fault);
-                }
+            Self::Earlier { digest, fault } => {
+                write!(f, "earlier version {} serves on; refused: {fault}", short(digest))
             }
-            policies.listed.push(listed);
         }
-        let digests = policies.listed.iter().map(|listed| listed.digest.as_str());
-        loader.cache.prune(&digests.collect());
-        policies.services = Some(loader.services);
-        Ok((policies, faults))
     }
 }
 
-/// The components of a folder, sorted by name; those whose name begins with a dot are on their way in.
-fn scan(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    let entries = match std::fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => {
-            return Err(error).with_context(|| format!("cannot read the policy folder {}", folder.display()));
-        }
-    };
-    let mut files = Vec::new();
-    for entry in entries {
-        let path = entry?.path();
-        let hidden = path
-            .file_name()
-            .is_some_and(|name| name.to_string_lossy().starts_with('.'));
-        if path.extension().is_some_and(|extension| extension == "wasm") && !hidden {
-            files.push(path);
-        }
-    }
-    files.sort();
-    Ok(files)
+/// A digest as people compare it.
+pub(super) fn short(digest: &str) -> &str {
+    digest.get(..8).unwrap_or(digest)
 }
 
 /// `20-greylist` without its number: what it has stored stays its own when it is put elsewhere in the order.
-fn own_name(stem: &str) -> &str {
+pub(super) fn own_name(stem: &str) -> &str {
     let behind = stem.trim_start_matches(|c: char| c.is_ascii_digit());
     match behind.strip_prefix('-') {
         Some(name) if !name.is_empty() => name,
@@ -161,15 +128,18 @@ fn own_name(stem: &str) -> &str {
     }
 }
 
-fn listed(file: &Path) -> Listed {
+/// What is known of a file before it is read.
+pub(super) fn listed(file: &Path) -> Listed {
+    // A file that is no component must not be taken for the one of its name.
+    let stem = match file.extension() {
+        Some(extension) if extension == "wasm" => file.file_stem(),
+        _ => file.file_name(),
+    };
     Listed {
-        name: file
-            .file_stem()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned(),
+        name: stem.unwrap_or_default().to_string_lossy().into_owned(),
         file: file.to_owned(),
         digest: String::new(),
+        serving: None,
         answers: Vec::new(),
         state: State::Loaded,
         deadline: Duration::ZERO,
@@ -179,7 +149,7 @@ fn listed(file: &Path) -> Listed {
 }
 
 /// A fault on one line, whatever its parts had.
-fn refused(path: &Path, text: impl Into<String>) -> Fault {
+pub(super) fn refused(path: &Path, text: impl Into<String>) -> Fault {
     let text: String = text.into();
     let words: Vec<&str> = text.split_whitespace().collect();
     Fault {
@@ -188,13 +158,16 @@ fn refused(path: &Path, text: impl Into<String>) -> Fault {
     }
 }
 
-/// Does it on a thread that compilers have room on. A panic costs that file.
+/// Does it on a thread that compilers have room on, and that stands back. A panic costs that file.
 fn apart<T: Send>(file: &Path, deed: impl FnOnce() -> Result<T, Fault> + Send) -> Result<T, Fault> {
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new()
             .name("policy-loader".to_owned())
             .stack_size(COMPILER_STACK)
-            .spawn_scoped(scope, deed);
+            .spawn_scoped(scope, || {
+                runtime::step_back();
+                deed()
+            });
         match thread.map(std::thread::ScopedJoinHandle::join) {
             Ok(Ok(done)) => done,
             Ok(Err(_)) => Err(refused(
@@ -209,17 +182,18 @@ fn apart<T: Send>(file: &Path, deed: impl FnOnce() -> Result<T, Fault> + Send) -
     })
 }
 
-/// What all files of a folder are loaded with.
-struct Loader {
+/// What all files of a folder are loaded with, whenever they are.
+pub(super) struct Loader {
     guests: Arc<Guests>,
     linker: Linker<Guest>,
-    cache: Cache,
+    pub(super) cache: Cache,
     limits: PolicyLimits,
+    /// Of a set that is not there yet.
     services: Services,
 }
 
 impl Loader {
-    fn new(options: LoadOptions) -> anyhow::Result<Self> {
+    pub(super) fn new(options: &LoadOptions) -> anyhow::Result<Self> {
         let limits = options.limits;
         let engine = engine::start(limits.instances)?;
         let mut linker = Linker::new(&engine);
@@ -230,51 +204,52 @@ impl Loader {
             guests: Arc::new(Guests::start(engine, limits.instances as usize)?),
             limits,
             services: Services {
-                store: options.store,
-                addresses: options.addresses,
+                store: Arc::clone(&options.store),
+                addresses: Addresses {
+                    check: Arc::clone(&options.addresses),
+                    set: Weak::new(),
+                },
                 room: Room::new(limits.mime),
                 observer: None,
             },
         })
     }
 
-    /// Loads one on a thread of its own. None: it is disabled.
-    fn load_apart(&self, file: &Path, listed: &mut Listed) -> Result<Option<Arc<Plugin>>, Fault> {
-        apart(file, || self.load(file, listed))
+    /// What the calls of one set use. Store and room are the same for all.
+    pub(super) fn services(&self, set: &Weak<Policies>) -> Services {
+        let mut services = self.services.clone();
+        services.addresses.set = Weak::clone(set);
+        services
     }
 
-    fn load(&self, file: &Path, listed: &mut Listed) -> Result<Option<Arc<Plugin>>, Fault> {
-        let manifest = self.manifest(file, &listed.name)?;
+    /// What the administrator says about a policy, in the text of the file beside it.
+    pub(super) fn manifest(&self, text: &str, listed: &mut Listed) -> Result<Manifest, Fault> {
+        let usual = Limits::usual(self.limits.deadline, self.limits.memory);
+        let manifest = Manifest::parse(text, own_name(&listed.name), usual)
+            .map_err(|text| refused(&listed.file.with_extension("yaml"), text))?;
         listed.deadline = manifest.limits.deadline;
         listed.memory = manifest.limits.memory;
         listed.kv = manifest.kv.as_ref().map(|KvGrant { bytes, .. }| *bytes);
-        if manifest.state == manifest::State::Disabled {
-            listed.state = State::Disabled;
-            return Ok(None);
-        }
-        let wasm = std::fs::read(file)
-            .map_err(|error| refused(file, format!("cannot be read: {error}; make it readable")))?;
-        listed.digest = cache::digest(&wasm);
-        let component = self.component(file, &wasm, &listed.digest)?;
-        let plugin = Arc::new(self.plugin(file, &component, manifest, listed)?);
-        self.trial(file, &plugin)?;
-        Ok(Some(plugin))
+        Ok(manifest)
     }
 
-    fn manifest(&self, file: &Path, name: &str) -> Result<Manifest, Fault> {
-        let path = file.with_extension("yaml");
-        let text = match std::fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-            Err(error) => {
-                return Err(refused(
-                    &path,
-                    format!("cannot be read: {error}; make it readable"),
-                ));
-            }
-        };
-        let usual = Limits::usual(self.limits.deadline, self.limits.memory);
-        Manifest::parse(&text, own_name(name), usual).map_err(|text| refused(&path, text))
+    /// Makes a policy of these octets, whose digest is listed, on a thread of its own.
+    pub(super) fn load(
+        &self,
+        wasm: &[u8],
+        manifest: Manifest,
+        listed: &mut Listed,
+    ) -> Result<Arc<Plugin>, Fault> {
+        let file = listed.file.clone();
+        apart(&file, || self.load_here(wasm, manifest, listed))
+    }
+
+    fn load_here(&self, wasm: &[u8], manifest: Manifest, listed: &mut Listed) -> Result<Arc<Plugin>, Fault> {
+        let file = listed.file.clone();
+        let component = self.component(&file, wasm, &listed.digest)?;
+        let plugin = Arc::new(self.plugin(&file, &component, manifest, listed)?);
+        self.trial(&file, &plugin)?;
+        Ok(plugin)
     }
 
     fn component(&self, file: &Path, wasm: &[u8], digest: &str) -> Result<Component, Fault> {
@@ -367,4 +342,4 @@ fn unfit(error: &Failed, limit: Duration) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

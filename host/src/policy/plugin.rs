@@ -12,9 +12,9 @@ use super::observer::Observer;
 use super::questions::{Answers, Ask, Question, Said};
 use super::runtime::Guests;
 use super::words::Unfit;
-use super::{AddressCheck, Edit, Facts, Listed};
-use std::sync::Arc;
+use super::{AddressCheck, Edit, Facts, Listed, Policies};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
@@ -33,7 +33,7 @@ const LATE: Duration = Duration::from_millis(100);
 pub(super) struct Plugin {
     pub(super) name: Arc<str>,
     /// Of its octets, SHA-256.
-    digest: String,
+    pub(super) digest: String,
     manifest: Manifest,
     pre: InstancePre<Guest>,
     answers: Answers,
@@ -46,11 +46,28 @@ pub(super) struct Plugin {
 #[derive(Debug, Clone)]
 pub(super) struct Services {
     pub(super) store: Arc<dyn crate::store::Store>,
-    pub(super) addresses: Arc<dyn AddressCheck>,
+    pub(super) addresses: Addresses,
     /// For the trees of messages.
     pub(super) room: Room,
     /// None in a gateway.
     pub(super) observer: Option<Arc<Observer>>,
+}
+
+/// Where addresses lead that a policy puts in, as its own set has it.
+#[derive(Debug, Clone)]
+pub(super) struct Addresses {
+    pub(super) check: Arc<dyn AddressCheck>,
+    /// Not there while its policies are tried.
+    pub(super) set: Weak<Policies>,
+}
+
+impl Addresses {
+    pub(super) async fn deliverable(&self, address: &str) -> bool {
+        match self.set.upgrade() {
+            Some(set) => self.check.deliverable(&set, address).await,
+            None => false,
+        }
+    }
 }
 
 impl std::fmt::Debug for Plugin {
@@ -158,7 +175,7 @@ impl Plugin {
             settings: Arc::clone(&self.manifest.settings),
             kv: self.manifest.kv.clone(),
             store: Arc::clone(&services.store),
-            addresses: Arc::clone(&services.addresses),
+            addresses: services.addresses.clone(),
             limits: self.manifest.limits,
             observer: services.observer.clone(),
         }

@@ -57,10 +57,10 @@ impl Drop for Guests {
     }
 }
 
-/// Linux gives each thread a nice value of its own.
-fn step_back() {
+/// For the thread that calls it: Linux gives each a nice value of its own, and those it starts begin with it.
+pub(super) fn step_back() {
     if let Err(error) = rustix::process::nice(NICE) {
-        tracing::warn!(%error, "policies run at the sessions' priority");
+        tracing::warn!(%error, "policies run, or are compiled, at the sessions' priority");
     }
 }
 

@@ -86,8 +86,8 @@ async fn gateway(quota: u64) -> (crate::gateway::Gateway, tempfile::TempDir) {
     crate::store::Directory::create_account(&store, account)
         .await
         .unwrap();
-    let policies = Arc::new(Policies::default());
-    let gateway = crate::gateway::Gateway::new(Arc::new(config), Arc::new(store), policies, 1000).unwrap();
+    let gateway =
+        crate::gateway::Gateway::new(Arc::new(config), Arc::new(store), Arc::default(), 1000).unwrap();
     (gateway, state)
 }
 

@@ -9,7 +9,7 @@ use super::facts;
 use crate::config::Listener;
 use crate::gateway::{AccountSession, Gateway};
 use crate::message::{Draft, DraftError, MessageId};
-use crate::policy::{Decision, Edit, Facts};
+use crate::policy::{Decision, Edit, Facts, Policies};
 use crate::store::StoreError;
 use postern_proto::smtp::{self, Answer, Mail, Question, Reply, Role};
 use postern_proto::{Address, sasl};
@@ -36,6 +36,8 @@ pub(super) enum Manners {
 #[derive(Debug)]
 pub(super) struct Answers {
     pub(super) gateway: Arc<Gateway>,
+    /// The set that was in force when the session began.
+    pub(super) policies: Arc<Policies>,
     pub(super) client: Client,
     /// What was decided at connect; every transaction begins with it.
     standing: Standing,
@@ -48,6 +50,7 @@ pub(super) struct Answers {
 impl Answers {
     pub(super) fn new(gateway: Arc<Gateway>, client: Client) -> Self {
         Self {
+            policies: gateway.policies.now(),
             gateway,
             client,
             standing: Standing::default(),
@@ -77,7 +80,7 @@ impl Answers {
         if self.client.manners == Manners::SpokeFirst {
             return Answer::Close(Reply::spoke_before_greeting());
         }
-        let Decision { verdict, edits, .. } = self.gateway.policies.connect(&self.facts(session)).await;
+        let Decision { verdict, edits, .. } = self.policies.connect(&self.facts(session)).await;
         self.edits = edits;
         match self.standing.take(verdict) {
             Ok(()) => Answer::Proceed,
@@ -108,7 +111,7 @@ impl Answers {
         }
         let decided = (self.standing.clone(), self.edits.clone());
         let mut transaction = Transaction::new(MessageId::new(), mail, decided, self.facts(session));
-        let decision = self.gateway.policies.mail(&transaction.facts).await;
+        let decision = self.policies.mail(&transaction.facts).await;
         transaction.opinions = decision.opinions;
         transaction.standing.take(decision.verdict)?;
         transaction.edit(decision.edits);

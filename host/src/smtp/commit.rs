@@ -84,7 +84,7 @@ impl Answers {
             .collect();
         mailboxes.sort_unstable();
         mailboxes.dedup();
-        let (store, policies) = (&*self.gateway.store, &self.gateway.policies);
+        let (store, policies) = (&*self.gateway.store, &self.policies);
         let read = transaction.known.read(store, policies, mailboxes).await;
         read.map_err(|error| trouble(&error))
     }
@@ -140,7 +140,6 @@ impl Answers {
         let source = Arc::clone(message) as Arc<dyn crate::policy::MessageSource>;
         let begun = Instant::now();
         let decision = self
-            .gateway
             .policies
             .message(&transaction.facts, source, transaction.edits())
             .await;

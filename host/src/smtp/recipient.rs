@@ -33,7 +33,7 @@ impl Answers {
         }
         let facts = Arc::clone(&transaction.facts);
         let named = recipient.address.to_string();
-        let decision = self.gateway.policies.rcpt(&facts, &named).await;
+        let decision = self.policies.rcpt(&facts, &named).await;
         transaction.opinions.extend(decision.opinions);
         recipient.standing.take(decision.verdict)?;
         let (edits, redirected) = recipient.edit(decision.edits)?;
@@ -62,7 +62,7 @@ impl Answers {
         (routes, opinions): (&mut Routes, &mut Vec<Opinion>),
     ) -> Result<Vec<Mailbox>, Reply> {
         let router = Router {
-            policies: &self.gateway.policies,
+            policies: &self.policies,
             directory: &self.gateway.directory,
             facts,
         };
@@ -101,7 +101,7 @@ impl Answers {
         transaction: &mut Transaction,
     ) -> Result<Room, Reply> {
         let (gateway, told) = (&self.gateway, (&mut transaction.known, &mut transaction.opinions));
-        let asked = quota::ask(&*gateway.store, &gateway.policies, facts, wanted, told).await;
+        let asked = quota::ask(&*gateway.store, &self.policies, facts, wanted, told).await;
         asked.map_err(|error| trouble(&error))
     }
 }

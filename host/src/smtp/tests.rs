@@ -9,7 +9,7 @@ mod verdicts;
 
 use super::*;
 use crate::message::MessageId;
-use crate::policy::Policies;
+use crate::policy::{InForce, Policies};
 use crate::store::embedded::Options;
 use crate::store::{Account, Alias, Domain, EmbeddedStore, Holder, MemoryStore, Store};
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite, BufReader};
@@ -37,21 +37,21 @@ impl House {
     /// `listener` is the inside of a YAML map, `more` are further lines of the configuration.
     async fn open(listener: &str, more: &str) -> Self {
         let store = |_: &std::path::Path| -> Arc<dyn Store> { Arc::new(MemoryStore::new()) };
-        Self::over(store, listener, more, Policies::default()).await
+        Self::over(store, listener, more, Arc::default()).await
     }
 
     async fn embedded(listener: &str) -> Self {
         let open = |state: &std::path::Path| -> Arc<dyn Store> {
             EmbeddedStore::open(state.join("store"), Options::default()).unwrap()
         };
-        Self::over(open, listener, "", Policies::default()).await
+        Self::over(open, listener, "", Arc::default()).await
     }
 
     async fn over(
         store: impl FnOnce(&std::path::Path) -> Arc<dyn Store>,
         listener: &str,
         more: &str,
-        policies: Policies,
+        policies: Arc<Policies>,
     ) -> Self {
         let state = tempfile::tempdir().unwrap();
         let text = format!(
@@ -72,7 +72,7 @@ impl House {
         ] {
             store.create_account(account).await.unwrap();
         }
-        let gateway = Gateway::new(config, store, Arc::new(policies), 10_000).unwrap();
+        let gateway = Gateway::new(config, store, Arc::new(InForce::new(policies)), 10_000).unwrap();
         Self {
             gateway: Arc::new(gateway),
             socket: TcpListener::bind("127.0.0.1:0").await.unwrap(),

@@ -4,6 +4,7 @@ use crate::folder::{Folder, load};
 use postern::config::Config;
 use postern::gateway::Gateway;
 use postern::net::{self, Stop};
+use postern::policy::InForce;
 use postern::store::memory::MemoryStore;
 use postern::store::{Account, Domain, Holder, Store};
 use std::net::SocketAddr;
@@ -49,7 +50,7 @@ impl House {
             };
             store.create_account(account).await.expect("an account");
         }
-        let policies = Arc::new(load(&folder).await);
+        let policies = Arc::new(InForce::new(load(&folder).await));
         let gateway = Gateway::new(Arc::new(config), store, policies, 10_000).expect("a gateway");
         let gateway = Arc::new(gateway);
         let bound = net::bind(&gateway.config.listeners[0]).expect("a socket");

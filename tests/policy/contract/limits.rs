@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 /// How late an answer may be on a machine that has much else to do; a hang is hours.
 const IN_TIME: Duration = Duration::from_secs(20);
 
-async fn loaded(limits: PolicyLimits, folder: &Folder) -> Policies {
+async fn loaded(limits: PolicyLimits, folder: &Folder) -> Arc<Policies> {
     load_within(limits, folder, Arc::new(MemoryStore::new())).await
 }
 
@@ -148,7 +148,7 @@ async fn so_many_calls_run_at_the_same_time_and_others_wait() {
         instances: INSTANCES,
         ..PolicyLimits::default()
     };
-    let policies = Arc::new(loaded(limits, &folder).await);
+    let policies = loaded(limits, &folder).await;
     let spin = || {
         let policies = Arc::clone(&policies);
         tokio::spawn(async move { policies.connect(&facts()).await })

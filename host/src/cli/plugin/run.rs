@@ -10,7 +10,7 @@ use crate::cli::output;
 use crate::config::decode::decode;
 use crate::config::fault::Collector;
 use crate::config::units::ByteSize;
-use crate::policy::stand::{Ask, Heard, Said, Seat, Setup, Stand};
+use crate::policy::stand::{Ask, Heard, Said, Seat, Settings, Setup, Stand};
 use crate::policy::{Edit, MessageSource, Verdict};
 use crate::store::Usage;
 use anyhow::Context as _;
@@ -83,12 +83,15 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 }
 
 /// A YAML map of settings alone.
-fn settings(file: &Path) -> anyhow::Result<serde_json::Map<String, serde_json::Value>> {
+fn settings(file: &Path) -> anyhow::Result<Settings> {
     let shown = file.display();
     let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {shown}"))?;
     let mut faults = Collector::new(&text);
-    let read = decode(&text, &mut faults).and_then(|settings| faults.unless_any(Some(settings)));
-    read.with_context(|| format!("{shown} is no map of settings"))
+    let read = decode(&text, &mut faults).and_then(|values| faults.unless_any(Some(values)));
+    Ok(Settings {
+        values: read.with_context(|| format!("{shown} is no map of settings"))?,
+        file: file.to_owned(),
+    })
 }
 
 impl Arguments {

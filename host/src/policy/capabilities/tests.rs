@@ -10,11 +10,12 @@ use crate::policy::guest::{Call, Guest, Letter};
 use crate::policy::limits::tests::hits_of;
 use crate::policy::limits::{Limit, Limits};
 use crate::policy::manifest::KvGrant;
-use crate::policy::{AddressCheck, Edit, Facts, MessageSource, Verdict};
+use crate::policy::plugin::Addresses;
+use crate::policy::{AddressCheck, Edit, Facts, MessageSource, Policies, Verdict};
 use crate::store::{self, MemoryStore};
 use async_trait::async_trait;
 use bytes::Bytes;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 /// Everybody at example.org can be delivered to.
@@ -23,7 +24,7 @@ struct Here;
 
 #[async_trait]
 impl AddressCheck for Here {
-    async fn deliverable(&self, address: &str) -> bool {
+    async fn deliverable(&self, _: &Policies, address: &str) -> bool {
         address.ends_with("@example.org")
     }
 }
@@ -55,6 +56,9 @@ fn room() -> Room {
     Room::new(PolicyLimits::default().mime)
 }
 
+/// The set that asks.
+static ASKING: LazyLock<Arc<Policies>> = LazyLock::new(Arc::default);
+
 fn call() -> Call {
     Call {
         policy: "test".into(),
@@ -64,7 +68,10 @@ fn call() -> Call {
         settings: Arc::new(serde_json::json!({})),
         kv: None,
         store: Arc::new(MemoryStore::default()),
-        addresses: Arc::new(Here),
+        addresses: Addresses {
+            check: Arc::new(Here),
+            set: Arc::downgrade(&ASKING),
+        },
         limits: limits(),
         observer: None,
     }

@@ -10,15 +10,13 @@ pub use crate::policy::observer::{Ending, HostCall, Line, Seen};
 pub use crate::policy::questions::{Ask, Question};
 pub use inspection::{Inspection, Memory, Needed, Wants, inspect};
 
-use super::{Fault, Listed, LoadOptions, Loader, apart, listed, own_name, refused};
+use super::{Fault, Listed, LoadOptions, Loader, apart, listed, refused};
 use crate::config::PolicyLimits;
 use crate::policy::cache;
 use crate::policy::capabilities;
 use crate::policy::guest::unix_millis;
-use crate::policy::limits::Limits;
 use crate::policy::manifest::{KvGrant, Manifest};
 use crate::policy::observer::Observer;
-use crate::policy::plugin::Services;
 use crate::policy::{
     AddressCheck, Decision, Edit, Facts, MessageSource, Opinion, Policies, QuotaDecision, Route, Verdict,
 };
@@ -26,6 +24,7 @@ use crate::store::{Kv, KvWrite, MemoryStore};
 use async_trait::async_trait;
 use bytes::Bytes;
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,17 +46,25 @@ pub struct Stand {
 #[derive(Debug, Clone, Default)]
 pub struct Setup {
     /// In place of those of its file.
-    pub settings: Option<serde_json::Map<String, serde_json::Value>>,
+    pub settings: Option<Settings>,
     /// What its share of the store holds.
     pub kv: BTreeMap<String, Bytes>,
     /// Milliseconds since 1970; None: the time that it is.
     pub now: Option<u64>,
 }
 
+/// What an administrator would write under `settings`.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The file they are written in.
+    pub file: PathBuf,
+    pub values: serde_json::Map<String, serde_json::Value>,
+}
+
 /// A policy that was loaded and can be asked.
 #[derive(Debug)]
 pub struct Seat {
-    policies: Policies,
+    policies: Arc<Policies>,
     observer: Arc<Observer>,
     store: Arc<MemoryStore>,
     kv: Option<KvGrant>,
@@ -87,7 +94,7 @@ pub enum Said {
 impl Stand {
     /// Compiles a component. `manifest` is what is beside it if none is named.
     pub fn open(file: &Path, manifest: Option<&Path>) -> Result<Self, Fault> {
-        let bench = Bench::new(file, manifest)?;
+        let mut bench = Bench::new(file, manifest)?;
         let (component, manifest) = (bench.component()?, bench.manifest()?);
         Ok(Self {
             bench,
@@ -105,13 +112,21 @@ impl Stand {
     pub fn seat(&mut self, setup: &Setup) -> Result<Seat, Fault> {
         let mut manifest = self.manifest.clone();
         if let Some(settings) = &setup.settings {
-            manifest.settings = Arc::new(serde_json::Value::Object(settings.clone()));
+            manifest.settings = Arc::new(serde_json::Value::Object(settings.values.clone()));
         }
         let store = Arc::new(MemoryStore::new());
         let (kv, handle) = (manifest.kv.clone(), self.bench.loader.guests.handle.clone());
         handle.block_on(self.bench.fill(&store, kv.as_ref(), setup))?;
         let observer = Arc::new(Observer::at(setup.now));
-        let policies = self.bench.load(&self.component, manifest, (&store, &observer))?;
+        let loaded = self.bench.load(&self.component, manifest, (&store, &observer));
+        // What is wrong with settings is told of the file that they are written in.
+        let policies = loaded.map_err(|fault| match &setup.settings {
+            Some(Settings { file, .. }) if fault.path == self.bench.manifest => Fault {
+                path: file.clone(),
+                ..fault
+            },
+            _ => fault,
+        })?;
         Ok(Seat {
             policies,
             loaded: observer.take(),
@@ -196,8 +211,10 @@ struct Bench {
     loader: Loader,
     wasm: Vec<u8>,
     listed: Listed,
-    /// None: the file beside the component, if there is one.
-    manifest: Option<PathBuf>,
+    /// It need not be there.
+    manifest: PathBuf,
+    /// Whether it was named, and must be.
+    is_named: bool,
 }
 
 impl Bench {
@@ -214,7 +231,7 @@ impl Bench {
             addresses: Arc::new(Anywhere),
         };
         let no_engine = |error: anyhow::Error| refused(file, format!("{error:#}"));
-        let mut loader = Loader::new(options).map_err(no_engine)?;
+        let mut loader = Loader::new(&options).map_err(no_engine)?;
         let mut linker = Linker::new(&loader.guests.engine);
         capabilities::link_recorded(&mut linker).map_err(|error| no_engine(error.into()))?;
         loader.linker = linker;
@@ -224,7 +241,8 @@ impl Bench {
             loader,
             wasm,
             listed,
-            manifest: manifest.map(Path::to_owned),
+            manifest: manifest.map_or_else(|| file.with_extension("yaml"), Path::to_owned),
+            is_named: manifest.is_some(),
         })
     }
 
@@ -235,15 +253,28 @@ impl Bench {
         })
     }
 
-    fn manifest(&self) -> Result<Manifest, Fault> {
-        let Some(path) = &self.manifest else {
-            return self.loader.manifest(&self.listed.file, &self.listed.name);
+    fn manifest(&mut self) -> Result<Manifest, Fault> {
+        let text = match std::fs::read_to_string(&self.manifest) {
+            Ok(text) => text,
+            Err(error) if error.kind() == ErrorKind::NotFound && !self.is_named => String::new(),
+            Err(error) => {
+                let text = format!("cannot be read: {error}; make it readable");
+                return Err(refused(&self.manifest, text));
+            }
         };
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| refused(path, format!("cannot be read: {error}; make it readable")))?;
-        let limits = self.loader.limits;
-        let usual = Limits::usual(limits.deadline, limits.memory);
-        Manifest::parse(&text, own_name(&self.listed.name), usual).map_err(|text| refused(path, text))
+        let manifest = self.loader.manifest(&text, &mut self.listed);
+        manifest.map_err(|fault| self.of_manifest(fault))
+    }
+
+    /// A loader knows the file beside a component alone.
+    fn of_manifest(&self, fault: Fault) -> Fault {
+        match fault.path == self.listed.file.with_extension("yaml") {
+            true => Fault {
+                path: self.manifest.clone(),
+                ..fault
+            },
+            false => fault,
+        }
     }
 
     fn load(
@@ -251,7 +282,7 @@ impl Bench {
         component: &Component,
         manifest: Manifest,
         (store, observer): (&Arc<MemoryStore>, &Arc<Observer>),
-    ) -> Result<Policies, Fault> {
+    ) -> Result<Arc<Policies>, Fault> {
         let services = &mut self.loader.services;
         services.store = Arc::clone(store) as _;
         services.observer = Some(Arc::clone(observer));
@@ -262,11 +293,12 @@ impl Bench {
             loader.trial(&file, &plugin)?;
             Ok(plugin)
         });
-        Ok(Policies {
-            plugins: vec![plugin?],
+        let plugin = plugin.map_err(|fault| self.of_manifest(fault))?;
+        Ok(Arc::new_cyclic(|set| Policies {
+            plugins: vec![plugin],
             listed: vec![listed],
-            services: Some(Services::clone(&self.loader.services)),
-        })
+            services: Some(loader.services(set)),
+        }))
     }
 
     /// Puts into the store what is to be there.
@@ -298,7 +330,7 @@ struct Anywhere;
 
 #[async_trait]
 impl AddressCheck for Anywhere {
-    async fn deliverable(&self, _address: &str) -> bool {
+    async fn deliverable(&self, _policies: &Policies, _address: &str) -> bool {
         true
     }
 }
@@ -308,3 +340,6 @@ impl std::fmt::Debug for Bench {
         write!(f, "Bench({})", self.listed.name)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,7 @@ use tempfile::TempDir;
 
 /// A component that answers `connection-filter` with what `body` leaves: the place of a verdict in memory.
 /// At 0 is accept, at 64 reject with 550 and a text.
-fn filter(body: &str, cases: &str) -> String {
+pub(in crate::policy) fn filter(body: &str, cases: &str) -> String {
     format!(
         r#"(component
             (core module $m
@@ -42,7 +42,7 @@ fn filter(body: &str, cases: &str) -> String {
 }
 
 /// A component that answers `lifecycle` alone, with an error.
-const REFUSES_SETTINGS: &str = r#"(component
+pub(in crate::policy) const REFUSES_SETTINGS: &str = r#"(component
     (core module $m
         (memory (export "memory") 1)
         (data (i32.const 0) "\01\00\00\00\10\00\00\00\0c\00\00\00")
@@ -54,8 +54,8 @@ const REFUSES_SETTINGS: &str = r#"(component
     (instance $e (export "validate" (func $f)))
     (export "postern:policy/lifecycle@0.1.0" (instance $e)))"#;
 
-const ACCEPT: &str = "(i32.const 0)";
-const REJECT: &str = "(i32.const 64)";
+pub(in crate::policy) const ACCEPT: &str = "(i32.const 0)";
+pub(in crate::policy) const REJECT: &str = "(i32.const 64)";
 const TRAP: &str = "unreachable";
 const LOOP: &str = "(loop (br 0)) unreachable";
 
@@ -64,33 +64,29 @@ struct Anywhere;
 
 #[async_trait::async_trait]
 impl AddressCheck for Anywhere {
-    async fn deliverable(&self, _: &str) -> bool {
+    async fn deliverable(&self, _: &Policies, _: &str) -> bool {
         true
     }
 }
 
-struct Folder(TempDir);
+pub(in crate::policy) struct Folder(pub(in crate::policy) TempDir);
 
 impl Folder {
-    fn new() -> Self {
+    pub(in crate::policy) fn new() -> Self {
         Self(TempDir::new().unwrap())
     }
 
-    fn with(self, name: &str, wat: &str) -> Self {
+    pub(in crate::policy) fn with(self, name: &str, wat: &str) -> Self {
         self.file(&format!("{name}.wasm"), wat::parse_str(wat).unwrap())
     }
 
-    fn file(self, name: &str, content: impl AsRef<[u8]>) -> Self {
+    pub(in crate::policy) fn file(self, name: &str, content: impl AsRef<[u8]>) -> Self {
         std::fs::write(self.0.path().join(name), content).unwrap();
         self
     }
 
-    fn load(&self) -> (Policies, Vec<String>) {
-        self.load_within(Duration::from_secs(5))
-    }
-
-    fn load_within(&self, trial: Duration) -> (Policies, Vec<String>) {
-        let options = LoadOptions {
+    pub(in crate::policy) fn options(&self, trial: Duration) -> LoadOptions {
+        LoadOptions {
             cache_dir: Some(self.0.path().join("compiled")),
             store: Arc::new(MemoryStore::default()),
             limits: PolicyLimits {
@@ -100,8 +96,15 @@ impl Folder {
                 ..PolicyLimits::default()
             },
             addresses: Arc::new(Anywhere),
-        };
-        let (policies, faults) = Policies::load(self.0.path(), options).unwrap();
+        }
+    }
+
+    fn load(&self) -> (Arc<Policies>, Vec<String>) {
+        self.load_within(Duration::from_secs(5))
+    }
+
+    fn load_within(&self, trial: Duration) -> (Arc<Policies>, Vec<String>) {
+        let (policies, faults) = Policies::load(self.0.path(), self.options(trial)).unwrap();
         let folder = format!("{}/", self.0.path().display());
         let said = faults.iter().map(|fault| fault.to_string().replace(&folder, ""));
         (policies, said.collect())

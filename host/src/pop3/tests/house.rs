@@ -6,7 +6,6 @@ use crate::gateway::Gateway;
 use crate::message::MessageId;
 use crate::message::downgrade::downgraded_len;
 use crate::net::{Connection, Stream};
-use crate::policy::Policies;
 use crate::pop3::serve;
 use crate::store::embedded::Options;
 use crate::store::{
@@ -53,8 +52,8 @@ impl House {
     pub(super) fn over(store: Arc<dyn Store>, more: &str) -> Self {
         let state = tempfile::tempdir().unwrap();
         let config = Arc::new(config(state.path(), more));
-        let policies = Arc::new(Policies::default());
-        let mut gateway = Gateway::new(Arc::clone(&config), Arc::clone(&store), policies, 10_000).unwrap();
+        let mut gateway =
+            Gateway::new(Arc::clone(&config), Arc::clone(&store), Arc::default(), 10_000).unwrap();
         // Hashes that cost little.
         gateway.directory = directory(store, &config).0;
         let listener = Listener {

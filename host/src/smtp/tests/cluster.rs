@@ -8,7 +8,7 @@ async fn house() -> (Keyspace, Arc<CassandraStore>, House) {
     let (keyspace, store) = empty().await;
     let kept = Arc::clone(&store);
     let open = move |_: &std::path::Path| -> Arc<dyn Store> { kept };
-    let house = House::over(open, "role: mx", "", Policies::default()).await;
+    let house = House::over(open, "role: mx", "", Arc::default()).await;
     (keyspace, store, house)
 }
 

@@ -52,7 +52,7 @@ struct Nowhere;
 
 #[async_trait::async_trait]
 impl AddressCheck for Nowhere {
-    async fn deliverable(&self, _: &str) -> bool {
+    async fn deliverable(&self, _: &Policies, _: &str) -> bool {
         false
     }
 }
@@ -93,6 +93,21 @@ async fn a_refusal_is_in_the_policys_words_and_nothing_is_kept() {
         assert_eq!(client.data("A: b\r\n\r\n").await, expected);
         assert_eq!(house.mailbox("ann").await.len(), 0);
         assert_eq!(quarantined(&house).await, []);
+    }
+}
+
+#[tokio::test]
+async fn a_session_keeps_the_set_that_it_began_with() {
+    let house = house(64, "role: mx", u64::MAX).await;
+    let mut before = house.client().await;
+    house.gateway.policies.put(Arc::default());
+    let mut after = house.client().await;
+    for _ in 0..2 {
+        for (client, code) in [(&mut before, "550 5.7.1 not today\r\n"), (&mut after, "250 ")] {
+            client.envelope(&["ann"]).await;
+            let said = client.data("A: b\r\n\r\n").await;
+            assert!(said.starts_with(code), "{said}");
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use crate::cli::plugin::session::{self, Session};
 use crate::config::decode::decode;
 use crate::config::fault::{Collector, Faults};
 use crate::policy::Facts;
-use crate::policy::stand::{Ask, Question, Setup};
+use crate::policy::stand::{Ask, Question, Settings, Setup};
 use crate::store::Usage;
 use anyhow::{Context as _, ensure};
 use mail_parser::DateTime;
@@ -131,7 +131,10 @@ impl<'a> Reader<'a> {
             file: self.file.to_owned(),
             name: raw.name.unwrap_or_default(),
             setup: Setup {
-                settings: raw.settings,
+                settings: raw.settings.map(|values| Settings {
+                    values,
+                    file: self.file.to_owned(),
+                }),
                 kv: kv.map(|(key, value)| (key, value.0)).collect(),
                 now,
             },

@@ -52,7 +52,7 @@ expect:
     assert_eq!(case.facts.tags, ["odd"]);
     assert_eq!(case.setup.now, Some(1_769_860_800_000));
     assert_eq!(case.setup.kv["c"], &[0, 255][..]);
-    assert_eq!(case.setup.settings.unwrap()["most"], 3);
+    assert_eq!(case.setup.settings.unwrap().values["most"], 3);
     assert_eq!(case.message.as_deref(), Some(b"Subject: x\n\ntext\n".as_slice()));
     let edits: Vec<String> = case
         .expect

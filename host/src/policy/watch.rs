@@ -1,0 +1,227 @@
+//! The policy folder while a gateway runs: it is watched, and what changes is in force from the next session on.
+//!
+//! Who copies files into a folder makes many events of it: they are gathered until it is quiet. All that blocks (the
+//! file system, the compiler, trials) does so off the I/O threads, and a panic there costs that look. Where a folder
+//! cannot be watched it is looked at every few seconds.
+
+mod sight;
+
+use super::limits::Limit;
+use super::load::{LoadOptions, State, short};
+use super::shelf::{Look, Shelf, Which};
+use super::{InForce, Listed};
+use sight::Sight;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+/// How often a folder is looked at that cannot be watched.
+const LOOK: Duration = Duration::from_secs(10);
+/// A folder that is never quiet is looked at after so many times of what would be quiet.
+const NEVER_QUIET: u32 = 10;
+
+/// A policy folder under watch, and the set that came of it.
+pub struct Watch {
+    folder: PathBuf,
+    settle: Duration,
+    shelf: Mutex<Shelf>,
+    in_force: Arc<InForce>,
+    begin: Begin,
+    /// None: it cannot be watched, and that has been said.
+    sight: Mutex<Option<Sight>>,
+    /// Something happened in the folder.
+    stirred: Arc<Notify>,
+    /// Somebody wants it looked at.
+    asked: Notify,
+}
+
+/// Begins to watch a folder.
+type Begin = fn(&Path, &Arc<Notify>) -> Result<Sight, String>;
+
+impl std::fmt::Debug for Watch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Watch")
+            .field("folder", &self.folder)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Watch {
+    /// Loads the folder, says what came of it, and notes from here on that something happens to it. Err only where
+    /// the folder cannot be read or nothing can be run at all.
+    pub fn open(folder: &Path, options: LoadOptions) -> anyhow::Result<Self> {
+        Self::open_by(sight::watch, folder, options)
+    }
+
+    fn open_by(begin: Begin, folder: &Path, options: LoadOptions) -> anyhow::Result<Self> {
+        let (settle, stirred) = (options.limits.settle, Arc::new(Notify::new()));
+        let sight = see(begin, folder, &stirred, true);
+        let (shelf, look) = Shelf::open(folder, options)?;
+        tell_faults(&look);
+        let loaded = look
+            .policies
+            .list()
+            .iter()
+            .filter(|listed| listed.serving.is_some());
+        loaded.for_each(tell_loaded);
+        measure(&look);
+        Ok(Self {
+            folder: folder.to_owned(),
+            settle,
+            shelf: Mutex::new(shelf),
+            in_force: Arc::new(InForce::new(look.policies)),
+            begin,
+            sight: Mutex::new(sight),
+            stirred,
+            asked: Notify::new(),
+        })
+    }
+
+    /// The place of the set that is in force.
+    pub fn in_force(&self) -> Arc<InForce> {
+        Arc::clone(&self.in_force)
+    }
+
+    /// Asks for a look at once, at what was refused before too.
+    pub fn ask(&self) {
+        self.asked.notify_one();
+    }
+
+    /// Looks whenever there is a reason to, until `end`.
+    pub async fn run(self: Arc<Self>, end: CancellationToken) {
+        loop {
+            let which = tokio::select! {
+                () = end.cancelled() => return,
+                () = self.asked.notified() => Which::All,
+                () = self.reason() => Which::Changed,
+            };
+            let watch = Arc::clone(&self);
+            let look = tokio::task::spawn_blocking(move || watch.look(which));
+            if let Err(error) = look.await {
+                count("refused");
+                tracing::error!(folder = %self.folder.display(), %error,
+                    "the policy folder could not be looked at; the set before serves on");
+            }
+        }
+    }
+
+    /// Something happened, and is over.
+    async fn reason(&self) {
+        if locked(&self.sight).is_none() {
+            return sleep(LOOK).await;
+        }
+        self.stirred.notified().await;
+        quiet(&self.stirred, self.settle).await;
+    }
+
+    /// Links may lead elsewhere by now, so the folder is watched anew first: nothing is missed in between.
+    fn look(&self, which: Which) {
+        let mut sight = locked(&self.sight);
+        *sight = see(self.begin, &self.folder, &self.stirred, sight.is_some());
+        drop(sight);
+        let look = locked(&self.shelf).look(which);
+        self.in_force.put(Arc::clone(&look.policies));
+        measure(&look);
+        tell_faults(&look);
+        tell_changes(&look);
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Begins to watch, and says so once if that cannot be done, or can be again.
+fn see(begin: Begin, folder: &Path, stirred: &Arc<Notify>, before: bool) -> Option<Sight> {
+    match (begin(folder, stirred), before) {
+        (Ok(sight), before) => {
+            if !before {
+                tracing::info!(folder = %folder.display(), "the policy folder is watched again");
+            }
+            Some(sight)
+        }
+        (Err(error), true) => {
+            tracing::warn!(folder = %folder.display(), error, every = ?LOOK,
+                "the policy folder cannot be watched and is looked at from time to time; \
+                 make it readable, or raise fs.inotify.max_user_instances and fs.inotify.max_user_watches");
+            None
+        }
+        (Err(_), false) => None,
+    }
+}
+
+/// Waits until nothing has happened for `settle`, but for ten times as long at most.
+async fn quiet(stirred: &Notify, settle: Duration) {
+    let end = Instant::now() + settle * NEVER_QUIET;
+    loop {
+        let until = Instant::now() + settle;
+        if until > end {
+            sleep_until(end).await;
+            return Limit::Settle.hit();
+        }
+        if timeout_at(until, stirred.notified()).await.is_err() {
+            return;
+        }
+    }
+}
+
+fn tell_faults(look: &Look) {
+    for news in &look.news {
+        match &news.serving {
+            Some(digest) => tracing::error!(
+                fault = %news.fault,
+                serving = short(digest),
+                "a policy was not loaded; its earlier version serves on"
+            ),
+            None => tracing::error!(fault = %news.fault, "a policy was not loaded"),
+        }
+    }
+}
+
+fn tell_loaded(listed: &Listed) {
+    let answers = listed.answers.join(" ");
+    tracing::info!(
+        policy = listed.name,
+        answers,
+        digest = listed.digest,
+        "policy loaded"
+    );
+}
+
+fn tell_changes(look: &Look) {
+    let changes = &look.changes;
+    match (changes.are_none(), look.news.is_empty()) {
+        (true, true) => count("unchanged"),
+        (true, false) => count("refused"),
+        (false, told) => {
+            count("swapped");
+            if !told {
+                count("refused");
+            }
+            tracing::info!(
+                added = changes.added.join(", "),
+                replaced = changes.replaced.join(", "),
+                removed = changes.removed.join(", "),
+                "policies swapped"
+            );
+        }
+    }
+}
+
+fn count(result: &'static str) {
+    metrics::counter!("postern_plugin_reloads_total", "result" => result).increment(1);
+}
+
+fn measure(look: &Look) {
+    for state in State::WORDS {
+        let of_it = |listed: &&Listed| listed.state.word() == state;
+        let count = look.policies.list().iter().filter(of_it).count();
+        metrics::gauge!("postern_plugins", "state" => state).set(u32::try_from(count).unwrap_or(u32::MAX));
+    }
+}
+
+#[cfg(test)]
+mod tests;

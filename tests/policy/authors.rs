@@ -405,7 +405,12 @@ fn what_cannot_be_run_says_why() {
     );
     let wrong = "wrong.yaml: settings: wait (3d) must be shorter than retry (2d); mend them there";
     told("greylist", &["--settings", "wrong.yaml"], wrong);
-    told("greylist", &["--message", "gone.eml"], "cannot read gone.eml: ");
+    let gone = desk.plugin(&["run", "greylist.wasm", "--message", "gone.eml"]);
+    assert_eq!(gone.code, Some(1), "{gone:?}");
+    assert!(
+        gone.error.starts_with("postern: cannot read gone.eml: "),
+        "{gone:?}"
+    );
     let misused = desk.run("greylist", &["--to", "ann"]);
     assert_eq!(misused.code, Some(2), "{misused:?}");
     assert!(misused.error.contains("`ann` is no address"), "{misused:?}");

@@ -176,10 +176,10 @@ fn lines_of_the_log_and_calls_are_looked_for_among_others() {
     ] {
         assert_eq!(differing(bad, &seen), ["calls"], "{bad}");
     }
-    let found = differences(&expect("log: [ off, on ]"), &seen, &BTreeMap::new());
+    let found = differences(&expect("log: [ off, out ]"), &seen, &BTreeMap::new());
     assert_eq!(
         (found[0].what, found[0].expected.as_slice()),
-        ("log", &["… on …".to_owned()][..])
+        ("log", &["… out …".to_owned()][..])
     );
 }
 

@@ -29,7 +29,7 @@ pub(super) enum Author {
     /// Says what a component is and needs, and whether it would be loaded.
     Inspect(inspect::Arguments),
     /// Puts every question that a component answers, and prints what it says and does.
-    Run(run::Arguments),
+    Run(Box<run::Arguments>),
     /// Puts the questions of a folder of cases, and compares the answers.
     Test(cases::Arguments),
 }

@@ -1,8 +1,8 @@
 //! The command line.
 //!
 //! `postern serve` is the gateway and `postern check` reads its configuration; every other command is an
-//! [`Operation`](crate::control::Operation), done by the running gateway or, where none runs, here. Exit
-//! codes: 0 done, 1 refused or failed (one line on standard error says what to do), 2 misused.
+//! [`Operation`](crate::control::Operation), done by the running gateway or, where none runs, here, save those
+//! for authors of policies, which need neither. Exit codes: 0 done, 1 refused or failed (one line on standard error says what to do), 2 misused.
 
 mod alias;
 mod check;
@@ -61,7 +61,8 @@ enum Command {
     /// The tables of a Cassandra cluster.
     #[command(subcommand)]
     Schema(schema::Command),
-    /// The policies: those of the running gateway or, where none runs, those it would start with.
+    /// The policies: those of the running gateway or, where none runs, those it would start with; and any
+    /// component, for its author.
     #[command(subcommand)]
     Plugin(plugin::Command),
 }
@@ -69,11 +70,14 @@ enum Command {
 /// Runs the command that the arguments name.
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
-    let done = configuration(cli.config).and_then(|path| match cli.command {
-        Command::Serve => serve::run(&path),
-        Command::Check => check::run(&path),
-        command => administer(&path, command),
-    });
+    let done = match cli.command {
+        Command::Plugin(plugin::Command::Author(command)) => plugin::author(command),
+        command => configuration(cli.config).and_then(|path| match command {
+            Command::Serve => serve::run(&path),
+            Command::Check => check::run(&path),
+            command => administer(&path, command),
+        }),
+    };
     match done {
         Ok(code) => code,
         Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,
@@ -105,9 +109,11 @@ fn administer(path: &Path, command: Command) -> anyhow::Result<ExitCode> {
             Command::Quarantine(command) => quarantine::run(&config, command).await,
             Command::Store(command) => store::run(&config, command).await,
             Command::Schema(command) => schema::run(&config, command).await,
-            Command::Plugin(command) => plugin::run(&config, command).await,
-            // Handled by those who make a runtime of their own.
-            Command::Serve | Command::Check => Ok(ExitCode::SUCCESS),
+            Command::Plugin(plugin::Command::List(format)) => plugin::list(&config, format).await,
+            // Handled by those who make a runtime of their own, or need none.
+            Command::Serve | Command::Check | Command::Plugin(plugin::Command::Author(_)) => {
+                Ok(ExitCode::SUCCESS)
+            }
         }
     })
 }

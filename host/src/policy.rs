@@ -14,6 +14,7 @@ mod imports;
 mod limits;
 mod load;
 mod manifest;
+mod observer;
 mod plugin;
 mod questions;
 mod report;
@@ -22,7 +23,7 @@ mod shelf;
 mod watch;
 mod words;
 
-pub use load::{Fault, Listed, LoadOptions, State};
+pub use load::{Fault, Listed, LoadOptions, State, stand};
 pub use watch::Watch;
 
 use crate::store::{Ceiling, Usage};

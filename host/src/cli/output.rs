@@ -120,19 +120,21 @@ pub(super) async fn list(
     Ok(ExitCode::SUCCESS)
 }
 
+/// A value in JSON, on one line.
+pub(super) fn text(value: &impl Serialize) -> io::Result<String> {
+    // JSON escapes controls of ASCII by itself; terminals obey others as well.
+    let mut shown = String::new();
+    for c in serde_json::to_string(value)?.chars() {
+        match commands(c) {
+            true => shown.push_str(&format!("\\u{:04x}", u32::from(c))),
+            false => shown.push(c),
+        }
+    }
+    Ok(shown)
+}
+
 /// The record itself, without the name of its kind.
 pub(super) fn json(record: &Record) -> io::Result<String> {
-    fn text(value: &impl Serialize) -> io::Result<String> {
-        // JSON escapes controls of ASCII by itself; terminals obey others as well.
-        let mut shown = String::new();
-        for c in serde_json::to_string(value)?.chars() {
-            match commands(c) {
-                true => shown.push_str(&format!("\\u{:04x}", u32::from(c))),
-                false => shown.push(c),
-            }
-        }
-        Ok(shown)
-    }
     match record {
         Record::Domain(domain) => text(domain),
         Record::User(user) => text(user),

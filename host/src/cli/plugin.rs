@@ -1,4 +1,12 @@
-//! `postern plugin`.
+//! `postern plugin`: what decides here, and three commands for those who write policies. These need neither
+//! a gateway nor a configuration.
+
+mod cases;
+mod inspect;
+mod mail;
+mod run;
+mod session;
+mod words;
 
 use super::client::Gateway;
 use super::output::Listing;
@@ -11,13 +19,33 @@ use std::process::ExitCode;
 pub(super) enum Command {
     /// Lists what decides, and what was refused and why.
     List(#[command(flatten)] ListFormat),
+    #[command(flatten)]
+    Author(Author),
 }
 
-pub(super) async fn run(config: &Config, command: Command) -> anyhow::Result<ExitCode> {
-    let Command::List(format) = command;
+/// For those who write policies.
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Author {
+    /// Says what a component is and needs, and whether it would be loaded.
+    Inspect(inspect::Arguments),
+    /// Puts every question that a component answers, and prints what it says and does.
+    Run(Box<run::Arguments>),
+    /// Puts the questions of a folder of cases, and compares the answers.
+    Test(cases::Arguments),
+}
+
+pub(super) async fn list(config: &Config, format: ListFormat) -> anyhow::Result<ExitCode> {
     match Gateway::running(config).await? {
         Some(mut gateway) => output::list(&mut gateway, &Operation::PluginList, format).await,
         None => list_folder(config, format),
+    }
+}
+
+pub(super) fn author(command: Author) -> anyhow::Result<ExitCode> {
+    match command {
+        Author::Inspect(arguments) => inspect::run(&arguments),
+        Author::Run(arguments) => run::run(&arguments),
+        Author::Test(arguments) => cases::run(&arguments),
     }
 }
 

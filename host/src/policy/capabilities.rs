@@ -13,6 +13,7 @@ mod log;
 mod message;
 mod mime;
 mod random;
+mod recorded;
 mod refused;
 mod session;
 #[cfg(test)]
@@ -23,6 +24,7 @@ pub(super) mod tree;
 use super::bindings::Everything;
 use super::bindings::postern::policy::types;
 use super::guest::Guest;
+use recorded::{Recorded, Recording};
 use wasmtime::component::{HasSelf, Linker};
 
 /// Octets of one reading, however many were asked for.
@@ -35,6 +37,46 @@ const LINE: usize = 1024;
 pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
     Everything::add_to_linker::<Guest, HasSelf<Guest>>(linker, |guest| guest)
+}
+
+/// The same, and each call of one is told to the observer of its call.
+pub(super) fn link_recorded(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+    wasmtime_wasi::p2::add_to_linker_async(linker)?;
+    Everything::add_to_linker::<Guest, Recording>(linker, |guest| Recorded(guest))
+}
+
+/// What lets a policy use a capability.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Access {
+    /// It is always there.
+    Open,
+    /// The grant of that name in the policy's own file; without it the error is `not granted`.
+    Grant(&'static str),
+    /// Nothing: this version has nothing to grant.
+    Refused,
+}
+
+/// All interfaces of `capabilities.wit`.
+const ACCESS: [(&str, Access); 13] = [
+    ("session", Access::Open),
+    ("auth", Access::Open),
+    ("message", Access::Open),
+    ("mime", Access::Open),
+    ("edit", Access::Open),
+    ("log", Access::Open),
+    ("config", Access::Open),
+    ("kv", Access::Grant("kv")),
+    ("dns", Access::Refused),
+    ("directory", Access::Refused),
+    ("clock", Access::Open),
+    ("random", Access::Open),
+    ("http", Access::Refused),
+];
+
+/// None where there is no such capability.
+pub(super) fn access(interface: &str) -> Option<Access> {
+    let found = ACCESS.iter().find(|(name, _)| *name == interface);
+    found.map(|(_, access)| *access)
 }
 
 impl types::Host for Guest {}

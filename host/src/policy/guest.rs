@@ -16,6 +16,7 @@ use sink::Sink;
 
 use super::limits::Limits;
 use super::manifest::KvGrant;
+use super::observer::Observer;
 use super::plugin::Addresses;
 use super::{Edit, Facts};
 use crate::store::Store;
@@ -43,6 +44,8 @@ pub(super) struct Call {
     pub(super) store: Arc<dyn Store>,
     pub(super) addresses: Addresses,
     pub(super) limits: Limits,
+    /// None in a gateway.
+    pub(super) observer: Option<Arc<Observer>>,
 }
 
 /// The data of one call's store.
@@ -83,6 +86,7 @@ impl Guest {
             .max_random_size(RANDOM)
             .build();
         let view = call.message.as_ref();
+        let told = call.observer.as_ref().and_then(|observer| observer.now());
         Self {
             view: view.map(|letter| View::new(Arc::clone(letter), &call.edits)),
             limiter: Limiter::new(memory, limits.table_elements),
@@ -90,7 +94,7 @@ impl Guest {
             budget: Budget::new(limits),
             edits: Vec::new(),
             store_failed: false,
-            now: unix_millis(),
+            now: told.unwrap_or_else(unix_millis),
             printed,
             wasi,
             table,
@@ -117,7 +121,7 @@ impl Guest {
     }
 }
 
-fn unix_millis() -> u64 {
+pub(super) fn unix_millis() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

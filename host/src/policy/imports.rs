@@ -27,21 +27,25 @@ const WASI: [&str; 6] = [
 /// A package and version, and what of it is missing.
 type Gaps = BTreeMap<(String, String), BTreeSet<String>>;
 
+/// One thing that a component imports.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Import {
+    /// `postern:policy/session@0.1.0`
+    pub(super) name: String,
+    /// Those of an interface, in the order of their names.
+    pub(super) functions: Vec<String>,
+    /// What of it is not served: the interface, or functions of it.
+    pub(super) missing: Vec<String>,
+}
+
 /// All that is missing in one line, or nothing.
 pub(super) fn check(engine: &Engine, component: &Component) -> Result<(), String> {
-    let served = served();
     let mut gaps = Gaps::new();
-    for (name, import) in component.component_type().imports(engine) {
-        match &import.ty {
-            ComponentItem::ComponentInstance(instance) => {
-                let functions = instance
-                    .exports(engine)
-                    .filter(|(_, item)| matches!(item.ty, ComponentItem::ComponentFunc(_)))
-                    .map(|(function, _)| function);
-                interface(name, functions, &served, &mut gaps);
-            }
-            ComponentItem::Type(_) | ComponentItem::Resource(_) => {}
-            _ => gap(&mut gaps, ("", ""), name.to_owned()),
+    for import in of(engine, component) {
+        let (package, _, version) = import.split();
+        if !import.missing.is_empty() {
+            let key = (package.to_owned(), version.to_owned());
+            gaps.entry(key).or_default().extend(import.missing);
         }
     }
     if gaps.is_empty() {
@@ -50,32 +54,78 @@ pub(super) fn check(engine: &Engine, component: &Component) -> Result<(), String
     Err(said(&gaps))
 }
 
-fn interface<'a>(
-    name: &str,
-    functions: impl Iterator<Item = &'a str>,
-    served: &HashMap<&str, BTreeSet<&str>>,
-    gaps: &mut Gaps,
-) {
+/// What a component imports, types apart.
+pub(super) fn of(engine: &Engine, component: &Component) -> Vec<Import> {
+    let served = served();
+    let mut imports = Vec::new();
+    for (name, import) in component.component_type().imports(engine) {
+        let mut functions = Vec::new();
+        match &import.ty {
+            ComponentItem::ComponentInstance(instance) => {
+                let those = instance
+                    .exports(engine)
+                    .filter(|(_, item)| matches!(item.ty, ComponentItem::ComponentFunc(_)));
+                functions.extend(those.map(|(function, _)| function.to_owned()));
+                functions.sort();
+            }
+            ComponentItem::Type(_) | ComponentItem::Resource(_) => continue,
+            _ => {}
+        }
+        imports.push(Import {
+            missing: missing(name, &functions, &served),
+            name: name.to_owned(),
+            functions,
+        });
+    }
+    imports
+}
+
+fn missing(name: &str, functions: &[String], served: &HashMap<&str, BTreeSet<&str>>) -> Vec<String> {
     let (package, interface, version) = split(name);
     if WASI.contains(&package) && version.starts_with("0.2.") {
-        return;
+        return Vec::new();
     }
     let known = match package {
         PACKAGE if version.starts_with(TRACK) => served.get(interface),
         _ => None,
     };
     let Some(known) = known else {
-        gap(gaps, (package, version), interface.to_owned());
-        return;
+        return vec![interface.to_owned()];
     };
-    for function in functions.filter(|function| !known.contains(function)) {
-        gap(gaps, (package, version), format!("{interface}.{function}"));
-    }
+    let unknown = functions
+        .iter()
+        .filter(|function| !known.contains(function.as_str()));
+    unknown
+        .map(|function| format!("{interface}.{function}"))
+        .collect()
 }
 
-fn gap(gaps: &mut Gaps, (package, version): (&str, &str), what: String) {
-    let key = (package.to_owned(), version.to_owned());
-    gaps.entry(key).or_default().insert(what);
+/// The versions of the contract whose interfaces a component imports or exports.
+pub(super) fn contracts(engine: &Engine, component: &Component) -> BTreeSet<String> {
+    let kind = component.component_type();
+    let names = kind.imports(engine).map(|(name, _)| name);
+    let ours = names.chain(kind.exports(engine).map(|(name, _)| name)).map(split);
+    ours.filter(|(package, ..)| *package == PACKAGE)
+        .map(|(_, _, version)| version.to_owned())
+        .collect()
+}
+
+impl Import {
+    /// Package, interface and version; what is not there is empty.
+    pub(super) fn split(&self) -> (&str, &str, &str) {
+        split(&self.name)
+    }
+
+    /// Whether it is a capability of the contract.
+    pub(super) fn is_ours(&self) -> bool {
+        self.split().0 == PACKAGE
+    }
+
+    /// Whether nothing of that name is served.
+    pub(super) fn is_unknown(&self) -> bool {
+        let (_, interface, _) = self.split();
+        self.missing.iter().any(|missing| missing == interface)
+    }
 }
 
 fn said(gaps: &Gaps) -> String {
@@ -100,7 +150,7 @@ fn split(name: &str) -> (&str, &str, &str) {
 }
 
 /// The functions of each interface that can be imported; `types` has none.
-fn served() -> HashMap<&'static str, BTreeSet<&'static str>> {
+pub(super) fn served() -> HashMap<&'static str, BTreeSet<&'static str>> {
     let mut served = HashMap::from([("types", BTreeSet::new())]);
     let mut interface = "";
     for line in CAPABILITIES.lines().map(str::trim) {

@@ -4,6 +4,8 @@
 //! on a thread of its own that stands back: a compiler that panics costs that file. What is wrong is a [`Fault`]
 //! of one line (what, where, how to mend).
 
+pub mod stand;
+
 use super::cache::Cache;
 use super::capabilities::tree::Room;
 use super::guest::Guest;
@@ -179,6 +181,30 @@ pub(super) fn unreadable(path: &Path, error: &std::io::Error) -> Fault {
     refused(path, format!("cannot be read: {error}; make it readable"))
 }
 
+/// Does it on a thread that compilers have room on, and that stands back. A panic costs that file.
+fn apart<T: Send>(file: &Path, deed: impl FnOnce() -> Result<T, Fault> + Send) -> Result<T, Fault> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new()
+            .name("policy-loader".to_owned())
+            .stack_size(COMPILER_STACK)
+            .spawn_scoped(scope, || {
+                runtime::step_back();
+                deed()
+            });
+        match thread.map(std::thread::ScopedJoinHandle::join) {
+            Ok(Ok(done)) => done,
+            Ok(Err(_)) => Err(refused(
+                file,
+                "the compiler failed on it; build it with another toolchain",
+            )),
+            Err(error) => Err(passing(
+                file,
+                format!("no thread to compile it: {error}; try again"),
+            )),
+        }
+    })
+}
+
 /// What all files of a folder are loaded with, whenever they are.
 pub(super) struct Loader {
     pub(super) guests: Arc<Guests>,
@@ -207,6 +233,7 @@ impl Loader {
                     set: Weak::new(),
                 },
                 room: Room::new(limits.mime),
+                observer: None,
             },
         })
     }
@@ -237,26 +264,7 @@ impl Loader {
         listed: &mut Listed,
     ) -> Result<Arc<Plugin>, Fault> {
         let file = listed.file.clone();
-        std::thread::scope(|scope| {
-            let thread = std::thread::Builder::new()
-                .name("policy-loader".to_owned())
-                .stack_size(COMPILER_STACK)
-                .spawn_scoped(scope, || {
-                    runtime::step_back();
-                    self.load_here(wasm, manifest, listed)
-                });
-            match thread.map(std::thread::ScopedJoinHandle::join) {
-                Ok(Ok(loaded)) => loaded,
-                Ok(Err(_)) => Err(refused(
-                    &file,
-                    "the compiler failed on it; build it with another toolchain",
-                )),
-                Err(error) => Err(passing(
-                    &file,
-                    format!("no thread to compile it: {error}; try again"),
-                )),
-            }
-        })
+        apart(&file, || self.load_here(wasm, manifest, listed))
     }
 
     fn load_here(&self, wasm: &[u8], manifest: Manifest, listed: &mut Listed) -> Result<Arc<Plugin>, Fault> {

@@ -8,6 +8,7 @@ use super::capabilities::tree::Room;
 use super::guest::{Call, Guest, Letter};
 use super::limits::{Limit, Limits};
 use super::manifest::{Manifest, OnFailure};
+use super::observer::Observer;
 use super::questions::{Answers, Ask, Question, Said};
 use super::runtime::Guests;
 use super::words::Unfit;
@@ -49,6 +50,8 @@ pub(super) struct Services {
     pub(super) addresses: Addresses,
     /// For the trees of messages.
     pub(super) room: Room,
+    /// None in a gateway.
+    pub(super) observer: Option<Arc<Observer>>,
 }
 
 /// Where addresses lead that a policy puts in, as its own set has it.
@@ -180,6 +183,7 @@ impl Plugin {
             store: Arc::clone(&services.store),
             addresses: services.addresses.clone(),
             limits: self.manifest.limits,
+            observer: services.observer.clone(),
         }
     }
 

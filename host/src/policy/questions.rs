@@ -11,7 +11,7 @@ use wasmtime::component::{Component, Instance, InstancePre};
 
 /// What can be asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Question {
+pub enum Question {
     Connect,
     Mail,
     Rcpt,
@@ -22,8 +22,8 @@ pub(super) enum Question {
 }
 
 /// A question with what it is about, apart from the facts of the session.
-#[derive(Debug, Clone)]
-pub(super) enum Ask {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ask {
     Connect,
     Mail,
     Rcpt(String),
@@ -48,7 +48,7 @@ pub(super) enum Said {
 
 impl Question {
     /// In the order in which a message meets them.
-    pub(super) const ALL: [Self; 7] = [
+    pub const ALL: [Self; 7] = [
         Self::Connect,
         Self::Mail,
         Self::Rcpt,
@@ -59,7 +59,7 @@ impl Question {
     ];
 
     /// The interface of the contract.
-    pub(super) fn interface(self) -> &'static str {
+    pub fn interface(self) -> &'static str {
         match self {
             Self::Connect => "connection-filter",
             Self::Mail => "sender-filter",
@@ -72,7 +72,7 @@ impl Question {
     }
 
     /// As it is called in logs, metrics and the `failure` section of a policy's file.
-    pub(super) fn word(self) -> &'static str {
+    pub fn word(self) -> &'static str {
         match self {
             Self::Connect => "connect",
             Self::Mail => "mail",
@@ -84,7 +84,7 @@ impl Question {
         }
     }
 
-    fn is_exported_by(self, component: &Component) -> bool {
+    pub(super) fn is_exported_by(self, component: &Component) -> bool {
         let name = format!("postern:policy/{}@0.1.0", self.interface());
         component.get_export_index(None, name.as_str()).is_some()
     }
@@ -104,7 +104,7 @@ impl Question {
 }
 
 impl Ask {
-    pub(super) fn question(&self) -> Question {
+    pub fn question(&self) -> Question {
         match self {
             Self::Connect => Question::Connect,
             Self::Mail => Question::Mail,

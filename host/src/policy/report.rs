@@ -65,9 +65,17 @@ async fn asked<T>(
     word: impl FnOnce(&T) -> &'static str,
 ) -> Result<T, ()> {
     let (question, begun, mut ear) = (ask.question(), Instant::now(), Ear::default());
+    let observer = call.observer.clone();
     let heard = plugin.ask(ask, call).await;
     let read = heard.and_then(|heard| reading(heard, &mut ear).map_err(Failed::from));
     mended(plugin, question, &ear.flaws);
+    if let Some(observer) = &observer {
+        observer.mended(&ear.flaws);
+        read.as_ref()
+            .err()
+            .into_iter()
+            .for_each(|failed| observer.failed(failed));
+    }
     let word = match &read {
         Ok(read) => word(read),
         Err(failed) => {
@@ -130,7 +138,7 @@ fn count(plugin: &Plugin, question: Question, outcome: &'static str, took: Durat
 }
 
 impl Verdict {
-    fn word(&self) -> &'static str {
+    pub(crate) fn word(&self) -> &'static str {
         match self {
             Self::Accept => "accept",
             Self::Reject(_) => "reject",
@@ -142,7 +150,7 @@ impl Verdict {
 }
 
 impl Route {
-    fn word(&self) -> &'static str {
+    pub(crate) fn word(&self) -> &'static str {
         match self {
             Self::Pass => "pass",
             Self::Local(_) => "local",
@@ -155,7 +163,7 @@ impl Route {
 }
 
 impl QuotaDecision {
-    fn word(&self) -> &'static str {
+    pub(crate) fn word(&self) -> &'static str {
         match self {
             Self::Allow(_) => "allow",
             Self::Warn { .. } => "warn",

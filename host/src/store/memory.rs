@@ -72,6 +72,16 @@ impl MemoryStore {
         }
     }
 
+    /// Everything of one namespace that is alive at `now`.
+    pub fn kv_all(&self, namespace: &str, now: u64) -> BTreeMap<String, Bytes> {
+        let state = self.state();
+        let values = state.kv.get(namespace).into_iter().flatten();
+        let alive = values.filter(|(_, value)| rules::alive(value.over_at, now));
+        alive
+            .map(|(key, value)| (key.clone(), value.value.clone()))
+            .collect()
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

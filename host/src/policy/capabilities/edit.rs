@@ -99,6 +99,9 @@ impl Host for Guest {
         let verdict = ear.verdict(verdict);
         if !ear.flaws.is_empty() {
             tracing::warn!(policy = %self.call.policy, flaws = ?ear.flaws, "the reply of a policy was mended");
+            if let Some(observer) = &self.call.observer {
+                observer.mended(&ear.flaws);
+            }
         }
         self.change(Edit::RecipientVerdict { recipient, verdict })
     }

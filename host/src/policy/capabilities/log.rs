@@ -14,6 +14,9 @@ macro_rules! levels {
                 if self.budget.line() {
                     let (policy, id) = (&*self.call.policy, &*self.call.facts.queue_id);
                     tracing::$level!(policy, id, "{}", line(&text, LINE));
+                    if let Some(observer) = &self.call.observer {
+                        observer.logged(stringify!($level), line(&text, LINE));
+                    }
                 }
                 Ok(())
             })+

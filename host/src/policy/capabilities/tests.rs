@@ -73,6 +73,7 @@ fn call() -> Call {
             set: Arc::downgrade(&ASKING),
         },
         limits: limits(),
+        observer: None,
     }
 }
 
@@ -367,4 +368,51 @@ async fn octets_read_are_bounded_over_all_readings() {
     assert_eq!(message::Host::read(&mut guest, 2, 6).await.unwrap(), b"012345");
     assert_eq!(message::Host::read(&mut guest, 8, 4).await.unwrap(), b"6789");
     assert!(message::Host::read(&mut guest, 2, 1).await.is_err());
+}
+
+/// The rows of the matrix in `wit/README.md`, without code marks.
+fn matrix() -> Vec<String> {
+    let readme = include_str!("../../../../wit/README.md");
+    let section = readme.split("## What a capability means at each question").nth(1);
+    let section = section.unwrap().split("\n## ").next().unwrap();
+    let rows = section.lines().filter(|line| line.starts_with("| `"));
+    rows.map(|row| row.replace('`', "")).collect()
+}
+
+#[test]
+fn what_needs_a_grant_is_what_the_matrix_says() {
+    use super::{ACCESS, Access};
+    let rows = matrix();
+    for (interface, access) in ACCESS {
+        let named = |row: &&String| {
+            let names = row.split('|').nth(1).unwrap_or_default().split(',');
+            names
+                .map(|name| name.trim().split('.').next().unwrap_or_default())
+                .any(|name| name == interface)
+        };
+        let row = rows
+            .iter()
+            .find(named)
+            .unwrap_or_else(|| panic!("{interface}: {rows:#?}"));
+        let said = match access {
+            Access::Grant(name) => {
+                assert_eq!(name, interface);
+                row.contains("with its grant")
+            }
+            Access::Refused => row.contains("this version has nothing to grant"),
+            Access::Open => !row.contains("grant"),
+        };
+        assert!(said, "{interface}: {row}");
+    }
+}
+
+#[test]
+fn every_interface_of_the_contract_has_its_access() {
+    let mut served: Vec<&str> = crate::policy::imports::served().into_keys().collect();
+    served.retain(|name| *name != "types");
+    served.sort_unstable();
+    let mut known = super::ACCESS.map(|(name, _)| name);
+    known.sort_unstable();
+    assert_eq!(served, known);
+    assert_eq!(super::access("types"), None);
 }

@@ -1,0 +1,144 @@
+//! `postern plugin test`: cases of a folder, put to a component.
+//!
+//! All files are read first, and whatever is wrong in any of them is named with its line before a case is
+//! tried. Each case has a policy of its own: loaded with its settings, over a store with what it says. Exit
+//! code 1 where one differs, and where there is none.
+
+mod compare;
+mod raw;
+mod read;
+mod value;
+
+use super::mail::Mail;
+use crate::cli::output;
+use crate::policy::MessageSource;
+use crate::policy::stand::{Heard, Stand};
+use anyhow::{bail, ensure};
+use compare::Difference;
+use read::Case;
+use serde::Serialize;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Arguments {
+    /// The component.
+    file: PathBuf,
+    /// The folder of cases: all its *.yaml.
+    #[arg(long, value_name = "DIR")]
+    cases: PathBuf,
+    /// Only cases in whose name this text is.
+    #[arg(long, value_name = "NAME")]
+    filter: Option<String>,
+    /// Its own file, with settings, grants and limits; without it, the .yaml beside the component.
+    #[arg(long, value_name = "FILE")]
+    manifest: Option<PathBuf>,
+    /// One JSON object instead of lines for people.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What came of all cases.
+#[derive(Debug, Default, Serialize)]
+struct Report {
+    passed: usize,
+    failed: usize,
+    cases: Vec<Outcome>,
+}
+
+#[derive(Debug, Serialize)]
+struct Outcome {
+    file: PathBuf,
+    name: String,
+    passed: bool,
+    differences: Vec<Difference>,
+}
+
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let folder = arguments.cases.display();
+    let mut cases = read::folder(&arguments.cases)?;
+    ensure!(
+        !cases.is_empty(),
+        "there are no cases in {folder}; write one, NAME.yaml"
+    );
+    if let Some(filter) = &arguments.filter {
+        cases.retain(|case| case.name.contains(filter.as_str()));
+        ensure!(
+            !cases.is_empty(),
+            "no case in {folder} has `{filter}` in its name"
+        );
+    }
+    let mut stand = match Stand::open(&arguments.file, arguments.manifest.as_deref()) {
+        Ok(stand) => stand,
+        Err(fault) => bail!("{fault}"),
+    };
+    let mut out = io::BufWriter::new(io::stdout());
+    let mut report = Report::default();
+    for case in cases {
+        let differences = tried(&mut stand, &case);
+        let outcome = Outcome {
+            passed: differences.is_empty(),
+            file: case.file,
+            name: case.name,
+            differences,
+        };
+        if !arguments.json {
+            lines(&outcome, &mut out)?;
+        }
+        report.add(outcome);
+    }
+    match arguments.json {
+        true => writeln!(out, "{}", output::text(&report)?)?,
+        false => writeln!(out, "{} passed, {} failed", report.passed, report.failed)?,
+    }
+    out.flush()?;
+    Ok(match report.failed {
+        0 => ExitCode::SUCCESS,
+        _ => ExitCode::FAILURE,
+    })
+}
+
+impl Report {
+    fn add(&mut self, outcome: Outcome) {
+        match outcome.passed {
+            true => self.passed += 1,
+            false => self.failed += 1,
+        }
+        self.cases.push(outcome);
+    }
+}
+
+/// What differs from what the case expects.
+fn tried(stand: &mut Stand, case: &Case) -> Vec<Difference> {
+    let seat = match stand.seat(&case.setup) {
+        Ok(seat) => seat,
+        Err(fault) => return compare::refused(&case.expect, &fault),
+    };
+    let question = case.ask.question();
+    if !seat.answers(question) {
+        return vec![Difference::new("answers", question.word(), "not this question")];
+    }
+    let message = case
+        .message
+        .as_deref()
+        .map(|octets| Arc::new(Mail::new(octets)) as _);
+    let message: Option<Arc<dyn MessageSource>> = message;
+    let heard: Heard = seat.ask(&case.ask, &case.facts, message, &[]);
+    compare::differences(&case.expect, &heard, &seat.kv())
+}
+
+fn lines(outcome: &Outcome, out: &mut impl Write) -> io::Result<()> {
+    let word = if outcome.passed { "ok  " } else { "FAIL" };
+    let file = outcome.file.file_name().unwrap_or_default().to_string_lossy();
+    let line = format!("{word}  {file}: {}", outcome.name);
+    writeln!(out, "{}", output::printable(&line))?;
+    for difference in &outcome.differences {
+        writeln!(out, "      {}", difference.what)?;
+        for (sign, text) in difference.lines() {
+            writeln!(out, "        {sign} {}", output::printable(text))?;
+        }
+    }
+    Ok(())
+}

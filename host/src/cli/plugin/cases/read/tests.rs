@@ -1,0 +1,206 @@
+use super::*;
+
+fn faults(text: &str) -> Vec<String> {
+    let file = Path::new("/nowhere/case.yaml");
+    match read(file, text) {
+        Ok(cases) => panic!("{cases:?}"),
+        Err(Faults(faults)) => faults.iter().map(ToString::to_string).collect(),
+    }
+}
+
+fn cases(text: &str) -> Vec<Case> {
+    match read(Path::new("/nowhere/case.yaml"), text) {
+        Ok(cases) => cases,
+        Err(faults) => panic!("{faults}"),
+    }
+}
+
+#[test]
+fn a_file_has_one_case_or_a_list_of_them() {
+    let one = "name: a\nask: connect\nexpect: { verdict: accept }\n";
+    assert_eq!(cases(one).len(), 1);
+    let list = "- name: a\n  ask: connect\n  expect: { verdict: accept }\n\
+                - name: b\n  ask: validate\n  expect: { valid: true }\n";
+    let names: Vec<String> = cases(list).into_iter().map(|case| case.name).collect();
+    assert_eq!(names, ["a", "b"]);
+    assert_eq!(cases("[]").len(), 0);
+}
+
+#[test]
+fn everything_that_may_be_written_is_taken() {
+    let text = "name: all of it
+session: { client-ip: 198.51.100.7, helo: h.example, mail-from: <>, rcpt-to: [Ann@EXAMPLE.org], tags: [odd] }
+settings: { most: 3 }
+kv: { a: text, b: 7, c: { hex: \"00ff\" } }
+now: 2026-01-31T12:00:00Z
+message: |
+  Subject: x
+
+  text
+ask: message
+expect:
+  verdict: accept
+  edits: [ { add-header: { name: X, value: \"1\" } }, { tag: odd }, { remove-header: Y } ]
+  kv: {}
+  log: [ \"warn: \" ]
+  calls: [ kv.get ]
+";
+    let case = cases(text).remove(0);
+    assert_eq!(case.ask, Ask::Message);
+    assert_eq!(case.facts.mail_from, "");
+    assert_eq!(case.facts.rcpt_to, ["Ann@example.org"]);
+    assert_eq!(case.facts.tags, ["odd"]);
+    assert_eq!(case.setup.now, Some(1_769_860_800_000));
+    assert_eq!(case.setup.kv["c"], &[0, 255][..]);
+    assert_eq!(case.setup.settings.unwrap().values["most"], 3);
+    assert_eq!(case.message.as_deref(), Some(b"Subject: x\n\ntext\n".as_slice()));
+    let edits: Vec<String> = case
+        .expect
+        .edits
+        .iter()
+        .flatten()
+        .map(super::super::raw::RawEdit::shown)
+        .collect();
+    assert_eq!(edits, ["add-header X: 1", "tag odd", "remove-header Y"]);
+}
+
+#[test]
+fn questions_carry_their_arguments() {
+    let ask = |ask: &str, expect: &str| {
+        cases(&format!("name: a\nask: {ask}\nexpect: {{ {expect} }}\n"))
+            .remove(0)
+            .ask
+    };
+    let ann = || "ann@example.org".to_owned();
+    assert_eq!(
+        ask("{ rcpt: ann@example.org }", "verdict: accept"),
+        Ask::Rcpt(ann())
+    );
+    assert_eq!(
+        ask("{ route: ann@example.org }", "route: pass"),
+        Ask::Route(ann())
+    );
+    let quota = "{ quota: { mailbox: ann@example.org, bytes: 1KiB, messages: 2, incoming: 3B } }";
+    let usage = Usage {
+        bytes: 1024,
+        messages: 2,
+    };
+    let expected = Ask::Quota {
+        mailbox: ann(),
+        usage,
+        incoming: 3,
+    };
+    assert_eq!(ask(quota, "quota: allow"), expected);
+    assert_eq!(ask("message\nmessage: x", "failure: trap"), Ask::Message);
+}
+
+#[test]
+fn all_that_is_wrong_is_named_at_once_with_its_line() {
+    let text = "- name: a
+  ask: message
+  massage: x
+  expect: { verdit: accept }
+- name: b
+  session: { helo: h, client_ip: x, client-ip: y }
+  ask: { rcpt: ann }
+  now: noon
+  expect:
+    verdict: acept
+    route: pass
+- ask: { rcptt: ann@example.org }
+-
+";
+    let found = faults(text);
+    for begin in [
+        "[0].massage: unknown field `massage`",
+        "[0].message: missing; write its text, or message-file",
+        "[0].expect.verdit: unknown field `verdit`",
+        "[1].session.client_ip: unknown field `client_ip`",
+        "[1].session.client-ip: `y` is no IP address",
+        "[1].ask.rcpt: `ann` is no address",
+        "[1].now: `noon` is no time",
+        "[1].expect.verdict: `acept` is none; write one of accept, reject, defer, discard, quarantine",
+        "[1].expect.route: is nothing that rcpt can come to; write verdict",
+        "[2].name: missing",
+        "[2].ask.rcptt: unknown variant `rcptt`",
+        "[3]: nothing is written; write a case",
+    ] {
+        let fault = found.iter().find(|fault| fault.starts_with(begin));
+        let fault = fault.unwrap_or_else(|| panic!("{begin}: {found:#?}"));
+        assert!(fault.ends_with(')') && fault.contains("(line "), "{fault}");
+    }
+    let line = |begin: &str| found.iter().find(|fault| fault.starts_with(begin)).unwrap();
+    assert!(line("[0].massage").ends_with("(line 3)"));
+    assert!(line("[1].expect.verdict").ends_with("(line 10)"));
+}
+
+#[test]
+fn what_a_case_cannot_do_without_is_named() {
+    assert_eq!(
+        faults(""),
+        [
+            "name: missing; write what the case is about",
+            "ask: missing; write a question: connect, mail, { rcpt: ADDRESS }, message, …",
+        ]
+    );
+    let text = "name: a\nask: mail\n";
+    assert_eq!(
+        faults(text),
+        ["expect.verdict: missing; write what is to be answered"]
+    );
+    assert!(faults("name: [\n")[0].starts_with("this is not YAML"));
+}
+
+#[test]
+fn a_message_is_there_once_and_only_where_it_is_asked_about() {
+    let with = |ask: &str, more: &str| {
+        faults(&format!(
+            "name: a\nask: {ask}\n{more}\nexpect: {{ verdict: accept }}\n"
+        ))
+        .remove(0)
+    };
+    assert!(with("mail", "message: x").starts_with("message: only the question message is about one"));
+    assert!(
+        with("message", "message: x\nmessage-file: y")
+            .starts_with("message-file: there is a message already")
+    );
+    let missing = with("message", "message-file: none.eml");
+    assert!(
+        missing.starts_with("message-file: cannot read /nowhere/none.eml: "),
+        "{missing}"
+    );
+    assert!(missing.ends_with("(line 3)"), "{missing}");
+}
+
+#[test]
+fn files_of_a_folder_are_read_in_the_order_of_their_names_and_others_are_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    let case = |name: &str| format!("name: {name}\nask: mail\nexpect: {{ verdict: accept }}\n");
+    write("b.yaml", &case("second"));
+    write("a.yaml", &case("first"));
+    write("c.eml", "no case");
+    let names: Vec<String> = super::folder(folder.path())
+        .unwrap()
+        .into_iter()
+        .map(|case| case.name)
+        .collect();
+    assert_eq!(names, ["first", "second"]);
+    write("b.yaml", "nam: x\n");
+    let error = super::folder(folder.path()).unwrap_err().to_string();
+    let place = format!(
+        "{}: nam: unknown field `nam`",
+        folder.path().join("b.yaml").display()
+    );
+    assert!(
+        error
+            .lines()
+            .any(|line| line.starts_with(&place) && line.ends_with("(line 1)")),
+        "{error}"
+    );
+    let gone = super::folder(&folder.path().join("gone")).unwrap_err();
+    assert!(
+        format!("{gone:#}").starts_with("cannot read the folder of cases "),
+        "{gone:#}"
+    );
+}

@@ -1,0 +1,345 @@
+//! One policy on a stand: loaded as a gateway loads it, asked as a gateway asks it, and watched.
+//!
+//! It has a store of its own in memory and a clock that can be set; every address can be delivered to. What
+//! it says goes through the same fold as in a gateway, and its failures come to what its file says. All of it waits:
+//! it is not for the threads of a runtime.
+
+mod inspection;
+
+pub use crate::policy::observer::{Ending, HostCall, Line, Seen};
+pub use crate::policy::questions::{Ask, Question};
+pub use inspection::{Inspection, Memory, Needed, Wants, inspect};
+
+use super::{Fault, Listed, LoadOptions, Loader, apart, listed, refused};
+use crate::config::PolicyLimits;
+use crate::policy::cache;
+use crate::policy::capabilities;
+use crate::policy::guest::unix_millis;
+use crate::policy::manifest::{KvGrant, Manifest};
+use crate::policy::observer::Observer;
+use crate::policy::{
+    AddressCheck, Decision, Edit, Facts, MessageSource, Opinion, Policies, QuotaDecision, Route, Verdict,
+};
+use crate::store::{Kv, KvWrite, MemoryStore};
+use async_trait::async_trait;
+use bytes::Bytes;
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::runtime::Handle;
+use wasmtime::component::{Component, Linker};
+
+/// Calls at the same time: there is one, and one that was given up may still be ending.
+const INSTANCES: u32 = 4;
+
+/// A component that was compiled, with what the administrator says of it.
+#[derive(Debug)]
+pub struct Stand {
+    bench: Bench,
+    component: Component,
+    manifest: Manifest,
+}
+
+/// What one trial of a policy begins with.
+#[derive(Debug, Clone, Default)]
+pub struct Setup {
+    /// In place of those of its file.
+    pub settings: Option<Settings>,
+    /// What its share of the store holds.
+    pub kv: BTreeMap<String, Bytes>,
+    /// Milliseconds since 1970; None: the time that it is.
+    pub now: Option<u64>,
+}
+
+/// What an administrator would write under `settings`.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The file they are written in.
+    pub file: PathBuf,
+    pub values: serde_json::Map<String, serde_json::Value>,
+}
+
+/// A policy that was loaded and can be asked.
+#[derive(Debug)]
+pub struct Seat {
+    policies: Arc<Policies>,
+    observer: Arc<Observer>,
+    store: Arc<MemoryStore>,
+    kv: Option<KvGrant>,
+    handle: Handle,
+    /// What was seen while it was loaded.
+    loaded: Seen,
+}
+
+/// An answer, what it took and what was seen on the way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Heard {
+    /// Where the call failed, what that comes to.
+    pub said: Said,
+    pub took: Duration,
+    pub seen: Seen,
+}
+
+/// An answer as a gateway takes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Said {
+    Verdict { verdict: Verdict, edits: Vec<Edit> },
+    Route(Route),
+    Quota(QuotaDecision),
+    Valid,
+}
+
+impl Stand {
+    /// Compiles a component. `manifest` is what is beside it if none is named.
+    pub fn open(file: &Path, manifest: Option<&Path>) -> Result<Self, Fault> {
+        let mut bench = Bench::new(file, manifest)?;
+        let (component, manifest) = (bench.component()?, bench.manifest()?);
+        Ok(Self {
+            bench,
+            component,
+            manifest,
+        })
+    }
+
+    /// `10-rate-limit`
+    pub fn name(&self) -> &str {
+        &self.bench.listed.name
+    }
+
+    /// Loads it as a gateway does: linked, tried and asked about its settings.
+    pub fn seat(&mut self, setup: &Setup) -> Result<Seat, Fault> {
+        let mut manifest = self.manifest.clone();
+        if let Some(settings) = &setup.settings {
+            manifest.settings = Arc::new(serde_json::Value::Object(settings.values.clone()));
+        }
+        let store = Arc::new(MemoryStore::new());
+        let (kv, handle) = (manifest.kv.clone(), self.bench.loader.guests.handle.clone());
+        handle.block_on(self.bench.fill(&store, kv.as_ref(), setup))?;
+        let observer = Arc::new(Observer::at(setup.now));
+        let loaded = self.bench.load(&self.component, manifest, (&store, &observer));
+        // What is wrong with settings is told of the file that they are written in.
+        let policies = loaded.map_err(|fault| match &setup.settings {
+            Some(Settings { file, .. }) if fault.path == self.bench.manifest => Fault {
+                path: file.clone(),
+                ..fault
+            },
+            _ => fault,
+        })?;
+        Ok(Seat {
+            policies,
+            loaded: observer.take(),
+            observer,
+            store,
+            kv,
+            handle,
+        })
+    }
+}
+
+impl Seat {
+    pub fn answers(&self, question: Question) -> bool {
+        self.policies.asked(question).next().is_some()
+    }
+
+    /// Asks. `edits` are those of earlier stages; they and `message` are seen where the message is asked about.
+    pub fn ask(
+        &self,
+        ask: &Ask,
+        facts: &Facts,
+        message: Option<Arc<dyn MessageSource>>,
+        edits: &[Edit],
+    ) -> Heard {
+        let (said, opinions) = self.handle.block_on(self.put(ask, facts, message, edits));
+        let took = opinions.iter().map(|opinion| opinion.took).sum();
+        let seen = match ask {
+            Ask::Validate => self.loaded.clone(),
+            _ => self.observer.take(),
+        };
+        Heard { said, took, seen }
+    }
+
+    async fn put(
+        &self,
+        ask: &Ask,
+        facts: &Facts,
+        message: Option<Arc<dyn MessageSource>>,
+        edits: &[Edit],
+    ) -> (Said, Vec<Opinion>) {
+        let policies = &self.policies;
+        let decision = match ask {
+            Ask::Connect => policies.connect(facts).await,
+            Ask::Mail => policies.mail(facts).await,
+            Ask::Rcpt(recipient) => policies.rcpt(facts, recipient).await,
+            Ask::Message => policies.filter(ask, facts, message, edits).await,
+            Ask::Route(recipient) => {
+                let (route, opinions) = policies.route(facts, recipient).await;
+                return (Said::Route(route), opinions);
+            }
+            Ask::Quota {
+                mailbox,
+                usage,
+                incoming,
+            } => {
+                let (decision, opinions) = policies.quota(facts, mailbox, *usage, *incoming).await;
+                return (Said::Quota(decision), opinions);
+            }
+            // Asked while it was loaded; it would not be here otherwise.
+            Ask::Validate => return (Said::Valid, Vec::new()),
+        };
+        let Decision {
+            verdict,
+            edits,
+            opinions,
+        } = decision;
+        (Said::Verdict { verdict, edits }, opinions)
+    }
+
+    /// What its share of the store holds; none without the grant.
+    pub fn kv(&self) -> BTreeMap<String, Bytes> {
+        let now = self.observer.now().unwrap_or_else(unix_millis);
+        match &self.kv {
+            Some(grant) => self.store.kv_all(&grant.namespace, now),
+            None => BTreeMap::new(),
+        }
+    }
+}
+
+/// What a component is loaded with, and the component as it was read.
+struct Bench {
+    loader: Loader,
+    wasm: Vec<u8>,
+    listed: Listed,
+    /// It need not be there.
+    manifest: PathBuf,
+    /// Whether it was named, and must be.
+    is_named: bool,
+}
+
+impl Bench {
+    fn new(file: &Path, manifest: Option<&Path>) -> Result<Self, Fault> {
+        let wasm = std::fs::read(file)
+            .map_err(|error| refused(file, format!("cannot be read: {error}; make it readable")))?;
+        let options = LoadOptions {
+            cache_dir: None,
+            store: Arc::new(MemoryStore::new()),
+            limits: PolicyLimits {
+                instances: INSTANCES,
+                ..PolicyLimits::default()
+            },
+            addresses: Arc::new(Anywhere),
+        };
+        let no_engine = |error: anyhow::Error| refused(file, format!("{error:#}"));
+        let mut loader = Loader::new(&options).map_err(no_engine)?;
+        let mut linker = Linker::new(&loader.guests.engine);
+        capabilities::link_recorded(&mut linker).map_err(|error| no_engine(error.into()))?;
+        loader.linker = linker;
+        let mut listed = listed(file);
+        listed.digest = cache::digest(&wasm);
+        Ok(Self {
+            loader,
+            wasm,
+            listed,
+            manifest: manifest.map_or_else(|| file.with_extension("yaml"), Path::to_owned),
+            is_named: manifest.is_some(),
+        })
+    }
+
+    fn component(&self) -> Result<Component, Fault> {
+        let file = &self.listed.file;
+        apart(file, || {
+            self.loader.component(file, &self.wasm, &self.listed.digest)
+        })
+    }
+
+    fn manifest(&mut self) -> Result<Manifest, Fault> {
+        let text = match std::fs::read_to_string(&self.manifest) {
+            Ok(text) => text,
+            Err(error) if error.kind() == ErrorKind::NotFound && !self.is_named => String::new(),
+            Err(error) => {
+                let text = format!("cannot be read: {error}; make it readable");
+                return Err(refused(&self.manifest, text));
+            }
+        };
+        let manifest = self.loader.manifest(&text, &mut self.listed);
+        manifest.map_err(|fault| self.of_manifest(fault))
+    }
+
+    /// A loader knows the file beside a component alone.
+    fn of_manifest(&self, fault: Fault) -> Fault {
+        match fault.path == self.listed.file.with_extension("yaml") {
+            true => Fault {
+                path: self.manifest.clone(),
+                ..fault
+            },
+            false => fault,
+        }
+    }
+
+    fn load(
+        &mut self,
+        component: &Component,
+        manifest: Manifest,
+        (store, observer): (&Arc<MemoryStore>, &Arc<Observer>),
+    ) -> Result<Arc<Policies>, Fault> {
+        let services = &mut self.loader.services;
+        services.store = Arc::clone(store) as _;
+        services.observer = Some(Arc::clone(observer));
+        let (loader, mut listed) = (&self.loader, self.listed.clone());
+        let file = self.listed.file.clone();
+        let plugin = apart(&file, || {
+            let plugin = Arc::new(loader.plugin(&file, component, manifest, &mut listed)?);
+            loader.trial(&file, &plugin)?;
+            Ok(plugin)
+        });
+        let plugin = plugin.map_err(|fault| self.of_manifest(fault))?;
+        Ok(Arc::new_cyclic(|set| Policies {
+            plugins: vec![plugin],
+            listed: vec![listed],
+            services: Some(loader.services(set)),
+        }))
+    }
+
+    /// Puts into the store what is to be there.
+    async fn fill(&self, store: &MemoryStore, grant: Option<&KvGrant>, setup: &Setup) -> Result<(), Fault> {
+        let now = setup.now.unwrap_or_else(unix_millis);
+        for (key, value) in &setup.kv {
+            let Some(grant) = grant else {
+                return Err(refused(
+                    &self.listed.file,
+                    "has no share of the store that could hold anything; grant it kv in its own file",
+                ));
+            };
+            let write = KvWrite {
+                value: value.clone(),
+                ttl: 0,
+                now,
+                quota: grant.bytes,
+            };
+            let written = store.kv_set(&grant.namespace, key, write).await;
+            written.map_err(|error| refused(&self.listed.file, format!("kv, {key}: {error}")))?;
+        }
+        Ok(())
+    }
+}
+
+/// Every address that a policy puts in can be delivered to.
+#[derive(Debug)]
+struct Anywhere;
+
+#[async_trait]
+impl AddressCheck for Anywhere {
+    async fn deliverable(&self, _policies: &Policies, _address: &str) -> bool {
+        true
+    }
+}
+
+impl std::fmt::Debug for Bench {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Bench({})", self.listed.name)
+    }
+}
+
+#[cfg(test)]
+mod tests;

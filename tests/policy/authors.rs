@@ -1,0 +1,654 @@
+//! The commands for authors of policies, as processes without a gateway or a configuration.
+
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+#[path = "../support/guests.rs"]
+mod guests;
+
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+const POSTERN: &str = env!("CARGO_BIN_EXE_postern");
+const MESSAGE: &str = "From: <bob@shop.example>\nSubject: lunch\n\nAt noon?\n";
+/// Longer than any call takes on a busy machine.
+const PATIENT: &str = "limits: { deadline: 30s }\n";
+
+/// What a command printed, and how it ended.
+#[derive(Debug)]
+struct Ended {
+    code: Option<i32>,
+    out: String,
+    error: String,
+}
+
+impl Ended {
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    /// The text behind a key of `inspect`, and of a step of `run`.
+    fn value(&self, key: &str) -> &str {
+        let mut lines = self.out.lines().map(str::trim_start);
+        let value = lines.find_map(|line| line.strip_prefix(key).filter(|rest| rest.starts_with(' ')));
+        value.unwrap_or_else(|| panic!("no {key}: {self:?}")).trim()
+    }
+}
+
+/// A folder with components and what is beside them.
+struct Desk(tempfile::TempDir);
+
+impl Desk {
+    fn new() -> Self {
+        Self(tempfile::tempdir().expect("a folder"))
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn guest(self, guest: &str) -> Self {
+        let file = self.path(guest).with_extension("wasm");
+        std::fs::copy(guests::build(guest), file).expect("a copy of the guest");
+        self
+    }
+
+    fn with(self, name: &str, content: impl AsRef<[u8]>) -> Self {
+        let path = self.path(name);
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        std::fs::write(path, content).expect("a file");
+        self
+    }
+
+    /// `postern plugin …` in this folder.
+    fn plugin(&self, arguments: &[&str]) -> Ended {
+        let output = Command::new(POSTERN)
+            .current_dir(self.0.path())
+            .env_remove("POSTERN_CONFIG")
+            .arg("plugin")
+            .args(arguments)
+            .output();
+        let Output {
+            status,
+            stdout,
+            stderr,
+        } = output.expect("a process");
+        Ended {
+            code: status.code(),
+            out: String::from_utf8(stdout).expect("text"),
+            error: String::from_utf8(stderr).expect("text"),
+        }
+    }
+
+    /// `plugin run` of a guest with [`MESSAGE`].
+    fn run(&self, guest: &str, more: &[&str]) -> Ended {
+        std::fs::write(self.path("m.eml"), MESSAGE).expect("a message");
+        let file = format!("{guest}.wasm");
+        self.plugin(&[&["run", &file, "--message", "m.eml"], more].concat())
+    }
+
+    /// `plugin test` of a guest with one file of cases.
+    fn cases(&self, guest: &str, cases: &str, more: &[&str]) -> Ended {
+        std::fs::create_dir_all(self.path("cases")).expect("a folder");
+        std::fs::write(self.path("cases/a.yaml"), cases).expect("cases");
+        let file = format!("{guest}.wasm");
+        self.plugin(&[&["test", &file, "--cases", "cases"], more].concat())
+    }
+}
+
+#[test]
+fn a_component_is_told_before_it_is_installed() {
+    let desk = Desk::new().guest("greylist");
+    let told = desk.plugin(&["inspect", "greylist.wasm"]);
+    assert_eq!(told.code, Some(0), "{told:?}");
+    assert_eq!(told.value("answers"), "rcpt, validate");
+    assert_eq!(told.value("contract"), "postern:policy 0.1.0");
+    assert_eq!(told.value("loads"), "yes");
+    let kv =
+        "capability  kv: compare-and-set, get, set  needs grants: { kv: … }, else the error `not granted`";
+    assert!(told.out.lines().any(|line| line == kv), "{told:?}");
+    assert!(
+        told.out.lines().any(|line| line == "capability  clock: now"),
+        "{told:?}"
+    );
+    let found = desk.plugin(&["inspect", "greylist.wasm", "--json"]).json();
+    let octets = std::fs::read(desk.path("greylist.wasm")).expect("the component");
+    assert_eq!(found["bytes"], octets.len());
+    let sum = Command::new("sha256sum")
+        .arg(desk.path("greylist.wasm"))
+        .output()
+        .expect("a sum");
+    let sum = String::from_utf8(sum.stdout).expect("text");
+    assert!(
+        sum.starts_with(found["sha256"].as_str().expect("a digest")),
+        "{sum}"
+    );
+    assert_eq!(found["memory"]["memories"], 1);
+    assert!(found["memory"]["largest"].as_u64() >= Some(64 << 10), "{found}");
+    assert!(
+        found["wasi"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .any(|name| name.as_str().is_some_and(|name| name.starts_with("wasi:cli/"))),
+        "{found}"
+    );
+    assert_eq!(
+        (&found["unknown"], &found["refused"]),
+        (&Value::Array(vec![]), &Value::Null)
+    );
+}
+
+#[test]
+fn each_capability_says_what_it_wants() {
+    let found = Desk::new()
+        .guest("probe")
+        .plugin(&["inspect", "probe.wasm", "--json"])
+        .json();
+    let wants = |interface: &str| {
+        let capabilities = found["capabilities"].as_array().expect("a list");
+        let needed = capabilities
+            .iter()
+            .find(|needed| needed["interface"] == interface);
+        needed.unwrap_or_else(|| panic!("{interface}: {found}"))["wants"].clone()
+    };
+    for open in [
+        "session", "auth", "message", "mime", "edit", "config", "clock", "random",
+    ] {
+        assert_eq!(wants(open), "nothing", "{open}");
+    }
+    assert_eq!(wants("kv"), serde_json::json!({ "grant": "kv" }));
+    for refused in ["dns", "directory", "http"] {
+        assert_eq!(wants(refused), "not-served", "{refused}");
+    }
+}
+
+#[test]
+fn what_would_be_refused_says_so_in_the_words_of_the_loading() {
+    let desk = Desk::new()
+        .guest("newer")
+        .guest("unknown")
+        .guest("greylist")
+        .with("greylist.yaml", "settings: { wait: 3d, retry: 2d }\n")
+        .with("module.wasm", b"\0asm\x01\0\0\0")
+        .with("noise.wasm", "noise")
+        .with("mute.wasm", wat::parse_str("(component)").expect("a component"));
+    for (name, refusal) in [
+        (
+            "newer.wasm",
+            "newer.wasm: needs postern:policy 0.1.7 (session.client-port, session.client-weather); \
+             this Postern serves postern:policy 0.1.0 and WASI 0.2 without http: build it against those",
+        ),
+        (
+            "unknown.wasm",
+            "unknown.wasm: needs postern:unknown 0.1.0 (oracle); this Postern serves",
+        ),
+        (
+            "greylist.wasm",
+            "greylist.yaml: settings: wait (3d) must be shorter than retry (2d); mend them there",
+        ),
+        (
+            "module.wasm",
+            "module.wasm: is a module, not a component; build it for wasm32-wasip2",
+        ),
+        ("noise.wasm", "noise.wasm: is no component that runs here: "),
+        ("mute.wasm", "mute.wasm: answers no question; export"),
+    ] {
+        let told = desk.plugin(&["inspect", name]);
+        assert_eq!(told.code, Some(1), "{told:?}");
+        assert!(told.value("refused").starts_with(refusal), "{told:?}");
+        let found = desk.plugin(&["inspect", name, "--json"]);
+        assert_eq!(found.code, Some(1));
+        assert_eq!(found.json()["refused"], told.value("refused"));
+    }
+    let unknown = desk.plugin(&["inspect", "unknown.wasm"]);
+    assert_eq!(unknown.value("unknown"), "postern:unknown/oracle@0.1.0");
+    let newer = desk.plugin(&["inspect", "newer.wasm"]);
+    assert_eq!(newer.value("unknown"), "session.client-port");
+    assert_eq!(newer.value("contract"), "postern:policy 0.1.7");
+    let gone = desk.plugin(&["inspect", "gone.wasm"]);
+    assert_eq!((gone.code, gone.out.as_str()), (Some(1), ""));
+    assert!(
+        gone.error.starts_with("postern: gone.wasm: cannot be read: "),
+        "{gone:?}"
+    );
+}
+
+#[test]
+fn a_run_puts_every_question_in_the_order_of_a_session() {
+    let desk = Desk::new().guest("probe").with("probe.yaml", PATIENT);
+    let told = desk.run(
+        "probe",
+        &[
+            "--to",
+            "ann@example.org",
+            "--to",
+            "bob@example.org",
+            "--usage-bytes",
+            "1KiB",
+        ],
+    );
+    assert_eq!(told.code, Some(0), "{told:?}");
+    let titles: Vec<&str> = told.out.lines().filter(|line| !line.starts_with(' ')).collect();
+    let size = MESSAGE.len() + MESSAGE.lines().count();
+    assert_eq!(
+        titles,
+        [
+            "validate",
+            "connect",
+            "mail",
+            "rcpt ann@example.org",
+            "router ann@example.org",
+            "rcpt bob@example.org",
+            "router bob@example.org",
+            "message",
+            &format!("quota ann@example.org, which holds 1KiB in 0 messages, for {size}B"),
+            &format!("quota bob@example.org, which holds 1KiB in 0 messages, for {size}B"),
+        ]
+    );
+    for line in [
+        "  said     accept",
+        "  edit     tag connected from 192.0.2.1",
+        "  edit     add-header X-Probe: session.tags=[\"connected from 192.0.2.1\", \
+         \"mail from sender@example.com\", \"rcpt to ann@example.org\", \"rcpt to bob@example.org\"]",
+        "  edit     add-header X-Probe: session.rcpt-to=[\"ann@example.org\", \"bob@example.org\"]",
+        "  edit     add-header X-Probe: kv.get=Err(\"not granted\")",
+        "  call     session.client-ip() -> \"192.0.2.1\"",
+        "  said     allow without a ceiling",
+    ] {
+        assert!(
+            told.out.lines().any(|found| found == line),
+            "{line}: {}",
+            told.out
+        );
+    }
+}
+
+#[test]
+fn a_run_is_as_its_arguments_say() {
+    let desk = Desk::new()
+        .guest("greylist")
+        .with("own.yaml", format!("grants: {{ kv: {{}} }}\n{PATIENT}"))
+        .with("settings.yaml", "wait: 1h\n");
+    let named = ["--manifest", "own.yaml", "--settings", "settings.yaml"];
+    let session = [
+        "--from",
+        "bob@shop.example",
+        "--client-ip",
+        "::ffff:198.51.100.7",
+        "--helo",
+        "h.example",
+    ];
+    let told = desk.run("greylist", &[&named[..], &session].concat());
+    assert_eq!(told.code, Some(0), "a deferral is no failure: {told:?}");
+    assert!(
+        told.out
+            .contains("\n  said     defer 450 4.7.1 greylisted: please try again in 3600 seconds\n"),
+        "{}",
+        told.out
+    );
+    let call = "call     kv.get(\"198.51.100.0 bob@shop.example recipient@example.org\") -> none";
+    assert!(told.out.contains(call), "{}", told.out);
+    let trusted = desk.run(
+        "greylist",
+        &[&named[..], &["--auth-user", "ann@example.org"]].concat(),
+    );
+    assert!(
+        trusted
+            .out
+            .contains("\nrcpt recipient@example.org\n  said     accept\n"),
+        "{}",
+        trusted.out
+    );
+    // Without its own file it has no share of the store, and says so in the log.
+    let alone = desk.run("greylist", &[]);
+    assert!(
+        alone
+            .out
+            .contains("\n  log      warn: greylisting is off for this recipient: not granted\n"),
+        "{}",
+        alone.out
+    );
+}
+
+#[test]
+fn a_failure_is_shown_with_the_guests_last_words() {
+    let desk = Desk::new()
+        .guest("hostile")
+        .with(
+            "trap.yaml",
+            format!("settings: {{ at: message, do: trap }}\n{PATIENT}"),
+        )
+        .with(
+            "loop.yaml",
+            "settings: { at: rcpt, do: loop }\nlimits: { deadline: 200ms }\nfailure: { rcpt: skip }\n",
+        )
+        .with(
+            "storm.yaml",
+            format!("settings: {{ at: mail, do: calls, much: 150 }}\n{PATIENT}"),
+        );
+    let trapped = desk.run("hostile", &["--manifest", "trap.yaml"]);
+    assert_eq!(trapped.code, Some(1), "{trapped:?}");
+    assert!(trapped.value("failed").starts_with("trap: "), "{trapped:?}");
+    assert!(
+        trapped.out.contains("a trap, as the settings say"),
+        "{}",
+        trapped.out
+    );
+    assert_eq!(
+        trapped.value("comes to"),
+        "defer 451 4.7.1 Deferred by policy, try again later"
+    );
+    assert!(
+        trapped.out.contains("\nquota "),
+        "the session goes on: {}",
+        trapped.out
+    );
+    let looped = desk.run("hostile", &["--manifest", "loop.yaml"]);
+    assert_eq!(looped.code, Some(1), "{looped:?}");
+    assert_eq!(
+        looped.value("failed"),
+        "timeout: no answer within limits.deadline"
+    );
+    assert_eq!(looped.value("comes to"), "accept");
+    let stormed = desk.run("hostile", &["--manifest", "storm.yaml"]);
+    assert_eq!(stormed.code, Some(0), "{stormed:?}");
+    assert!(
+        stormed.out.contains("\n  call     … and 50 more\n"),
+        "{}",
+        stormed.out
+    );
+}
+
+#[test]
+fn what_cannot_be_run_says_why() {
+    let desk = Desk::new()
+        .guest("unknown")
+        .guest("greylist")
+        .with("wrong.yaml", "wait: 3d\nretry: 2d\n")
+        .with("bad.yaml", "settings:\n  wait: 5m\n grants: x\n")
+        .with("odd.yaml", "enabeld: true\n");
+    let told = |guest: &str, more: &[&str], error: &str| {
+        let told = desk.run(guest, more);
+        assert_eq!((told.code, told.out.as_str()), (Some(1), ""), "{told:?}");
+        assert!(told.error.starts_with(&format!("postern: {error}")), "{told:?}");
+    };
+    told(
+        "unknown",
+        &[],
+        "unknown.wasm: needs postern:unknown 0.1.0 (oracle)",
+    );
+    told("gone", &[], "gone.wasm: cannot be read: ");
+    told(
+        "greylist",
+        &["--manifest", "gone.yaml"],
+        "gone.yaml: cannot be read: ",
+    );
+    told(
+        "greylist",
+        &["--manifest", "odd.yaml"],
+        "odd.yaml: enabeld: unknown field `enabeld`",
+    );
+    told(
+        "greylist",
+        &["--settings", "gone.yaml"],
+        "cannot read gone.yaml: ",
+    );
+    told(
+        "greylist",
+        &["--settings", "bad.yaml"],
+        "bad.yaml is no map of settings: this is not YAML",
+    );
+    let wrong = "wrong.yaml: settings: wait (3d) must be shorter than retry (2d); mend them there";
+    told("greylist", &["--settings", "wrong.yaml"], wrong);
+    let gone = desk.plugin(&["run", "greylist.wasm", "--message", "gone.eml"]);
+    assert_eq!(gone.code, Some(1), "{gone:?}");
+    assert!(
+        gone.error.starts_with("postern: cannot read gone.eml: "),
+        "{gone:?}"
+    );
+    let misused = desk.run("greylist", &["--to", "ann"]);
+    assert_eq!(misused.code, Some(2), "{misused:?}");
+    assert!(misused.error.contains("`ann` is no address"), "{misused:?}");
+}
+
+/// Cases in the folder of each shipped policy, with the file that is shipped beside it.
+#[test]
+fn the_shipped_policies_stand_their_own_cases() {
+    let plugins = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins");
+    let mut tried = Vec::new();
+    for entry in std::fs::read_dir(&plugins).expect("the policies") {
+        let folder = entry.expect("an entry").path();
+        let name = folder
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        let own = std::fs::read_dir(&folder).into_iter().flatten().flatten();
+        let mut own = own.map(|entry| entry.path());
+        let Some(manifest) = own.find(|path| path.to_string_lossy().ends_with(&format!("-{name}.yaml")))
+        else {
+            continue;
+        };
+        // No case is about the deadline, and the machine may be busy.
+        let patient = std::fs::read_to_string(&manifest).expect("its file") + PATIENT;
+        let desk = Desk::new().guest(&name).with("own.yaml", patient);
+        let (file, cases) = (format!("{name}.wasm"), folder.join("cases"));
+        let cases = cases.to_string_lossy();
+        let told = desk.plugin(&["test", &file, "--cases", &cases, "--manifest", "own.yaml"]);
+        assert_eq!(told.code, Some(0), "{name}: {}{}", told.out, told.error);
+        tried.push(name);
+    }
+    tried.sort();
+    assert_eq!(
+        tried,
+        [
+            "aliases",
+            "block-attachments",
+            "greylist",
+            "quota-tiers",
+            "rate-limit",
+            "tag-subject"
+        ]
+    );
+}
+
+/// Two cases of which the second is wrong in every way.
+const DIFFERING: &str = "
+- name: it is taken
+  settings: { report: none, edits: { message: tag odd } }
+  message: 'Subject: x'
+  ask: message
+  expect: { verdict: accept, edits: [ { tag: odd } ], calls: [ config.get, edit.tag ] }
+- name: it is refused
+  settings: { report: none, edits: { message: tag odd } }
+  message: 'Subject: x'
+  ask: message
+  expect:
+    verdict: reject
+    reply: { code: 550 }
+    edits: [ { tag: even } ]
+    log: [ oh ]
+    calls: [ kv.get ]
+";
+
+#[test]
+fn a_case_that_differs_is_shown_and_counted() {
+    let desk = Desk::new().guest("probe").with("probe.yaml", PATIENT);
+    let told = desk.cases("probe", DIFFERING, &[]);
+    assert_eq!(told.code, Some(1), "{told:?}");
+    let expected = "\
+ok    a.yaml: it is taken
+FAIL  a.yaml: it is refused
+      verdict
+        - reject
+        + accept
+      reply code
+        - 550
+        + none
+      edits
+        - tag even
+        + tag odd
+      log
+        - … oh …
+      calls
+        - kv.get
+";
+    assert!(told.out.starts_with(expected), "{}", told.out);
+    assert!(told.out.ends_with("\n1 passed, 1 failed\n"), "{}", told.out);
+    let one = desk.cases("probe", DIFFERING, &["--filter", "taken"]);
+    assert_eq!(
+        (one.code, one.out.lines().last()),
+        (Some(0), Some("1 passed, 0 failed")),
+        "{one:?}"
+    );
+    let json = desk.cases("probe", DIFFERING, &["--json"]);
+    let report = json.json();
+    assert_eq!(
+        (json.code, &report["passed"], &report["failed"]),
+        (Some(1), &1.into(), &1.into())
+    );
+    assert_eq!(report["cases"][0]["passed"], true);
+    let verdict = serde_json::json!({ "what": "verdict", "expected": ["reject"], "said": ["accept"] });
+    assert_eq!(report["cases"][1]["differences"][0], verdict);
+}
+
+#[test]
+fn failures_are_expected_by_name_or_fail_the_case() {
+    let desk = Desk::new().guest("hostile").with(
+        "hostile.yaml",
+        "limits: { deadline: 500ms }\nfailure: { message: reject }\n",
+    );
+    let cases = "
+- name: it traps
+  settings: { at: mail, do: trap }
+  ask: mail
+  expect: { failure: trap, verdict: defer }
+- name: it does not end
+  settings: { at: connect, do: loop }
+  ask: connect
+  expect: { failure: timeout }
+- name: nobody expects it
+  settings: { at: message, do: trap }
+  message: 'Subject: x'
+  ask: message
+  expect: { verdict: reject }
+- name: it refuses what it is told
+  settings: { at: validate, do: trap }
+  ask: validate
+  expect: { valid: false, error: as the settings say }
+- name: it is not even loaded
+  settings: { at: validate, do: trap }
+  ask: mail
+  expect: { verdict: accept }
+";
+    let told = desk.cases("hostile", cases, &[]);
+    assert_eq!(told.code, Some(1), "{told:?}");
+    let words: Vec<&str> = told
+        .out
+        .lines()
+        .filter(|line| line.contains("a.yaml: "))
+        .collect();
+    assert_eq!(
+        words,
+        [
+            "ok    a.yaml: it traps",
+            "ok    a.yaml: it does not end",
+            "FAIL  a.yaml: nobody expects it",
+            "ok    a.yaml: it refuses what it is told",
+            "FAIL  a.yaml: it is not even loaded",
+        ],
+        "{}",
+        told.out
+    );
+    assert!(
+        told.out
+            .contains("      failure\n        - none\n        + trap: "),
+        "{}",
+        told.out
+    );
+    assert!(
+        told.out
+            .contains("        + refused: hostile.wasm: does not run: "),
+        "{}",
+        told.out
+    );
+}
+
+#[test]
+fn cases_that_cannot_be_tried_say_why() {
+    let desk = Desk::new()
+        .guest("greylist")
+        .guest("unknown")
+        .with("empty/README.md", "no case");
+    let told = |arguments: &[&str], error: &str| {
+        let told = desk.plugin(&[&["test"], arguments].concat());
+        assert_eq!((told.code, told.out.as_str()), (Some(1), ""), "{told:?}");
+        assert!(told.error.starts_with(&format!("postern: {error}")), "{told:?}");
+    };
+    told(
+        &["greylist.wasm", "--cases", "empty"],
+        "there are no cases in empty; write one, NAME.yaml",
+    );
+    told(
+        &["greylist.wasm", "--cases", "gone"],
+        "cannot read the folder of cases gone: ",
+    );
+    let desk = desk
+        .with(
+            "odd/a.yaml",
+            "name: a\nask: mail\nexpect:\n  verdict: accept\n  rely: { code: 1 }\n",
+        )
+        .with("odd/b.yaml", "nam: b\n")
+        .with("good/a.yaml", "name: a\nask: mail\nexpect: { verdict: accept }\n")
+        .with(
+            "kv/a.yaml",
+            "name: a\nkv: { x: y }\nask: { rcpt: a@example.org }\nexpect: { verdict: accept }\n",
+        );
+    let told = |arguments: &[&str]| desk.plugin(&[&["test"], arguments].concat());
+    let odd = told(&["greylist.wasm", "--cases", "odd"]);
+    assert_eq!((odd.code, odd.out.as_str()), (Some(1), ""), "{odd:?}");
+    let lines: Vec<&str> = odd.error.lines().collect();
+    assert!(
+        lines[0].starts_with("postern: odd/a.yaml: expect.rely: unknown field `rely`"),
+        "{odd:?}"
+    );
+    assert!(lines[0].ends_with("(line 5)"), "{odd:?}");
+    assert!(
+        lines
+            .iter()
+            .any(|line| line.starts_with("odd/b.yaml: nam: unknown field `nam`")),
+        "{odd:?}"
+    );
+    let filtered = told(&["greylist.wasm", "--cases", "good", "--filter", "z"]);
+    assert!(
+        filtered
+            .error
+            .starts_with("postern: no case in good has `z` in its name"),
+        "{filtered:?}"
+    );
+    let refused = told(&["unknown.wasm", "--cases", "good"]);
+    assert_eq!(refused.code, Some(1));
+    assert!(
+        refused.out.contains("needs postern:unknown 0.1.0 (oracle)"),
+        "{refused:?}"
+    );
+    let other = told(&["greylist.wasm", "--cases", "good"]);
+    assert_eq!(other.code, Some(1));
+    assert!(
+        other
+            .out
+            .contains("        - mail\n        + not this question\n"),
+        "{other:?}"
+    );
+    let kv = told(&["greylist.wasm", "--cases", "kv"]);
+    assert!(
+        kv.out
+            .contains("has no share of the store that could hold anything"),
+        "{kv:?}"
+    );
+}

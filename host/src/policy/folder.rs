@@ -4,7 +4,7 @@
 //! what is too large, and what is no file. The folder may itself be a link, and links within it lead where they like in it.
 
 use super::limits::Limit;
-use super::load::{Fault, refused, unreadable};
+use super::load::{Fault, passing, refused, unreadable};
 use crate::config::units::ByteSize;
 use std::collections::BTreeMap;
 use std::fs::{Metadata, OpenOptions};
@@ -24,6 +24,8 @@ pub(super) struct Folder {
     named: PathBuf,
     /// Without links.
     real: PathBuf,
+    /// Device and inode.
+    place: (u64, u64),
 }
 
 impl Folder {
@@ -52,8 +54,31 @@ impl Folder {
         }
         Ok(Some(Self {
             named: named.to_owned(),
+            place: (metadata.dev(), metadata.ino()),
             real,
         }))
+    }
+
+    /// Reads the folder until neither it nor a policy in it was exchanged meanwhile. None: it is not there.
+    pub(super) fn read_whole<T>(
+        named: &Path,
+        mut read: impl FnMut(&Self, Vec<PathBuf>) -> T,
+    ) -> Result<Option<T>, Fault> {
+        for _ in 0..READINGS {
+            let Some(folder) = Self::open(named)? else {
+                return Ok(None);
+            };
+            let content = folder.steadily(|files| read(&folder, files))?;
+            if folder.is_still_there() {
+                return Ok(Some(content));
+            }
+        }
+        Err(passing(named, "is exchanged again and again; see what does that"))
+    }
+
+    /// Whether its name leads to it.
+    fn is_still_there(&self) -> bool {
+        std::fs::metadata(&self.named).is_ok_and(|found| (found.dev(), found.ino()) == self.place)
     }
 
     /// The policies in it, refused ones included, in the order of their names. Those whose name begins with a dot

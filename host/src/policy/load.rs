@@ -19,6 +19,7 @@ use crate::config::PolicyLimits;
 use crate::config::units::Span;
 use crate::store::Store;
 use std::fmt;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -46,6 +47,8 @@ pub struct Fault {
     pub text: String,
     /// It may be well at the next try, though nobody mends anything.
     pub passes: bool,
+    /// What the policy itself has against its settings, where that is all.
+    pub objection: Option<Box<str>>,
 }
 
 impl fmt::Display for Fault {
@@ -165,6 +168,7 @@ pub(super) fn refused(path: &Path, text: impl Into<String>) -> Fault {
         path: path.to_owned(),
         text: words.join(" "),
         passes: false,
+        objection: None,
     }
 }
 
@@ -178,7 +182,11 @@ pub(super) fn passing(path: &Path, text: impl Into<String>) -> Fault {
 
 /// What cannot be read is refused, be it a file or a folder.
 pub(super) fn unreadable(path: &Path, error: &std::io::Error) -> Fault {
-    refused(path, format!("cannot be read: {error}; make it readable"))
+    let text = format!("cannot be read: {error}; make it readable");
+    match error.kind() {
+        ErrorKind::PermissionDenied | ErrorKind::NotADirectory => refused(path, text),
+        _ => passing(path, text),
+    }
 }
 
 /// Does it on a thread that compilers have room on, and that stands back. A panic costs that file.
@@ -351,7 +359,10 @@ fn objection(path: &Path, text: &str, store_failed: bool) -> Fault {
             path,
             format!("settings: {text}; the store failed meanwhile, try again"),
         ),
-        false => refused(path, format!("settings: {text}; mend them there")),
+        false => Fault {
+            objection: Some(text.into()),
+            ..refused(path, format!("settings: {text}; mend them there"))
+        },
     }
 }
 

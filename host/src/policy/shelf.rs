@@ -166,11 +166,7 @@ impl Shelf {
     }
 
     fn try_look(&mut self, which: Which) -> anyhow::Result<Look> {
-        let read = match Folder::open(&self.folder) {
-            Ok(None) => Ok(None),
-            Ok(Some(folder)) => folder.steadily(|files| self.contents(&folder, files)).map(Some),
-            Err(fault) => Err(fault),
-        };
+        let read = Folder::read_whole(&self.folder, |folder, files| self.contents(folder, files));
         let read = match read {
             Ok(read) => read,
             Err(fault) => return Ok(self.closed(which, fault)),
@@ -261,7 +257,8 @@ impl Shelf {
         let mended = mended.map(|(_, entry)| entry.listed.known_as()).collect();
         self.files = found;
         self.there = site == Site::There;
-        if let Some(loader) = &self.loader {
+        // What was compiled is wanted again when a folder comes back.
+        if let Some(loader) = self.loader.as_ref().filter(|_| self.there) {
             loader.cache.prune(&self.digests());
         }
         let mut look = self.renew(which, None);

@@ -75,7 +75,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Err(fault) => bail!("{fault}"),
     };
     let mut out = io::BufWriter::new(io::stdout());
-    let mut report = Report::default();
+    let (mut report, mut told) = (Report::default(), Ok(()));
     for case in cases {
         let differences = tried(&mut stand, &case);
         let outcome = Outcome {
@@ -85,15 +85,19 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             differences,
         };
         if !arguments.json {
-            lines(&outcome, &mut out)?;
+            told = told.and_then(|()| lines(&outcome, &mut out));
         }
         report.add(outcome);
     }
-    match arguments.json {
-        true => writeln!(out, "{}", output::text(&report)?)?,
-        false => writeln!(out, "{} passed, {} failed", report.passed, report.failed)?,
+    let told = told.and_then(|()| match arguments.json {
+        true => writeln!(out, "{}", output::text(&report)?),
+        false => writeln!(out, "{} passed, {} failed", report.passed, report.failed),
+    });
+    // Who has read enough still learns by the exit code what became of the rest.
+    match told.and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(error.into()),
+        _ => {}
     }
-    out.flush()?;
     Ok(match report.failed {
         0 => ExitCode::SUCCESS,
         _ => ExitCode::FAILURE,

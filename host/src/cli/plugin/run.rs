@@ -231,14 +231,11 @@ fn told(ask: &Ask, heard: &Heard) -> Vec<(&'static str, String)> {
             told.push(("comes to", words::said(&heard.said)));
         }
     }
-    let mended = heard.seen.mended.iter();
-    told.extend(mended.map(|flaw| {
-        let part = format!("{flaw:?}").to_lowercase();
-        (
-            "mended",
-            format!("the {part} of a reply, which was not fit to send"),
-        )
-    }));
+    told.extend(
+        words::mended(&heard.seen)
+            .into_iter()
+            .map(|line| ("mended", line)),
+    );
     if let Said::Verdict { edits, .. } = &heard.said {
         told.extend(edits.iter().map(|edit| ("edit", words::edit(edit))));
     }

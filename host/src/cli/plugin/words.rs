@@ -1,7 +1,7 @@
 //! What policies said, as people read it.
 
 use crate::config::units::ByteSize;
-use crate::policy::stand::Said;
+use crate::policy::stand::{Said, Seen};
 use crate::policy::{Edit, QuotaDecision, Route, Verdict};
 use crate::store::Ceiling;
 use postern_proto::smtp::Reply;
@@ -20,6 +20,15 @@ pub(super) fn reply(reply: &Reply) -> String {
     let enhanced = reply.enhanced().map(|code| format!("{code} "));
     let text = reply.text();
     format!("{} {}{text}", reply.code(), enhanced.unwrap_or_default())
+}
+
+/// A line for each thing that the host had to mend.
+pub(super) fn mended(seen: &Seen) -> Vec<String> {
+    let lines = seen.mended.iter().map(|flaw| {
+        let part = format!("{flaw:?}").to_lowercase();
+        format!("the {part} of a reply, which was not fit to send")
+    });
+    lines.collect()
 }
 
 fn verdict(verdict: &Verdict) -> String {

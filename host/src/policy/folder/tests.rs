@@ -155,3 +155,27 @@ fn what_is_exchanged_while_it_is_read_is_read_again_a_few_times() {
     assert_eq!(read_through(READINGS - 1), ("00".to_owned(), READINGS));
     assert_eq!(read_through(usize::MAX).1, READINGS);
 }
+
+/// Its own link leads elsewhere and what it led to is emptied, as a volume's is: that is no folder without policies.
+#[test]
+fn a_folder_that_is_exchanged_while_it_is_read_is_read_anew() {
+    let site = tempfile::tempdir().unwrap();
+    let at = |name: &str| site.path().join(name);
+    for folder in ["old", "new"] {
+        std::fs::create_dir(at(folder)).unwrap();
+        std::fs::write(at(folder).join("10-x.wasm"), folder).unwrap();
+    }
+    symlink("old", at("data")).unwrap();
+    let mut times = 0;
+    let read = Folder::read_whole(&at("data"), |folder, files| {
+        times += 1;
+        if times == 1 {
+            symlink("new", at("aside")).unwrap();
+            std::fs::rename(at("aside"), at("data")).unwrap();
+            std::fs::remove_file(at("old").join("10-x.wasm")).unwrap();
+        }
+        let content = |file: &PathBuf| folder.read(file, SIZE).unwrap();
+        files.iter().map(content).collect::<Vec<_>>()
+    });
+    assert_eq!(read.unwrap(), Some(vec![Some(b"new".to_vec())]));
+}

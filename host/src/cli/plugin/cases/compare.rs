@@ -78,16 +78,16 @@ impl Comparison {
 /// What differs where the policy was not loaded with the settings of the case.
 pub(super) fn refused(expect: &RawExpect, fault: &Fault) -> Vec<Difference> {
     let mut found = Comparison::default();
-    match expect.valid {
-        Some(valid) => found.one("valid", Some(valid), false.to_string()),
-        None => return vec![Difference::new("policy", "loaded", format!("refused: {fault}"))],
-    }
+    let (Some(valid), Some(objection)) = (expect.valid, &fault.objection) else {
+        return vec![Difference::new("policy", "loaded", format!("refused: {fault}"))];
+    };
+    found.one("valid", Some(valid), false.to_string());
     if let Some(error) = &expect.error
-        && !fault.text.contains(error.as_str())
+        && !objection.contains(error.as_str())
     {
         found
             .0
-            .push(Difference::new("error", format!("… {error} …"), &fault.text));
+            .push(Difference::new("error", format!("… {error} …"), &**objection));
     }
     if !found.0.is_empty() {
         found.0.push(Difference {
@@ -107,6 +107,7 @@ pub(super) fn differences(
 ) -> Vec<Difference> {
     let mut found = Comparison::default();
     failure(expect, heard, &mut found);
+    found.many("mended", Some(Vec::new()), words::mended(&heard.seen));
     match &heard.said {
         Said::Verdict { verdict, edits } => {
             filtered(expect, verdict, &mut found);

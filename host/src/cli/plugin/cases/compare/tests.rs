@@ -189,6 +189,7 @@ fn a_policy_that_is_refused_differs_unless_that_is_expected() {
         path: "x.yaml".into(),
         text: "settings: wait must be shorter; mend them there".to_owned(),
         passes: false,
+        objection: Some("wait must be shorter".into()),
     };
     let names = |yaml: &str| -> Vec<&str> {
         refused(&expect(yaml), &fault)
@@ -201,6 +202,20 @@ fn a_policy_that_is_refused_differs_unless_that_is_expected() {
     assert_eq!(names("{ valid: false, error: longer }"), ["error", "refused"]);
     assert_eq!(names("valid: true"), ["valid", "refused"]);
     assert_eq!(names("verdict: accept"), ["policy"]);
+    assert_eq!(
+        names("{ valid: false, error: settings }"),
+        ["error", "refused"],
+        "the policy's own words count"
+    );
+    let other = Fault {
+        objection: None,
+        ..fault.clone()
+    };
+    let difference = refused(&expect("valid: false"), &other);
+    assert_eq!(
+        difference[0].what, "policy",
+        "that it does not load is another thing"
+    );
     assert_eq!(differing("{ valid: true }", &heard(Said::Valid)), [""; 0]);
     assert_eq!(
         differing("{ valid: false, error: x }", &heard(Said::Valid)),

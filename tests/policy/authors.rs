@@ -537,7 +537,7 @@ fn failures_are_expected_by_name_or_fail_the_case() {
   message: 'Subject: x'
   ask: message
   expect: { verdict: reject }
-- name: it refuses what it is told
+- name: it traps in place of an answer
   settings: { at: validate, do: trap }
   ask: validate
   expect: { valid: false, error: as the settings say }
@@ -559,7 +559,7 @@ fn failures_are_expected_by_name_or_fail_the_case() {
             "ok    a.yaml: it traps",
             "ok    a.yaml: it does not end",
             "FAIL  a.yaml: nobody expects it",
-            "ok    a.yaml: it refuses what it is told",
+            "FAIL  a.yaml: it traps in place of an answer",
             "FAIL  a.yaml: it is not even loaded",
         ],
         "{}",

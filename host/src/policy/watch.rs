@@ -110,8 +110,7 @@ impl Watch {
         loop {
             let which = tokio::select! {
                 () = end.cancelled() => return,
-                () = self.asked.notified() => Which::All,
-                () = self.reason() => Which::Changed,
+                which = self.next() => which,
             };
             let watch = Arc::clone(&self);
             let look = tokio::task::spawn_blocking(move || watch.look(which));
@@ -125,6 +124,14 @@ impl Watch {
                 tracing::error!(folder = %self.folder.display(), %error,
                     "the policy folder could not be looked at; the set before serves on");
             }
+        }
+    }
+
+    /// Waits for a reason to look, and says at what.
+    async fn next(&self) -> Which {
+        tokio::select! {
+            () = self.asked.notified() => Which::All,
+            () = self.reason() => Which::Changed,
         }
     }
 

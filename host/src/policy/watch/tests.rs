@@ -57,26 +57,23 @@ async fn a_folder_that_cannot_be_watched_is_looked_at_every_ten_seconds_and_at_o
     let options = folder.options(Duration::from_secs(5));
     let watch = Watch::open_by(counted, folder.0.path(), options).unwrap();
     assert!(watch.in_force().now().list().is_empty());
-    let (watch, end) = (Arc::new(watch), CancellationToken::new());
-    let running = tokio::spawn(Arc::clone(&watch).run(end.clone()));
     let folder = folder.with("10-strict", &filter(REJECT, ""));
-    let begun = Instant::now();
-    while watch.in_force().now().list().is_empty() {
-        sleep(Duration::from_millis(10)).await;
-    }
-    let took = begun.elapsed();
-    assert!((LOOK..LOOK + SETTLE).contains(&took), "{took:?}");
-    let folder = folder.file("20-broken.wasm", "noise");
+    assert_eq!(waits(&watch).await, (LOOK, Which::Changed));
+    watch.look(Which::Changed);
+    assert_eq!(watch.in_force().now().list().len(), 1);
+    let _folder = folder.file("20-broken.wasm", "noise");
     watch.ask();
-    let begun = Instant::now();
-    while watch.in_force().now().list().len() < 2 {
-        sleep(Duration::from_millis(10)).await;
-    }
-    assert!(begun.elapsed() < SETTLE);
+    assert_eq!(waits(&watch).await, (Duration::ZERO, Which::All));
+    watch.look(Which::All);
+    assert_eq!(watch.in_force().now().list().len(), 2);
     assert_eq!(TRIES.load(Ordering::SeqCst), 3, "each look tries to watch again");
-    end.cancel();
-    running.await.unwrap();
-    drop(folder);
+}
+
+/// How long it waits for a reason to look, in whole milliseconds, and at what.
+async fn waits(watch: &Watch) -> (Duration, Which) {
+    let begun = Instant::now();
+    let which = watch.next().await;
+    (Duration::from_millis(begun.elapsed().as_millis() as u64), which)
 }
 
 #[tokio::test]
@@ -145,19 +142,11 @@ fn dull(_: &Path, _: &Arc<Notify>) -> Result<Sight, String> {
 async fn a_folder_that_makes_no_events_is_looked_at_every_minute() {
     let folder = Folder::new();
     let options = folder.options(Duration::from_secs(5));
-    let watch = Arc::new(Watch::open_by(dull, folder.0.path(), options).unwrap());
-    let (in_force, end) = (watch.in_force(), CancellationToken::new());
-    let running = tokio::spawn(Arc::clone(&watch).run(end.clone()));
-    let folder = folder.with("10-strict", &filter(REJECT, ""));
-    let begun = Instant::now();
-    while in_force.now().list().is_empty() {
-        sleep(Duration::from_millis(10)).await;
-    }
-    let took = begun.elapsed();
-    assert!((SILENT_LOOK..SILENT_LOOK + SETTLE).contains(&took), "{took:?}");
-    end.cancel();
-    running.await.unwrap();
-    drop(folder);
+    let watch = Watch::open_by(dull, folder.0.path(), options).unwrap();
+    let _folder = folder.with("10-strict", &filter(REJECT, ""));
+    assert_eq!(waits(&watch).await, (SILENT_LOOK, Which::Changed));
+    watch.look(Which::Changed);
+    assert_eq!(watch.in_force().now().list().len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -167,9 +156,7 @@ async fn what_may_be_over_by_itself_is_looked_at_every_ten_seconds() {
     let watch = Watch::open_by(dull, folder.0.path(), options).unwrap();
     for (passes, wait) in [(false, SILENT_LOOK), (true, LOOK)] {
         watch.passes.store(passes, Ordering::Relaxed);
-        let begun = Instant::now();
-        watch.reason().await;
-        assert_eq!(begun.elapsed().as_secs(), wait.as_secs());
+        assert_eq!(waits(&watch).await, (wait, Which::Changed));
     }
 }
 

@@ -8,9 +8,16 @@ pub mod trace;
 
 pub use draft::{Draft, DraftError, Message};
 
+use bytes::Bytes;
 use std::fmt;
 use std::str::FromStr;
 use uuid::Uuid;
+
+/// Up to `len` octets from `offset`; none behind the end.
+pub(crate) fn part(octets: &Bytes, offset: u64, len: usize) -> Bytes {
+    let from = usize::try_from(offset).map_or(octets.len(), |offset| offset.min(octets.len()));
+    octets.slice(from..from.saturating_add(len).min(octets.len()))
+}
 
 /// The time-ordered id (UUIDv7) that a message has before its first write: message id in the store,
 /// queue id in the 250, and POP3's unique-id. Written as 26 characters of Crockford's base32.

@@ -228,10 +228,7 @@ impl MessageSource for Message {
 
     async fn read_text(&self, offset: u64, len: usize) -> Result<Bytes> {
         match &self.content.text {
-            Text::Inline(text) => {
-                let from = usize::try_from(offset).map_or(text.len(), |from| from.min(text.len()));
-                Ok(text.slice(from..from.saturating_add(len).min(text.len())))
-            }
+            Text::Inline(text) => Ok(super::part(text, offset, len)),
             Text::Appended { .. } => self.body.store.read_text(self.body.id, offset, len).await,
         }
     }

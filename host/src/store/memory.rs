@@ -3,6 +3,7 @@
 
 use super::rules::{self, Fate, Standing};
 use super::*;
+use crate::message::part;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -256,12 +257,6 @@ impl State {
         let value = self.kv.get(namespace)?.get(key)?;
         rules::alive(value.over_at, now).then_some(value)
     }
-}
-
-/// Up to `len` octets from `offset`; none behind the end.
-fn part(bytes: &Bytes, offset: u64, len: usize) -> Bytes {
-    let from = usize::try_from(offset).map_or(bytes.len(), |offset| offset.min(bytes.len()));
-    bytes.slice(from..from.saturating_add(len).min(bytes.len()))
 }
 
 fn page<V: Clone>(rows: &BTreeMap<String, V>, after: Option<&str>, limit: usize) -> Vec<V> {

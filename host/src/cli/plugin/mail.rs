@@ -1,6 +1,6 @@
 //! A message from a file or a case, as a filter is asked about it.
 
-use crate::message::head;
+use crate::message::{head, part};
 use crate::policy::MessageSource;
 use crate::store;
 use async_trait::async_trait;
@@ -34,10 +34,7 @@ impl MessageSource for Mail {
     }
 
     async fn read_text(&self, offset: u64, len: usize) -> store::Result<Bytes> {
-        let from = usize::try_from(offset).map_or(self.text.len(), |from| from.min(self.text.len()));
-        Ok(self
-            .text
-            .slice(from..from.saturating_add(len).min(self.text.len())))
+        Ok(part(&self.text, offset, len))
     }
 }
 

@@ -181,7 +181,7 @@ impl<W: Write> Play<'_, W> {
             Edit::Tag(name) => Some(name.clone()),
             _ => None,
         });
-        self.session.tags.extend(tags);
+        self.session.tags.get_or_insert_default().extend(tags);
         self.edits.extend(edits);
     }
 

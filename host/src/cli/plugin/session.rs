@@ -5,6 +5,7 @@
 use crate::policy::Facts;
 use crate::policy::stand::Question;
 use postern_proto::Address;
+use serde::Deserialize;
 
 pub(super) const SENDER: &str = "sender@example.com";
 pub(super) const RECIPIENT: &str = "recipient@example.org";
@@ -13,8 +14,9 @@ const HELO: &str = "client.example.com";
 const LISTENER: &str = "mx";
 const QUEUE_ID: &str = "00000000000000000000000000";
 
-/// None: as usual.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// By the contract's names. None: as usual.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct Session {
     pub(super) queue_id: Option<String>,
     pub(super) listener: Option<String>,
@@ -28,7 +30,7 @@ pub(super) struct Session {
     /// Empty for `<>`.
     pub(super) mail_from: Option<String>,
     pub(super) rcpt_to: Option<Vec<String>>,
-    pub(super) tags: Vec<String>,
+    pub(super) tags: Option<Vec<String>>,
 }
 
 impl Session {
@@ -64,7 +66,7 @@ impl Session {
                 Question::Mail => Vec::new(),
                 _ => self.rcpt_to.clone().unwrap_or_else(before),
             },
-            tags: self.tags.clone(),
+            tags: self.tags.clone().unwrap_or_default(),
             ..connected
         }
     }
@@ -109,7 +111,7 @@ mod tests {
             tls_version: Some("TLSv1.3".to_owned()),
             auth_user: Some("ann@example.org".to_owned()),
             rcpt_to: Some(vec!["bob@example.org".to_owned()]),
-            tags: vec!["odd".to_owned()],
+            tags: Some(vec!["odd".to_owned()]),
             ..Session::default()
         };
         assert_eq!(session.facts(Question::Validate), Facts::default());

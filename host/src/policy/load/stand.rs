@@ -10,7 +10,7 @@ pub use crate::policy::observer::{Ending, HostCall, Line, Seen};
 pub use crate::policy::questions::{Ask, Question};
 pub use inspection::{Inspection, Memory, Needed, Wants, inspect};
 
-use super::{Fault, Listed, LoadOptions, Loader, apart, listed, refused};
+use super::{Fault, Listed, LoadOptions, Loader, apart, listed, refused, unreadable};
 use crate::config::PolicyLimits;
 use crate::policy::cache;
 use crate::policy::capabilities;
@@ -219,8 +219,7 @@ struct Bench {
 
 impl Bench {
     fn new(file: &Path, manifest: Option<&Path>) -> Result<Self, Fault> {
-        let wasm = std::fs::read(file)
-            .map_err(|error| refused(file, format!("cannot be read: {error}; make it readable")))?;
+        let wasm = std::fs::read(file).map_err(|error| unreadable(file, &error))?;
         let options = LoadOptions {
             cache_dir: None,
             store: Arc::new(MemoryStore::new()),
@@ -257,10 +256,7 @@ impl Bench {
         let text = match std::fs::read_to_string(&self.manifest) {
             Ok(text) => text,
             Err(error) if error.kind() == ErrorKind::NotFound && !self.is_named => String::new(),
-            Err(error) => {
-                let text = format!("cannot be read: {error}; make it readable");
-                return Err(refused(&self.manifest, text));
-            }
+            Err(error) => return Err(unreadable(&self.manifest, &error)),
         };
         let manifest = self.loader.manifest(&text, &mut self.listed);
         manifest.map_err(|fault| self.of_manifest(fault))

@@ -9,7 +9,7 @@ use super::CassandraStore;
 use super::cluster::{Statement, all};
 use super::mail::ListedRow;
 use super::rows::{self, Body, PART};
-use crate::message::MessageId;
+use crate::message::{MessageId, part};
 use crate::store::{Bodies, CHUNK, Content, Holder, Result, StoreError, Text, rules};
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
@@ -297,12 +297,6 @@ fn parts(octets: &Bytes) -> Vec<Bytes> {
         .collect()
 }
 
-/// Up to `len` octets from `offset`; none behind the end.
-fn slice(octets: &Bytes, offset: u64, len: usize) -> Bytes {
-    let from = usize::try_from(offset).map_or(octets.len(), |offset| offset.min(octets.len()));
-    octets.slice(from..from.saturating_add(len).min(octets.len()))
-}
-
 #[async_trait]
 impl Bodies for CassandraStore {
     async fn append(&self, id: MessageId, seq: u32, chunk: Bytes) -> Result<()> {
@@ -332,7 +326,7 @@ impl Bodies for CassandraStore {
 
     async fn read(&self, holder: Holder<'_>, id: MessageId, offset: u64, len: usize) -> Result<Bytes> {
         match self.find(holder, id).await? {
-            (_, Found::Small { content, .. }) => Ok(slice(&content, offset, len)),
+            (_, Found::Small { content, .. }) => Ok(part(&content, offset, len)),
             (body, Found::Large(sizes)) => self.read_large(body, &sizes, offset, len).await,
         }
     }

@@ -1,6 +1,7 @@
 //! A case as it is written.
 
 use super::value::Value;
+use crate::cli::plugin::session::Session;
 use crate::config::units::ByteSize;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -10,7 +11,7 @@ use std::path::PathBuf;
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct RawCase {
     pub(super) name: Option<String>,
-    pub(super) session: Option<RawSession>,
+    pub(super) session: Option<Session>,
     pub(super) message: Option<String>,
     pub(super) message_file: Option<PathBuf>,
     pub(super) settings: Option<serde_json::Map<String, serde_json::Value>>,
@@ -19,24 +20,6 @@ pub(super) struct RawCase {
     #[serde(default, with = "serde_yaml::with::singleton_map_recursive")]
     pub(super) ask: Option<RawAsk>,
     pub(super) expect: Option<RawExpect>,
-}
-
-/// The facts of the contract, by their names there.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub(super) struct RawSession {
-    pub(super) queue_id: Option<String>,
-    pub(super) listener: Option<String>,
-    pub(super) protocol: Option<String>,
-    pub(super) client_ip: Option<String>,
-    pub(super) client_name: Option<String>,
-    pub(super) helo: Option<String>,
-    pub(super) tls_version: Option<String>,
-    pub(super) tls_cipher: Option<String>,
-    pub(super) auth_user: Option<String>,
-    pub(super) mail_from: Option<String>,
-    pub(super) rcpt_to: Option<Vec<String>>,
-    pub(super) tags: Option<Vec<String>>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -1,6 +1,6 @@
 //! From a folder to cases: what is wrong is named with file and line, all of it at once.
 
-use super::raw::{RawAsk, RawCase, RawExpect, RawSession};
+use super::raw::{RawAsk, RawCase, RawExpect};
 use crate::cli::plugin::session::{self, Session};
 use crate::config::decode::decode;
 use crate::config::fault::{Collector, Faults};
@@ -145,8 +145,8 @@ impl<'a> Reader<'a> {
         })
     }
 
-    fn session(&mut self, raw: RawSession) -> Session {
-        if let Some(text) = &raw.client_ip
+    fn session(&mut self, written: Session) -> Session {
+        if let Some(text) = &written.client_ip
             && text.parse::<IpAddr>().is_err()
         {
             self.fault(
@@ -154,10 +154,10 @@ impl<'a> Reader<'a> {
                 format!("`{text}` is no IP address; write one, such as 192.0.2.1"),
             );
         }
-        let mail_from = raw
+        let mail_from = written
             .mail_from
             .map(|text| self.checked("session.mail-from", session::sender(&text)));
-        let recipients = raw.rcpt_to.map(|named| {
+        let rcpt_to = written.rcpt_to.map(|named| {
             let places = (0..).map(|place| format!("session.rcpt-to[{place}]"));
             let checked = places
                 .zip(named)
@@ -165,18 +165,9 @@ impl<'a> Reader<'a> {
             checked.collect()
         });
         Session {
-            queue_id: raw.queue_id,
-            listener: raw.listener,
-            protocol: raw.protocol,
-            client_ip: raw.client_ip,
-            client_name: raw.client_name,
-            helo: raw.helo,
-            tls_version: raw.tls_version,
-            tls_cipher: raw.tls_cipher,
-            auth_user: raw.auth_user,
             mail_from,
-            rcpt_to: recipients,
-            tags: raw.tags.unwrap_or_default(),
+            rcpt_to,
+            ..written
         }
     }
 

@@ -6,9 +6,11 @@ pub use counts::{AccountSession, AccountSessions, Budget, Claim};
 
 use crate::config::{Config, Role, StoreConfig};
 use crate::directory::Directory;
+use crate::dns::Resolver;
 use crate::net::Admission;
 use crate::policy::InForce;
 use crate::pop3::{Leasing, Locks};
+use crate::senders::Senders;
 use crate::smtp::Stages;
 use crate::store::embedded::Options;
 use crate::store::{CassandraStore, EmbeddedStore, Store};
@@ -26,6 +28,8 @@ pub struct Gateway {
     pub config: Arc<Config>,
     pub store: Arc<dyn Store>,
     pub directory: Directory,
+    /// What is found out about strangers who send.
+    pub senders: Senders,
     /// What decides from the next session on.
     pub policies: Arc<InForce>,
     pub tls: Tls,
@@ -53,9 +57,21 @@ impl Gateway {
         policies: Arc<InForce>,
         descriptors: u64,
     ) -> Result<Self, TlsError> {
+        let dns = Resolver::new(&config.dns);
+        Self::over(config, store, policies, (dns, descriptors))
+    }
+
+    /// The same with a resolver that others use too.
+    pub fn over(
+        config: Arc<Config>,
+        store: Arc<dyn Store>,
+        policies: Arc<InForce>,
+        (dns, descriptors): (Resolver, u64),
+    ) -> Result<Self, TlsError> {
         let kept_free = Arc::clone(&store);
         Ok(Self {
             directory: Directory::new(Arc::clone(&store), &config),
+            senders: Senders::new(&config, dns),
             tls: Tls::open(&config)?,
             admission: Admission::new(
                 &config.limits,

@@ -1,6 +1,6 @@
 //! Postern, a mail gateway whose every policy decision is made by sandboxed WebAssembly components.
 //!
-//! Dependencies point one way: `smtp`, `pop3`, `admin` → `policy`, `routing`, `quota`, `directory`,
+//! Dependencies point one way: `smtp`, `pop3`, `admin` → `senders` → `policy`, `routing`, `quota`, `directory`, `dns`,
 //! `store` → `message` → `postern_proto`. `gateway` holds what a session needs; `cli` puts it together.
 
 pub mod admin;
@@ -17,6 +17,7 @@ pub mod policy;
 pub mod pop3;
 pub mod quota;
 pub mod routing;
+pub mod senders;
 pub mod smtp;
 pub mod store;
 pub mod tls;

@@ -15,6 +15,7 @@ mod facts;
 mod outcome;
 mod recipient;
 mod record;
+mod senders;
 #[cfg(test)]
 mod tests;
 

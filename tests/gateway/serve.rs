@@ -1,9 +1,16 @@
 //! `postern serve` and `postern check` as processes: readiness, signals, exit codes, what is left behind.
 #![allow(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::indexing_slicing,
     reason = "a test ends by panicking"
 )]
+
+#[path = "senders.rs"]
+mod senders;
+#[allow(dead_code, reason = "shared with other tests")]
+#[path = "../../host/src/dns/server.rs"]
+mod server;
 
 use rustix::process::{Pid, Signal, kill_process};
 use std::io::{BufRead, BufReader, Read, Write};

@@ -83,7 +83,7 @@ async fn compose(
     let dns = Resolver::new(&config.dns);
     let watch = policies::watch(config, &store, &dns)?;
     let in_force = watch.as_deref().map(Watch::in_force).unwrap_or_default();
-    let gateway = Gateway::new(Arc::clone(config), store, in_force, descriptors)?;
+    let gateway = Gateway::over(Arc::clone(config), store, in_force, (dns, descriptors))?;
     Ok((Arc::new(gateway), watch))
 }
 

@@ -191,6 +191,14 @@ impl Message {
         self
     }
 
+    /// With another header section.
+    #[must_use]
+    pub fn with_head(mut self, head: Bytes) -> Self {
+        self.shown = head.clone();
+        self.content.head = head;
+        self
+    }
+
     /// Shows filters this hop's trace before the header section; it is no part of the content.
     #[must_use]
     pub fn shown_behind(mut self, trace: &str) -> Self {

@@ -10,6 +10,7 @@ use crate::config::Listener;
 use crate::gateway::{AccountSession, Gateway};
 use crate::message::{Draft, DraftError, MessageId};
 use crate::policy::{Decision, Edit, Facts, Policies};
+use crate::senders::ClientName;
 use crate::store::StoreError;
 use postern_proto::smtp::{self, Answer, Mail, Question, Reply, Role};
 use postern_proto::{Address, sasl};
@@ -44,6 +45,8 @@ pub(super) struct Answers {
     edits: Vec<Edit>,
     /// Counts the login; held for its drop.
     account: Option<AccountSession>,
+    /// What DNS calls the client; None where it was not asked.
+    pub(super) name: Option<ClientName>,
     pub(super) transaction: Option<Transaction>,
 }
 
@@ -56,6 +59,7 @@ impl Answers {
             standing: Standing::default(),
             edits: Vec::new(),
             account: None,
+            name: None,
             transaction: None,
         }
     }
@@ -80,6 +84,7 @@ impl Answers {
         if self.client.manners == Manners::SpokeFirst {
             return Answer::Close(Reply::spoke_before_greeting());
         }
+        self.look_up_client(session).await;
         let Decision { verdict, edits, .. } = self.policies.connect(&self.facts(session)).await;
         self.edits = edits;
         match self.standing.take(verdict) {
@@ -111,6 +116,7 @@ impl Answers {
         }
         let decided = (self.standing.clone(), self.edits.clone());
         let mut transaction = Transaction::new(MessageId::new(), mail, decided, self.facts(session));
+        self.check_envelope(session, &mut transaction).await;
         let decision = self.policies.mail(&transaction.facts).await;
         transaction.opinions = decision.opinions;
         transaction.standing.take(decision.verdict)?;
@@ -192,7 +198,10 @@ impl Answers {
 
     fn facts(&self, session: &smtp::Facts) -> Facts {
         let client = &self.client;
-        facts::of_session(&client.listener, client.role, client.address.ip(), session)
+        Facts {
+            client_name: self.client_name().to_owned(),
+            ..facts::of_session(&client.listener, client.role, client.address.ip(), session)
+        }
     }
 }
 

@@ -46,11 +46,12 @@ impl Answers {
     ) -> Result<Answer, Reply> {
         let message = draft.seal().await.map_err(|error| trouble(&error))?;
         self.check(session, &message.content().head).await?;
-        let mut received = self.received(session, transaction, transaction.only());
+        let (message, results) = self.check_message(transaction, message).await;
+        let mut received = results.clone() + &self.received(session, transaction, transaction.only());
         let message = Arc::new(self.complete(transaction, message).shown_behind(&received));
         let whole = self.judge(transaction, &message).await?;
         if only(&whole) != transaction.only() {
-            received = self.received(session, transaction, only(&whole));
+            received = results + &self.received(session, transaction, only(&whole));
         }
         let content = Content {
             head: edits::apply(&message.content().head, transaction.edits()),
@@ -121,7 +122,7 @@ impl Answers {
         let hop = trace::Hop {
             id: transaction.id,
             helo: &session.helo,
-            client_name: "",
+            client_name: self.client_name(),
             client: self.client.address.ip(),
             hostname: &self.gateway.config.hostname,
             protocol: &facts::with(self.client.role, session, transaction.mail.smtputf8),

@@ -6,6 +6,7 @@ use crate::message::{Draft, MessageId};
 use crate::policy::{Edit, Facts, Opinion, Verdict};
 use crate::quota::Known;
 use crate::routing::Routes;
+use crate::senders::Spf;
 use crate::store::Mailbox;
 use postern_proto::Address;
 use postern_proto::smtp::{Mail, Reply};
@@ -128,6 +129,8 @@ pub(super) struct Transaction {
     recipients: Vec<Recipient>,
     /// What policies are told: they see the recipients accepted so far and the tags of these edits.
     pub(super) facts: Arc<Facts>,
+    /// None where the sender is not looked at.
+    pub(super) spf: Option<Spf>,
     pub(super) routes: Routes,
     pub(super) known: Known,
     pub(super) opinions: Vec<Opinion>,
@@ -158,6 +161,7 @@ impl Transaction {
             edits,
             recipients: Vec::new(),
             facts: Arc::new(facts),
+            spf: None,
             routes: Routes::default(),
             known: Known::default(),
             opinions: Vec::new(),

@@ -77,7 +77,7 @@ pub(super) fn kept(facts: &Facts) -> Bytes {
     for fact in [&mut kept.auth_user, &mut kept.tls_cipher, &mut kept.tls_version] {
         fact.iter_mut().for_each(shorten);
     }
-    while json(&kept).len() > KEPT && kept.tags.pop().is_some() {}
+    while json(&kept).len() > KEPT && (kept.auth.dkim.pop().is_some() || kept.tags.pop().is_some()) {}
     kept.rcpt_to = recipients;
     json(&kept).into()
 }

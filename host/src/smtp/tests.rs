@@ -3,6 +3,7 @@
 mod cluster;
 mod content;
 mod delivery;
+mod senders;
 mod session;
 mod submission;
 mod verdicts;

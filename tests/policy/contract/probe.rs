@@ -1,7 +1,7 @@
 //! Every capability as a guest sees it, and the system behind it, of which there is nothing to see.
 
 use crate::folder::{Folder, Mail, facts, load};
-use postern::policy::{Edit, Facts, Policies};
+use postern::policy::{AuthFacts, Edit, Facts, Policies, SignatureFacts};
 
 const LETTER: &[u8] = b"From: <bob@shop.example>\r\nSubject: =?utf-8?q?caf=C3=A9?=\r\n\
     Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/plain; charset=utf-8\r\n\r\nhello\r\n\
@@ -72,7 +72,7 @@ async fn the_facts_of_the_session_are_those_that_the_gateway_knows() {
             r#"dmarc-policy="""#,
             r#"arc="""#
         ],
-        "empty until the gateway checks senders"
+        "empty where the gateway did not check the sender"
     );
 }
 
@@ -138,6 +138,47 @@ async fn what_was_granted_works() {
             "increment=Ok(2)",
             "remove=Ok(())",
             "get removed=Ok(false)",
+        ]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn granted_look_ups_are_made_within_the_grant() {
+    let report = seen("grants: { dns: { types: [TXT, A], suffixes: [example.org] } }").await;
+    assert_eq!(
+        about(&report, "dns"),
+        [
+            "addresses=Ok([])",
+            "txt=Ok([])",
+            r#"mx=Err("MX is not in grants.dns.types")"#,
+            r#"names=Err("PTR is not in grants.dns.types")"#,
+        ]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_gateway_found_of_the_sender_is_told() {
+    let policies = load(&Folder::new().with("10-probe", "probe", "")).await;
+    let facts = Facts {
+        auth: AuthFacts {
+            spf: "softfail".to_owned(),
+            spf_domain: "shop.example".to_owned(),
+            dkim: vec![SignatureFacts::default()],
+            dmarc: "fail".to_owned(),
+            dmarc_policy: "quarantine".to_owned(),
+            arc: "none".to_owned(),
+        },
+        ..facts()
+    };
+    assert_eq!(
+        about(&report(&policies, &facts).await, "auth"),
+        [
+            r#"spf="softfail""#,
+            r#"spf-domain="shop.example""#,
+            "dkim=1",
+            r#"dmarc="fail""#,
+            r#"dmarc-policy="quarantine""#,
+            r#"arc="none""#
         ]
     );
 }

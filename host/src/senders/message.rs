@@ -1,0 +1,271 @@
+//! DKIM (RFC 6376), ARC (RFC 8617) and DMARC (RFC 9989) of a whole message.
+//!
+//! Signatures beyond `sender_auth.signatures`, and those that name more fields than anybody signs, are not
+//! verified: `policy`; nor are those that leave From unsigned: `permerror`. What was not found out when the time is over, or when something breaks, is `temperror`.
+
+use super::{LATE, Outcome, Senders, Spf, body, count, hit};
+use crate::dns::Failure;
+use crate::policy::{AuthFacts, MessageSource, SignatureFacts};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use futures_util::FutureExt as _;
+use mail_auth::common::headers::Header;
+use mail_auth::common::verify::VerifySignature as _;
+use mail_auth::dkim::{DkimError, Signature};
+use mail_auth::dmarc::Policy;
+use mail_auth::dmarc::verify::DmarcParameters;
+use mail_auth::{
+    AuthenticatedMessage, DkimOutput, DkimResult, DmarcOutput, DmarcResult, Error, MessageAuthenticator,
+};
+use std::panic::AssertUnwindSafe;
+use tokio::time::timeout;
+
+/// Steps of finding the fields that one signature names. The library looks for each name among all fields.
+const STEPS: usize = 1_000_000;
+
+/// What was found of one message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verified {
+    pub(super) dkim: Vec<Signed>,
+    pub(super) dmarc: Outcome,
+    /// Of the From field; empty where there is none to ask about.
+    pub(super) from: String,
+    /// Empty where the domain has no record.
+    pub(super) policy: &'static str,
+    pub(super) arc: Outcome,
+}
+
+/// One signature.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Signed {
+    pub(super) outcome: Outcome,
+    pub(super) domain: String,
+    pub(super) selector: String,
+    /// The beginning of the signature itself (RFC 6008).
+    pub(super) tag: String,
+}
+
+impl Signed {
+    fn new(outcome: Outcome, signature: Option<&Signature>) -> Self {
+        let b = signature.map(|signature| signature.b.get(..6).unwrap_or(&signature.b));
+        Self {
+            outcome,
+            domain: signature
+                .map(|signature| signature.domain().to_lowercase())
+                .unwrap_or_default(),
+            selector: signature
+                .map(|signature| signature.selector().to_owned())
+                .unwrap_or_default(),
+            tag: b.map(|b| STANDARD.encode(b)).unwrap_or_default(),
+        }
+    }
+}
+
+impl Verified {
+    /// Nothing is known yet, which stays so for what is not found out.
+    fn pending(message: &AuthenticatedMessage<'_>) -> Self {
+        let has_arc = !message.ams_headers.is_empty() || message.has_arc_errors;
+        let dkim = message.dkim_headers.iter();
+        Self {
+            dkim: dkim
+                .map(|header| Signed::new(Outcome::trouble(""), Some(&header.header)))
+                .collect(),
+            dmarc: Outcome::trouble(""),
+            from: message
+                .from()
+                .rsplit_once('@')
+                .map(|(_, domain)| domain.to_owned())
+                .unwrap_or_default(),
+            policy: "",
+            arc: match has_arc {
+                true => Outcome::trouble(""),
+                false => Outcome::of("none"),
+            },
+        }
+    }
+
+    /// Why what is pending stays so.
+    fn explain(&mut self, reason: &str) {
+        let dkim = self.dkim.iter_mut().map(|signed| &mut signed.outcome);
+        let pending = dkim.chain([&mut self.dmarc, &mut self.arc]);
+        for outcome in pending.filter(|outcome| outcome.word == "temperror" && outcome.reason.is_empty()) {
+            outcome.reason = reason.to_owned();
+        }
+    }
+
+    /// As policies are told, with what SPF found.
+    pub fn facts(&self, spf: &Spf) -> AuthFacts {
+        let dkim = self.dkim.iter().map(|signed| SignatureFacts {
+            status: signed.outcome.word.to_owned(),
+            domain: signed.domain.clone(),
+            selector: signed.selector.clone(),
+        });
+        AuthFacts {
+            dkim: dkim.collect(),
+            dmarc: self.dmarc.word.to_owned(),
+            dmarc_policy: self.policy.to_owned(),
+            arc: self.arc.word.to_owned(),
+            ..spf.facts()
+        }
+    }
+}
+
+impl Senders {
+    /// `head` is as it was received. Ends within `sender_auth.timeout`.
+    pub async fn verify(&self, head: &[u8], source: &dyn MessageSource, spf: &Spf) -> Verified {
+        let mut message = AuthenticatedMessage::parse(head).unwrap_or_default();
+        let left_out = bounded(&mut message, self.bounds.signatures);
+        let mut found = Verified::pending(&message);
+        let filling = AssertUnwindSafe(self.fill(&mut found, &mut message, source, spf)).catch_unwind();
+        let reason = match timeout(self.bounds.timeout, Box::pin(filling)).await {
+            Ok(Ok(Ok(()))) => String::new(),
+            Ok(Ok(Err(failure))) => failure.to_string(),
+            // The panic hook has logged it.
+            Ok(Err(_)) => "the message cannot be verified".to_owned(),
+            Err(_) => {
+                hit("sender_auth.timeout");
+                LATE.to_owned()
+            }
+        };
+        found.explain(&reason);
+        found.dkim.truncate(self.bounds.signatures);
+        found.dkim.extend(left_out);
+        found.count();
+        found
+    }
+
+    async fn fill(
+        &self,
+        found: &mut Verified,
+        message: &mut AuthenticatedMessage<'_>,
+        source: &dyn MessageSource,
+        spf: &Spf,
+    ) -> Result<(), Failure> {
+        let authenticator = self.dns.authenticator()?;
+        let _place = self.dns.place().await?;
+        body::hash(message, source).await.map_err(|error| {
+            tracing::warn!(%error, "a message cannot be read, and its signatures not be verified");
+            Failure("the message cannot be read".to_owned())
+        })?;
+        let message = &*message;
+        let outputs = Box::pin(authenticator.verify_dkim(message)).await;
+        found.dkim = outputs.iter().map(signed).collect();
+        let arc = Box::pin(authenticator.verify_arc(message)).await;
+        found.arc = chain(arc.result());
+        found.dmarc(authenticator, message, &outputs, spf).await;
+        Ok(())
+    }
+}
+
+impl Verified {
+    async fn dmarc(
+        &mut self,
+        authenticator: &MessageAuthenticator,
+        message: &AuthenticatedMessage<'_>,
+        dkim: &[DkimOutput<'_>],
+        spf: &Spf,
+    ) {
+        let question = DmarcParameters::new(message, dkim, spf.output.domain(), &spf.output);
+        let output = Box::pin(authenticator.verify_dmarc(question)).await;
+        self.policy = wish(&output);
+        self.dmarc = match output.result() {
+            DmarcResult::Pass => Outcome::of("pass"),
+            DmarcResult::Fail(_) => Outcome::of("fail"),
+            DmarcResult::TempError(error) => Outcome::trouble(error),
+            DmarcResult::PermError(error) => Outcome::because("permerror", error),
+            DmarcResult::None => Outcome::of("none"),
+        };
+        self.from = output.into_domain();
+    }
+
+    fn count(&self) {
+        for signed in &self.dkim {
+            count("dkim", &signed.outcome);
+        }
+        if self.dkim.is_empty() {
+            count("dkim", &Outcome::of("none"));
+        }
+        count("dmarc", &self.dmarc);
+        count("arc", &self.arc);
+    }
+}
+
+/// Takes out the signatures that are not verified. One result stands for all of them.
+fn bounded(message: &mut AuthenticatedMessage<'_>, most: usize) -> Option<Signed> {
+    let fields = message.headers.len();
+    let is_large = |names: usize| names.saturating_mul(fields + names) > STEPS;
+    let (mut left_out, mut beyond) = (None, false);
+    let mut kept = Vec::with_capacity(most.min(message.dkim_headers.len()));
+    for header in std::mem::take(&mut message.dkim_headers) {
+        let Header {
+            header: signature, ..
+        } = &header;
+        let outcome = if kept.len() >= most {
+            beyond = true;
+            Outcome::because("policy", "more signatures than are verified here")
+        } else if is_large(signature.h.len()) {
+            Outcome::because("policy", "names too many fields")
+        } else if !signature.h.iter().any(|name| name.eq_ignore_ascii_case("From")) {
+            // RFC 6376 §6.1.1; the library does not look.
+            Outcome::because("permerror", "From is not signed")
+        } else {
+            kept.push(header);
+            continue;
+        };
+        left_out.get_or_insert_with(|| Signed::new(outcome, Some(signature)));
+    }
+    message.dkim_headers = kept;
+    if beyond {
+        hit("sender_auth.signatures");
+    }
+    if message
+        .ams_headers
+        .iter()
+        .any(|header| is_large(header.header.h.len()))
+    {
+        // Read as a chain that is broken.
+        message.has_arc_errors = true;
+    }
+    left_out
+}
+
+fn signed(output: &DkimOutput<'_>) -> Signed {
+    let outcome = match output.result() {
+        DkimResult::Pass => Outcome::of("pass"),
+        // The signature does not fit the body, which is what `fail` says (RFC 8601 §2.7.1).
+        DkimResult::Neutral(error @ Error::Dkim(DkimError::FailedBodyHashMatch)) => {
+            Outcome::because("fail", error)
+        }
+        // A part of the body is not signed (RFC 6376 §8.2).
+        DkimResult::Neutral(error @ Error::Dkim(DkimError::SignatureLength)) => {
+            Outcome::because("policy", error)
+        }
+        DkimResult::Neutral(error) => Outcome::because("neutral", error),
+        DkimResult::Fail(error) => Outcome::because("fail", error),
+        DkimResult::PermError(error) => Outcome::because("permerror", error),
+        DkimResult::TempError(error) => Outcome::trouble(error),
+        DkimResult::None => Outcome::of("none"),
+    };
+    Signed::new(outcome, output.signature())
+}
+
+/// RFC 8617 §4.4 knows none, pass and fail; what DNS could not say is neither.
+fn chain(result: &DkimResult) -> Outcome {
+    match result {
+        DkimResult::Pass => Outcome::of("pass"),
+        DkimResult::None => Outcome::of("none"),
+        DkimResult::TempError(error) => Outcome::trouble(error),
+        DkimResult::Neutral(error) | DkimResult::Fail(error) | DkimResult::PermError(error) => {
+            Outcome::because("fail", error)
+        }
+    }
+}
+
+fn wish(output: &DmarcOutput) -> &'static str {
+    match (output.dmarc_record(), output.policy()) {
+        (None, _) => "",
+        (Some(_), Policy::Quarantine) => "quarantine",
+        (Some(_), Policy::Reject) => "reject",
+        (Some(_), Policy::None | Policy::Unspecified) => "none",
+    }
+}

@@ -50,10 +50,12 @@ impl Guest {
                 Limit::KvBytes.hit();
                 "the share is full".to_owned()
             }
+            // The policy wrote it as something else: no trouble of the store's.
+            StoreError::Kind(text) => text,
             error => {
                 self.store_failed = true;
                 tracing::warn!(policy = %self.call.policy, %error, "kv");
-                "the store is out of reach, or the value is of another kind".to_owned()
+                "the store is out of reach".to_owned()
             }
         })
     }

@@ -6,10 +6,13 @@
 mod bindings;
 mod cache;
 mod capabilities;
+mod contract;
 mod engine;
 mod fold;
 mod folder;
+mod grants;
 mod guest;
+mod http;
 mod imports;
 mod limits;
 mod load;
@@ -18,11 +21,13 @@ mod observer;
 mod plugin;
 mod questions;
 mod report;
+mod reuse;
 mod runtime;
 mod shelf;
 mod watch;
 mod words;
 
+pub use grants::{Attribute, DirectorySource};
 pub use load::{Fault, Listed, LoadOptions, State, stand};
 pub use watch::Watch;
 

@@ -4,7 +4,7 @@
 //! that is wrong, and makes nothing.
 
 use crate::config::Config;
-use crate::directory::Directory;
+use crate::directory::{Accounts, Directory};
 use crate::policy::{AddressCheck, Facts, Fault, LoadOptions, Policies, Watch};
 use crate::routing::{Routed, Router, Routes};
 use crate::store::{MemoryStore, Store};
@@ -35,11 +35,13 @@ pub(super) fn inspect(config: &Config) -> anyhow::Result<(Arc<Policies>, Vec<Fau
 }
 
 fn options(config: &Config, store: &Arc<dyn Store>, cache_dir: Option<PathBuf>) -> LoadOptions {
+    let directory = Directory::new(Arc::clone(store), config);
     LoadOptions {
         cache_dir,
         store: Arc::clone(store),
         limits: config.policy,
-        addresses: Arc::new(Reach(Directory::new(Arc::clone(store), config))),
+        directory: Arc::new(Accounts::new(directory.clone(), Arc::clone(store))),
+        addresses: Arc::new(Reach(directory)),
     }
 }
 

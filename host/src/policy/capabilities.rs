@@ -7,7 +7,9 @@
 
 mod clock;
 mod config;
+mod directory;
 mod edit;
+mod http;
 mod kv;
 mod log;
 mod message;
@@ -67,10 +69,10 @@ const ACCESS: [(&str, Access); 13] = [
     ("config", Access::Open),
     ("kv", Access::Grant("kv")),
     ("dns", Access::Refused),
-    ("directory", Access::Refused),
+    ("directory", Access::Grant("directory")),
     ("clock", Access::Open),
     ("random", Access::Open),
-    ("http", Access::Refused),
+    ("http", Access::Grant("http")),
 ];
 
 /// None where there is no such capability.
@@ -82,7 +84,7 @@ pub(super) fn access(interface: &str) -> Option<Access> {
 impl types::Host for Guest {}
 
 /// One clean line: control characters become spaces, and what is too long is cut.
-fn line(text: &str, most: usize) -> String {
+pub(super) fn line(text: &str, most: usize) -> String {
     let cut = text.get(..text.floor_char_boundary(most)).unwrap_or_default();
     cut.chars()
         .map(|c| if c.is_control() { ' ' } else { c })

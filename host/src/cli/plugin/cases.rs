@@ -5,6 +5,7 @@
 //! code 1 where one differs, and where there is none.
 
 mod compare;
+mod given;
 mod raw;
 mod read;
 mod value;

@@ -1,9 +1,9 @@
 //! Capabilities that this version does not have to give: they load, and say so when they are called.
 //!
-//! `auth` knows nothing yet, which is empty; `dns`, `directory` and `http` cannot be granted.
+//! `auth` knows nothing yet, which is empty; `dns` cannot be granted.
 
-use crate::policy::bindings::postern::policy::types::{HttpRequest, HttpResponse, Signature};
-use crate::policy::bindings::postern::policy::{auth, directory, dns, http};
+use crate::policy::bindings::postern::policy::types::Signature;
+use crate::policy::bindings::postern::policy::{auth, dns};
 use crate::policy::guest::Guest;
 use wasmtime::Result;
 
@@ -64,30 +64,6 @@ impl dns::Host for Guest {
     }
 
     fn names(&mut self, _address: String) -> Answer<Vec<String>> {
-        self.not_granted()
-    }
-}
-
-impl directory::Host for Guest {
-    fn is_local_domain(&mut self, _domain: String) -> Answer<bool> {
-        self.not_granted()
-    }
-
-    fn mailbox_of(&mut self, _address: String) -> Answer<Option<String>> {
-        self.not_granted()
-    }
-
-    fn aliases_of(&mut self, _address: String) -> Answer<Vec<String>> {
-        self.not_granted()
-    }
-
-    fn attribute(&mut self, _mailbox: String, _name: String) -> Answer<Option<String>> {
-        self.not_granted()
-    }
-}
-
-impl http::Host for Guest {
-    fn send(&mut self, _request: HttpRequest) -> Answer<HttpResponse> {
         self.not_granted()
     }
 }

@@ -4,12 +4,15 @@
 //! address; one without a domain is answered as an unknown one is. The store's failures come through as
 //! they are (4xx); a login that cannot be judged is [`sasl::Answer::Unavailable`].
 
+mod asked;
 mod hashing;
 mod login;
 mod password;
 mod scram;
 mod secret;
 mod throttle;
+
+pub use asked::Accounts;
 
 use crate::config::Config;
 use crate::store::{Account, Addressed, Alias, Domain, Mailbox, Result, Store, StoreError};

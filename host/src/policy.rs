@@ -7,10 +7,13 @@ mod auth;
 mod bindings;
 mod cache;
 mod capabilities;
+mod contract;
 mod engine;
 mod fold;
 mod folder;
+mod grants;
 mod guest;
+mod http;
 mod imports;
 mod limits;
 mod load;
@@ -19,12 +22,14 @@ mod observer;
 mod plugin;
 mod questions;
 mod report;
+mod reuse;
 mod runtime;
 mod shelf;
 mod watch;
 mod words;
 
 pub use auth::{AuthFacts, SignatureFacts};
+pub use grants::{Attribute, DirectorySource};
 pub use load::{Fault, Listed, LoadOptions, State, stand};
 pub use watch::Watch;
 

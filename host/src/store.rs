@@ -40,6 +40,9 @@ pub enum StoreError {
     /// Free space is under the reserve: reads and deletions go on, new mail does not (452 4.3.1).
     #[error("the disk is nearly full")]
     Full,
+    /// A value is not of the kind that was asked for; the asker's own mistake.
+    #[error("{0}")]
+    Kind(String),
     /// A bound of this store was met (quarantine.max, a kv quota); the text says which.
     #[error("{0} is full")]
     Bound(&'static str),
@@ -439,7 +442,7 @@ pub trait Kv: Send + Sync {
     async fn kv_set(&self, namespace: &str, key: &str, value: KvWrite) -> Result<()>;
     async fn kv_remove(&self, namespace: &str, key: &str) -> Result<()>;
     /// Adds and answers the new value; `ttl` is only set when the key was absent. A value that is no
-    /// 8-octet counter counts as an error.
+    /// 8-octet counter is [`StoreError::Kind`].
     async fn kv_increment(
         &self,
         namespace: &str,

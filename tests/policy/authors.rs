@@ -653,3 +653,64 @@ fn cases_that_cannot_be_tried_say_why() {
         "{kv:?}"
     );
 }
+
+#[test]
+fn a_case_has_a_directory_and_hosts_that_answer() {
+    let grants = "grants: { directory: {}, http: { hosts: [a.example] } }\n";
+    let desk = Desk::new()
+        .guest("probe")
+        .with("probe.yaml", format!("{PATIENT}{grants}"));
+    let case = |url: &str| {
+        format!(
+            "name: known
+settings: {{ url: \"{url}\" }}
+directory:
+  domains: [example.org]
+  mailboxes: {{ ann@example.org: ann@example.org }}
+  aliases: {{ info@example.org: [ann@example.org] }}
+  attributes: {{ ann@example.org: {{ quota-bytes: 1024 }} }}
+http:
+  - {{ url: \"https://a.example/x\", status: 202, body: yes }}
+message: \"Subject: x\\n\\ntext\\n\"
+ask: message
+expect: {{ verdict: accept, edits: [], calls: [ 'directory.mailbox-of(\"ann@example.org\")', http.send ] }}
+"
+        )
+    };
+    let told = desk.cases("probe", &case("https://a.example/x"), &[]);
+    for line in [
+        "directory.is-local-domain=Ok(true)",
+        "directory.mailbox-of=Ok(Some(\"ann@example.org\"))",
+        "directory.aliases-of=Ok([\"ann@example.org\"])",
+        "directory.attribute=Ok(Some(\"1024\"))",
+        "http.send=Ok(202)",
+    ] {
+        assert!(
+            told.out.contains(&format!("+ add-header X-Probe: {line}")),
+            "{line}: {told:?}"
+        );
+    }
+    assert!(!told.out.contains("calls"), "both were made: {told:?}");
+    let told = desk.cases("probe", &case("https://a.example/y"), &[]);
+    let error = "http.send=Err(\"no answer is written for GET https://a.example/y\")";
+    assert!(told.out.contains(error), "{told:?}");
+}
+
+#[test]
+fn what_a_case_gives_must_have_been_granted() {
+    let desk = Desk::new().guest("probe").with("probe.yaml", PATIENT);
+    for (given, mend) in [
+        (
+            "directory: { domains: [example.org] }",
+            "cannot ask a directory; grant it directory",
+        ),
+        (
+            "http: [ { url: \"https://a.example/\" } ]",
+            "cannot send a request that would be answered; grant it http",
+        ),
+    ] {
+        let case = format!("name: x\n{given}\nask: connect\nexpect: {{ verdict: accept }}\n");
+        let told = desk.cases("probe", &case, &[]);
+        assert!(told.out.contains(mend) && told.code == Some(1), "{told:?}");
+    }
+}

@@ -14,3 +14,7 @@ mod folder;
 mod limits;
 #[path = "contract/probe.rs"]
 mod probe;
+#[path = "contract/reuse.rs"]
+mod reuse;
+#[path = "contract/versions.rs"]
+mod versions;

@@ -5,7 +5,8 @@ mod guests;
 
 use bytes::Bytes;
 use postern::config::PolicyLimits;
-use postern::policy::{AddressCheck, Facts, LoadOptions, MessageSource, Policies, State};
+use postern::policy::stand::DirectoryTable;
+use postern::policy::{AddressCheck, Attribute, Facts, LoadOptions, MessageSource, Policies, State};
 use postern::store::Store;
 use postern::store::memory::MemoryStore;
 use std::path::Path;
@@ -46,6 +47,17 @@ impl AddressCheck for Anywhere {
     }
 }
 
+/// What policies can find out: `ann` and her other name.
+fn directory() -> DirectoryTable {
+    let ann = "ann@example.org".to_owned();
+    DirectoryTable {
+        domains: ["example.org".to_owned()].into(),
+        mailboxes: [(ann.clone(), ann.clone())].into(),
+        aliases: [("info@example.org".to_owned(), vec![ann.clone()])].into(),
+        attributes: [(ann, [(Attribute::QuotaBytes, "1024".to_owned())].into())].into(),
+    }
+}
+
 pub(crate) async fn load(folder: &Folder) -> Arc<Policies> {
     load_with(folder, Arc::new(MemoryStore::new())).await
 }
@@ -71,6 +83,7 @@ pub(crate) async fn load_within(
         dns: Arc::new(postern::policy::stand::Zone::default()),
         limits,
         addresses: Arc::new(Anywhere),
+        directory: Arc::new(directory()),
     };
     let path = folder.path().to_owned();
     let loading = tokio::task::spawn_blocking(move || Policies::load(&path, options));

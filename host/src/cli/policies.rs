@@ -4,7 +4,7 @@
 //! that is wrong, and makes nothing.
 
 use crate::config::Config;
-use crate::directory::Directory;
+use crate::directory::{Accounts, Directory};
 use crate::dns::Resolver;
 use crate::policy::{AddressCheck, Facts, Fault, LoadOptions, Policies, Watch};
 use crate::routing::{Routed, Router, Routes};
@@ -46,12 +46,14 @@ fn options(
     dns: &Resolver,
     cache_dir: Option<PathBuf>,
 ) -> LoadOptions {
+    let directory = Directory::new(Arc::clone(store), config);
     LoadOptions {
         cache_dir,
         store: Arc::clone(store),
         dns: Arc::new(dns.clone()),
         limits: config.policy,
-        addresses: Arc::new(Reach(Directory::new(Arc::clone(store), config))),
+        directory: Arc::new(Accounts::new(directory.clone(), Arc::clone(store))),
+        addresses: Arc::new(Reach(directory)),
     }
 }
 

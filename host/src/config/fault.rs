@@ -1,7 +1,7 @@
 //! Faults of a configuration, collected and reported all at once, and the lines they are on.
 
 use saphyr_parser::{Event, Parser};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
 /// One thing that is wrong: where, what, and how to mend it.
@@ -102,6 +102,55 @@ impl Collector {
             }
         }
     }
+
+    /// All that was found so far.
+    pub(crate) fn give_up(&mut self) -> Faults {
+        let mut faults = std::mem::take(&mut self.faults);
+        faults.sort_by_key(|fault| fault.line);
+        Faults(faults)
+    }
+}
+
+/// What a node counts beside the octets of its text.
+const NODE: usize = 16;
+/// No decoder goes deeper.
+const DEPTH: usize = 128;
+/// Octets of all paths whose lines are kept; values behind them are told of without a line of their own.
+const PATHS: usize = 16 << 20;
+
+/// Octets that the aliases of a document stand for, each with all that it names; counted no further than beyond `most`.
+pub(super) fn aliased(text: &str, most: usize) -> usize {
+    let (mut sizes, mut open, mut sum): (HashMap<usize, usize>, Vec<(usize, usize)>, usize) =
+        (HashMap::new(), Vec::new(), 0);
+    for event in Parser::new_from_str(text) {
+        let Ok((event, _)) = event else { break };
+        // The anchor and the size of a node that is over.
+        let (anchor, size) = match event {
+            Event::Scalar(text, _, anchor, _) => (anchor, NODE + text.len()),
+            Event::Alias(anchor) => {
+                let size = sizes.get(&anchor).copied().unwrap_or(NODE);
+                sum = sum.saturating_add(size);
+                if sum > most {
+                    return sum;
+                }
+                (0, size)
+            }
+            Event::MappingStart(anchor, _) | Event::SequenceStart(anchor, _) if open.len() < DEPTH => {
+                open.push((anchor, NODE));
+                continue;
+            }
+            Event::MappingStart(..) | Event::SequenceStart(..) => break,
+            Event::MappingEnd | Event::SequenceEnd => open.pop().unwrap_or_default(),
+            _ => continue,
+        };
+        if anchor != 0 {
+            sizes.insert(anchor, size);
+        }
+        if let Some((_, parent)) = open.last_mut() {
+            *parent = parent.saturating_add(size);
+        }
+    }
+    sum
 }
 
 /// Where the walk through the document is: the path of the open collection, and what comes next in it.
@@ -112,6 +161,14 @@ enum Open {
 }
 
 impl Open {
+    /// Octets of what a path within it begins with.
+    fn weight(&self) -> usize {
+        match self {
+            Self::Key { path } | Self::Item { path, .. } => path.len(),
+            Self::Value { path, key } => path.len() + key.len(),
+        }
+    }
+
     /// The path of the node that begins now; None if it is a key.
     fn next_path(&self) -> Option<String> {
         match self {
@@ -141,8 +198,13 @@ impl Open {
 fn lines_of(text: &str) -> BTreeMap<String, usize> {
     let mut lines = BTreeMap::new();
     let mut open: Vec<Open> = Vec::new();
+    let mut paths = 0;
     for event in Parser::new_from_str(text) {
         let Ok((event, span)) = event else { break };
+        paths += open.last().map_or(0, Open::weight);
+        if open.len() > DEPTH || paths > PATHS {
+            break;
+        }
         let line = span.start.line();
         match event {
             Event::Scalar(text, ..) => scalar(&mut open, &mut lines, text.into_owned(), line),
@@ -214,6 +276,17 @@ mod tests {
         ] {
             assert_eq!(lines.get(path), Some(&line), "{path}");
         }
+    }
+
+    #[test]
+    fn deep_and_long_winded_documents_cost_no_more_than_their_share() {
+        let nested = |depth| "[".repeat(depth) + &"]".repeat(depth);
+        assert_eq!(lines_of(&nested(DEPTH)).len(), DEPTH);
+        assert_eq!(lines_of(&nested(DEPTH + 100)).len(), DEPTH + 1);
+        assert!(lines_of(&"[".repeat(1 << 20)).len() <= DEPTH + 1);
+        let (key, many) = ("k".repeat(1 << 19), "x, ".repeat(1 << 17));
+        let lines = lines_of(&format!("? {key}\n: [{many}]\n"));
+        assert!(lines.len() * key.len() <= 2 * PATHS, "{} lines", lines.len());
     }
 
     #[test]

@@ -9,14 +9,15 @@ mod auth;
 mod clock;
 mod config;
 mod dns;
+mod directory;
 mod edit;
+mod http;
 mod kv;
 mod log;
 mod message;
 mod mime;
 mod random;
 mod recorded;
-mod refused;
 mod session;
 #[cfg(test)]
 mod tests;
@@ -31,6 +32,9 @@ use wasmtime::component::{HasSelf, Linker};
 
 /// Octets of one reading, however many were asked for.
 const PIECE: usize = 64 << 10;
+
+/// What a capability without its grant answers.
+const NOT_GRANTED: &str = "not granted";
 
 /// What a guest says of itself may not be longer in a log.
 const LINE: usize = 1024;
@@ -54,8 +58,6 @@ pub(super) enum Access {
     Open,
     /// The grant of that name in the policy's own file; without it the error is `not granted`.
     Grant(&'static str),
-    /// Nothing: this version has nothing to grant.
-    Refused,
 }
 
 /// All interfaces of `capabilities.wit`.
@@ -69,10 +71,10 @@ const ACCESS: [(&str, Access); 13] = [
     ("config", Access::Open),
     ("kv", Access::Grant("kv")),
     ("dns", Access::Grant("dns")),
-    ("directory", Access::Refused),
+    ("directory", Access::Grant("directory")),
     ("clock", Access::Open),
     ("random", Access::Open),
-    ("http", Access::Refused),
+    ("http", Access::Grant("http")),
 ];
 
 /// None where there is no such capability.
@@ -84,7 +86,7 @@ pub(super) fn access(interface: &str) -> Option<Access> {
 impl types::Host for Guest {}
 
 /// One clean line: control characters become spaces, and what is too long is cut.
-fn line(text: &str, most: usize) -> String {
+pub(super) fn line(text: &str, most: usize) -> String {
     let cut = text.get(..text.floor_char_boundary(most)).unwrap_or_default();
     cut.chars()
         .map(|c| if c.is_control() { ' ' } else { c })

@@ -14,6 +14,8 @@ pub(super) use view::{Letter, View};
 use limiter::Limiter;
 use sink::Sink;
 
+use super::grants::DirectorySource;
+use super::http::Client;
 use super::limits::Limits;
 use super::manifest::{DnsGrant, KvGrant};
 use super::observer::Observer;
@@ -22,7 +24,7 @@ use super::{Edit, Facts};
 use crate::dns::Lookup;
 use crate::store::Store;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use wasmtime::ResourceLimiter;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
@@ -45,6 +47,9 @@ pub(super) struct Call {
     /// None: `dns` answers `not granted`.
     pub(super) dns: Option<DnsGrant>,
     pub(super) resolver: Arc<dyn Lookup>,
+    /// None: `directory` answers `not granted`; so does `http` without its client.
+    pub(super) directory: Option<Arc<dyn DirectorySource>>,
+    pub(super) http: Option<Arc<Client>>,
     pub(super) store: Arc<dyn Store>,
     pub(super) addresses: Addresses,
     pub(super) limits: Limits,
@@ -52,7 +57,7 @@ pub(super) struct Call {
     pub(super) observer: Option<Arc<Observer>>,
 }
 
-/// The data of one call's store.
+/// The data of a store: what one call has, and what stays with its instance.
 pub(super) struct Guest {
     pub(super) call: Call,
     pub(super) budget: Budget,
@@ -63,6 +68,10 @@ pub(super) struct Guest {
     pub(super) store_failed: bool,
     /// The time of the call in milliseconds since 1970.
     pub(super) now: u64,
+    /// Requests that it sent.
+    pub(super) requests: u32,
+    /// When the call ends.
+    pub(super) end: Instant,
     limiter: Limiter,
     printed: Sink,
     wasi: WasiCtx,
@@ -89,20 +98,39 @@ impl Guest {
             .allow_ip_name_lookup(false)
             .max_random_size(RANDOM)
             .build();
-        let view = call.message.as_ref();
-        let told = call.observer.as_ref().and_then(|observer| observer.now());
         Self {
-            view: view.map(|letter| View::new(Arc::clone(letter), &call.edits)),
+            view: view(&call),
+            now: now(&call),
+            end: Instant::now() + limits.deadline,
             limiter: Limiter::new(memory, limits.table_elements),
             call,
             budget: Budget::new(limits),
             edits: Vec::new(),
             store_failed: false,
-            now: told.unwrap_or_else(unix_millis),
+            requests: 0,
             printed,
             wasi,
             table,
         }
+    }
+
+    /// Another call of the same instance begins: nothing of the one before is left but what the instance itself has,
+    /// which is its memory and its handles.
+    pub(super) fn begin(&mut self, call: Call) {
+        self.view = view(&call);
+        self.now = now(&call);
+        self.end = Instant::now() + call.limits.deadline;
+        self.budget = Budget::new(call.limits);
+        self.call = call;
+        self.edits = Vec::new();
+        self.store_failed = false;
+        self.requests = 0;
+        self.printed.clear();
+    }
+
+    /// What a call may wait for others: it must have time to make something of the answer.
+    pub(super) fn for_waiting(&self) -> Duration {
+        self.end.saturating_duration_since(Instant::now()) * 9 / 10
     }
 
     /// For `Store::limiter`.
@@ -120,9 +148,20 @@ impl Guest {
         self.printed.tail()
     }
 
-    pub(super) fn into_edits(self) -> Vec<Edit> {
-        self.edits
+    /// Its edits, which end with the call.
+    pub(super) fn take_edits(&mut self) -> Vec<Edit> {
+        std::mem::take(&mut self.edits)
     }
+}
+
+fn view(call: &Call) -> Option<View> {
+    let letter = call.message.as_ref()?;
+    Some(View::new(Arc::clone(letter), &call.edits))
+}
+
+fn now(call: &Call) -> u64 {
+    let told = call.observer.as_ref().and_then(|observer| observer.now());
+    told.unwrap_or_else(unix_millis)
 }
 
 pub(super) fn unix_millis() -> u64 {

@@ -3,17 +3,12 @@
 //! The linker would name only the first gap, and call it a wrong type. Here all gaps are said at once. That
 //! names agree is no promise that types do: the trial finds that out.
 
+use super::contract::{self, PACKAGE, SERVED, split};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 use wasmtime::component::types::ComponentItem;
 
-/// The contract that is served.
-const CAPABILITIES: &str = include_str!("../../../wit/capabilities.wit");
-const PACKAGE: &str = "postern:policy";
-/// Within a track everything fits that has the functions asked for.
-const TRACK: &str = "0.1.";
-const SERVED: &str = "0.1.0";
 /// What the standard libraries of all languages import. Each is empty: no files, no network, no arguments.
 const WASI: [&str; 6] = [
     "wasi:cli",
@@ -48,15 +43,34 @@ pub(super) fn check(engine: &Engine, component: &Component) -> Result<(), String
             gaps.entry(key).or_default().extend(import.missing);
         }
     }
+    for (version, question) in unasked(engine, component) {
+        gaps.entry((PACKAGE.to_owned(), version))
+            .or_default()
+            .insert(question);
+    }
     if gaps.is_empty() {
         return Ok(());
     }
     Err(said(&gaps))
 }
 
+/// Questions that a component answers and nobody asks here, with their versions: it would be thought to decide.
+fn unasked(engine: &Engine, component: &Component) -> Vec<(String, String)> {
+    let asked = contract::questions();
+    let exports = component.component_type();
+    let ours = exports.exports(engine).map(|(name, _)| split(name));
+    ours.filter(|(package, question, version)| {
+        *package == PACKAGE
+            && *question != "types"
+            && !(contract::is_of_track(version) && asked.contains_key(question))
+    })
+    .map(|(_, question, version)| (version.to_owned(), question.to_owned()))
+    .collect()
+}
+
 /// What a component imports, types apart.
 pub(super) fn of(engine: &Engine, component: &Component) -> Vec<Import> {
-    let served = served();
+    let served = contract::capabilities();
     let mut imports = Vec::new();
     for (name, import) in component.component_type().imports(engine) {
         let mut functions = Vec::new();
@@ -86,7 +100,7 @@ fn missing(name: &str, functions: &[String], served: &HashMap<&str, BTreeSet<&st
         return Vec::new();
     }
     let known = match package {
-        PACKAGE if version.starts_with(TRACK) => served.get(interface),
+        PACKAGE if contract::is_of_track(version) => served.get(interface),
         _ => None,
     };
     let Some(known) = known else {
@@ -137,33 +151,9 @@ fn said(gaps: &Gaps) -> String {
         })
         .collect();
     format!(
-        "needs {}; this Postern serves {PACKAGE} {SERVED} and WASI 0.2 without http: build it against those",
+        "needs {}; this Postern serves {SERVED} and WASI 0.2 without http: build it against those",
         needs.join(" and ").replace("  (", "(").trim_start()
     )
-}
-
-/// `postern:policy/session@0.1.0` as package, interface and version; what is not there is empty.
-fn split(name: &str) -> (&str, &str, &str) {
-    let (path, version) = name.split_once('@').unwrap_or((name, ""));
-    let (package, interface) = path.split_once('/').unwrap_or(("", path));
-    (package, interface, version)
-}
-
-/// The functions of each interface that can be imported; `types` has none.
-pub(super) fn served() -> HashMap<&'static str, BTreeSet<&'static str>> {
-    let mut served = HashMap::from([("types", BTreeSet::new())]);
-    let mut interface = "";
-    for line in CAPABILITIES.lines().map(str::trim) {
-        if let Some(name) = line.strip_prefix("interface ") {
-            interface = name.trim_end_matches('{').trim_end();
-            served.insert(interface, BTreeSet::new());
-        } else if let Some((function, _)) = line.split_once(": func(")
-            && !line.starts_with("//")
-        {
-            served.entry(interface).or_default().insert(function);
-        }
-    }
-    served
 }
 
 #[cfg(test)]
@@ -177,26 +167,6 @@ mod tests {
             &engine,
             &Component::new(&engine, wat::parse_str(wat).unwrap()).unwrap(),
         )
-    }
-
-    #[test]
-    fn the_contract_is_read_as_it_is_written() {
-        let served = served();
-        assert_eq!(
-            served.len(),
-            14,
-            "thirteen capabilities and the types: {served:?}"
-        );
-        assert_eq!(served["session"].len(), 12);
-        assert_eq!(
-            served["kv"],
-            BTreeSet::from(["compare-and-set", "get", "increment", "remove", "set"])
-        );
-        assert!(
-            served
-                .iter()
-                .all(|(name, functions)| *name == "types" || !functions.is_empty())
-        );
     }
 
     #[test]
@@ -227,11 +197,39 @@ mod tests {
         };
         assert_eq!(checked(&session("0.1.0")), Ok(()));
         assert_eq!(checked(&session("0.1.9")), Ok(()));
-        assert!(
-            checked(&session("0.2.0"))
-                .unwrap_err()
-                .contains("postern:policy 0.2.0 (session)")
-        );
+        let error = checked(&session("0.2.0")).unwrap_err();
+        assert!(error.contains("postern:policy 0.2.0 (session)"), "{error}");
+    }
+
+    #[test]
+    fn a_question_that_is_not_asked_is_named_too() {
+        let answering = |question| {
+            format!(
+                r#"(component (core module $m (func (export "f")))
+                    (core instance $i (instantiate $m))
+                    (func $f (canon lift (core func $i "f")))
+                    (instance $e (export "g" (func $f)))
+                    (export "{question}" (instance $e)))"#
+            )
+        };
+        assert_eq!(checked(&answering("postern:policy/message-filter@0.1.9")), Ok(()));
+        assert_eq!(checked(&answering("acme:tools/extra@1.0.0")), Ok(()));
+        for (question, needs) in [
+            (
+                "postern:policy/message-filter@0.2.0",
+                "postern:policy 0.2.0 (message-filter)",
+            ),
+            (
+                "postern:policy/bounce-filter@0.1.7",
+                "postern:policy 0.1.7 (bounce-filter)",
+            ),
+        ] {
+            let error = checked(&answering(question)).unwrap_err();
+            assert!(
+                error.starts_with(&format!("needs {needs}; this Postern serves")),
+                "{error}"
+            );
+        }
     }
 
     #[test]

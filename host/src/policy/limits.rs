@@ -91,6 +91,16 @@ pub(super) enum Limit {
     /// Fixed, as the next one: what every store takes.
     KvKey,
     KvValue,
+    HttpResponse,
+    HttpHead,
+    HttpRequests,
+    HttpParallel,
+    HttpTimeout,
+    /// An instance answered so many calls, or has so much memory, that it is not used again.
+    ReuseCalls,
+    ReuseMemory,
+    /// An instance gave its place to a call of another policy.
+    ReuseIdle,
 }
 
 impl Limit {
@@ -122,6 +132,14 @@ impl Limit {
             Self::KvBytes => "kv_bytes",
             Self::KvKey => "kv_key",
             Self::KvValue => "kv_value",
+            Self::HttpResponse => "http_response",
+            Self::HttpHead => "http_head",
+            Self::HttpRequests => "http_requests",
+            Self::HttpParallel => "http_parallel",
+            Self::HttpTimeout => "http_timeout",
+            Self::ReuseCalls => "reuse_calls",
+            Self::ReuseMemory => "reuse_memory",
+            Self::ReuseIdle => "reuse_idle",
         }
     }
 

@@ -8,13 +8,15 @@ pub mod stand;
 
 use super::cache::Cache;
 use super::capabilities::tree::Room;
+use super::grants::DirectorySource;
 use super::guest::Guest;
+use super::http::{Answering, Client, Trust};
 use super::limits::{Limit, Limits};
 use super::manifest::{KvGrant, Manifest};
 use super::plugin::{Addresses, Failed, Failure, Plugin, Services};
 use super::questions::{Answers, Ask, Question, Said};
 use super::runtime::Guests;
-use super::{AddressCheck, Facts, Policies, capabilities, engine, imports, runtime};
+use super::{AddressCheck, Facts, Policies, capabilities, contract, engine, imports, runtime};
 use crate::config::PolicyLimits;
 use crate::config::units::Span;
 use crate::dns::Lookup;
@@ -39,6 +41,8 @@ pub struct LoadOptions {
     pub dns: Arc<dyn Lookup>,
     pub limits: PolicyLimits,
     pub addresses: Arc<dyn AddressCheck>,
+    /// For `directory`.
+    pub directory: Arc<dyn DirectorySource>,
 }
 
 /// Why a policy was not loaded.
@@ -51,6 +55,8 @@ pub struct Fault {
     pub passes: bool,
     /// What the policy itself has against its settings, where that is all.
     pub objection: Option<Box<str>>,
+    /// How a trial ended whose text has words of the guest's, which may be others each time.
+    pub ending: Option<&'static str>,
 }
 
 impl fmt::Display for Fault {
@@ -171,6 +177,7 @@ pub(super) fn refused(path: &Path, text: impl Into<String>) -> Fault {
         text: words.join(" "),
         passes: false,
         objection: None,
+        ending: None,
     }
 }
 
@@ -223,6 +230,8 @@ pub(super) struct Loader {
     limits: PolicyLimits,
     /// Of a set that is not there yet.
     services: Services,
+    trust: Trust,
+    answering: Answering,
 }
 
 impl Loader {
@@ -243,9 +252,12 @@ impl Loader {
                     check: Arc::clone(&options.addresses),
                     set: Weak::new(),
                 },
+                directory: Arc::clone(&options.directory),
                 room: Room::new(limits.mime),
                 observer: None,
             },
+            trust: Trust::default(),
+            answering: Answering::Network,
         })
     }
 
@@ -309,8 +321,10 @@ impl Loader {
     ) -> Result<Plugin, Fault> {
         imports::check(&self.guests.engine, component).map_err(|text| refused(file, text))?;
         let misfit = |error: wasmtime::Error| {
-            let text =
-                format!("does not fit postern:policy 0.1.0: {error:#}; build it against the wit served");
+            let text = format!(
+                "does not fit {}: {error:#}; build it against the wit served",
+                contract::SERVED
+            );
             refused(file, text)
         };
         let pre = self.linker.instantiate_pre(component).map_err(misfit)?;
@@ -320,17 +334,41 @@ impl Loader {
             .filter(|question| answers.has(*question));
         listed.answers = answered.map(Question::word).collect();
         if listed.answers.is_empty() {
-            let text =
-                "answers no question; export an interface of postern:policy 0.1.0, such as message-filter";
+            let text = format!(
+                "answers no question; export an interface of {}, such as message-filter",
+                contract::SERVED
+            );
             return Err(refused(file, text));
         }
+        let http = self.client(&manifest, file).map_err(|text| {
+            let text = format!("grants.http.ca: {text}");
+            refused(&file.with_extension("yaml"), text)
+        })?;
         Ok(Plugin::new(
             listed,
             manifest,
+            http,
             pre,
             answers,
             Arc::clone(&self.guests),
         ))
+    }
+
+    /// The way to the hosts that a policy was granted. An authority's file is named from the policy's own folder.
+    fn client(&self, manifest: &Manifest, file: &Path) -> Result<Option<Arc<Client>>, String> {
+        let Some(grant) = manifest.grants.http.clone() else {
+            return Ok(None);
+        };
+        let client = match &self.answering {
+            Answering::Written(answers) => Client::written(grant, Arc::clone(answers)),
+            Answering::Network => {
+                let folder = file.parent().unwrap_or(Path::new(""));
+                let ca = grant.ca.as_ref().map(|ca| folder.join(ca));
+                let tls = self.trust.connector(ca.as_deref())?;
+                Client::network(grant, tls)
+            }
+        };
+        Ok(Some(Arc::new(client)))
     }
 
     /// An instance, the types of its answers, and what it says to its settings, all within the time that is
@@ -358,10 +396,13 @@ impl Loader {
 /// What a policy has against its settings, which may be that the store was away.
 fn objection(path: &Path, text: &str, store_failed: bool) -> Fault {
     match store_failed {
-        true => passing(
-            path,
-            format!("settings: {text}; the store failed meanwhile, try again"),
-        ),
+        true => Fault {
+            ending: Some("settings"),
+            ..passing(
+                path,
+                format!("settings: {text}; the store failed meanwhile, try again"),
+            )
+        },
         false => Fault {
             objection: Some(text.into()),
             ..refused(path, format!("settings: {text}; mend them there"))
@@ -375,7 +416,7 @@ fn unfit(file: &Path, error: &Failed, limit: Duration) -> Fault {
         "" => String::new(),
         output => format!(": {output}"),
     };
-    match &error.failure {
+    let fault = match &error.failure {
         Failure::TimeOut => {
             Limit::Trial.hit();
             let text = format!(
@@ -401,6 +442,10 @@ fn unfit(file: &Path, error: &Failed, limit: Duration) -> Fault {
             file,
             format!("does not run: {failure}{output}; mend it or its limits"),
         ),
+    };
+    Fault {
+        ending: Some(error.failure.word()),
+        ..fault
     }
 }
 

@@ -7,7 +7,9 @@ mod dns;
 
 pub(super) use dns::{DnsGrant, RecordType};
 
+use super::grants::{Grants, RawDirectory, RawHttp};
 use super::limits::Limits;
+use super::reuse::{RawReuse, Reuse};
 use crate::config::decode::decode;
 use crate::config::fault::{Collector, Faults};
 use crate::config::units::{ByteSize, Span};
@@ -24,6 +26,9 @@ pub(super) struct Manifest {
     pub(super) kv: Option<KvGrant>,
     /// None: `dns` answers `not granted`.
     pub(super) dns: Option<DnsGrant>,
+    pub(super) grants: Grants,
+    /// None: each call has a fresh instance.
+    pub(super) reuse: Option<Reuse>,
     pub(super) limits: Limits,
     pub(super) failure: FailurePolicies,
 }
@@ -80,6 +85,7 @@ struct Raw {
     settings: Option<serde_json::Map<String, serde_json::Value>>,
     grants: Option<RawGrants>,
     limits: Option<RawLimits>,
+    reuse: Option<RawReuse>,
     failure: Option<RawFailure>,
 }
 
@@ -88,6 +94,8 @@ struct Raw {
 struct RawGrants {
     kv: Option<RawKv>,
     dns: Option<dns::RawDns>,
+    directory: Option<RawDirectory>,
+    http: Option<RawHttp>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -134,15 +142,17 @@ impl Manifest {
         if let Some(mode) = raw.mode.filter(|mode| mode != "enforce") {
             faults.add("mode", format!("there is no mode `{mode}`; write enforce"));
         }
-        let mut grants = raw.grants.unwrap_or_default();
+        let grants = raw.grants.unwrap_or_default();
         let manifest = Self {
             state: match raw.enabled {
                 Some(false) => State::Disabled,
                 Some(true) | None => State::Enabled,
             },
             settings: Arc::new(serde_json::Value::Object(raw.settings.unwrap_or_default())),
-            dns: dns::grant(grants.dns.take(), &mut faults),
-            kv: kv(grants, name, &mut faults),
+            kv: kv(grants.kv, name, &mut faults),
+            dns: dns::grant(grants.dns, &mut faults),
+            grants: Grants::read(grants.directory.as_ref(), grants.http, &mut faults),
+            reuse: raw.reuse.map(|raw| Reuse::read(&raw, &mut faults)),
             limits: limits(&raw.limits.unwrap_or_default(), usual, &mut faults),
             failure: failures(&raw.failure.unwrap_or_default(), &mut faults),
         };
@@ -213,8 +223,8 @@ fn limits(raw: &RawLimits, usual: Limits, faults: &mut Collector) -> Limits {
     limits
 }
 
-fn kv(grants: RawGrants, name: &str, faults: &mut Collector) -> Option<KvGrant> {
-    let kv = grants.kv?;
+fn kv(granted: Option<RawKv>, name: &str, faults: &mut Collector) -> Option<KvGrant> {
+    let kv = granted?;
     let namespace = kv.namespace.unwrap_or_else(|| name.to_owned());
     let fits = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     if namespace.is_empty() || namespace.len() > 64 || !namespace.chars().all(fits) {
@@ -270,6 +280,7 @@ mod tests {
             let manifest = parse(text).unwrap();
             assert_eq!(manifest.state, State::Enabled, "{text:?}");
             assert_eq!((manifest.kv, manifest.dns), (None, None));
+            assert_eq!((manifest.grants, manifest.reuse), (Grants::default(), None));
             assert_eq!(*manifest.settings, serde_json::json!({}));
             assert_eq!(manifest.limits, usual());
             assert_eq!(manifest.failure.message, OnFailure::Defer);
@@ -280,7 +291,8 @@ mod tests {
     #[test]
     fn everything_that_may_be_said_is_taken() {
         let manifest = parse(
-            "enabled: false\nmode: enforce\nsettings: { links: { max: 3 } }\ngrants: { kv: { bytes: 1MiB } }\n\
+            "enabled: false\nmode: enforce\nsettings: { links: { max: 3 } }\ngrants: { kv: { bytes: 1MiB }, directory: {}, http: { hosts: [a.example] } }\n\
+             reuse: { calls: 9, memory: 2MiB }\n\
              limits: { deadline: 2s, memory: 128MiB, table_elements: 1, host_calls: 2, dns: 7, read: 1MiB, output: 8KiB,\n\
              \x20 log_lines: 0, edits: 4, edited: 5KiB, addresses: 6 }\nfailure: { message: skip, default: reject }\n",
         )
@@ -289,6 +301,10 @@ mod tests {
         assert_eq!(*manifest.settings, serde_json::json!({ "links": { "max": 3 } }));
         let kv = manifest.kv.unwrap();
         assert_eq!((kv.namespace.as_str(), kv.bytes), ("greylist", 1 << 20));
+        assert!(manifest.grants.directory);
+        assert_eq!(manifest.grants.http.unwrap().origins.len(), 1);
+        let reuse = manifest.reuse.unwrap();
+        assert_eq!((reuse.calls, reuse.memory), (9, 2 << 20));
         let limits = Limits {
             deadline: Duration::from_secs(2),
             memory: 128 << 20,

@@ -5,18 +5,21 @@
 //! instance; nobody else notices.
 
 use super::capabilities::tree::Room;
+use super::grants::DirectorySource;
 use super::guest::{Call, Guest, Letter};
+use super::http::Client;
 use super::limits::{Limit, Limits};
 use super::manifest::{Manifest, OnFailure};
 use super::observer::Observer;
 use super::questions::{Answers, Ask, Question, Said};
+use super::reuse::{Kept, Owner};
 use super::runtime::Guests;
 use super::words::Unfit;
 use super::{AddressCheck, Edit, Facts, Listed, Policies};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
-use tokio::sync::SemaphorePermit;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 use wasmtime::Store;
@@ -36,11 +39,14 @@ pub(super) struct Plugin {
     /// Of its octets, SHA-256.
     pub(super) digest: String,
     manifest: Manifest,
+    http: Option<Arc<Client>>,
     pre: InstancePre<Guest>,
     answers: Answers,
     guests: Arc<Guests>,
     /// The most memory that one call has had.
     peak: AtomicUsize,
+    /// Of its instances that wait for another call.
+    owner: Owner,
 }
 
 /// What calls of all policies use.
@@ -49,6 +55,7 @@ pub(super) struct Services {
     pub(super) store: Arc<dyn crate::store::Store>,
     pub(super) dns: Arc<dyn crate::dns::Lookup>,
     pub(super) addresses: Addresses,
+    pub(super) directory: Arc<dyn DirectorySource>,
     /// For the trees of messages.
     pub(super) room: Room,
     /// None in a gateway.
@@ -147,6 +154,7 @@ impl Plugin {
     pub(super) fn new(
         listed: &Listed,
         manifest: Manifest,
+        http: Option<Arc<Client>>,
         pre: InstancePre<Guest>,
         answers: Answers,
         guests: Arc<Guests>,
@@ -155,8 +163,10 @@ impl Plugin {
             name: listed.name.as_str().into(),
             digest: listed.digest.clone(),
             manifest,
+            http,
             pre,
             answers,
+            owner: guests.kept.owner(),
             guests,
             peak: AtomicUsize::default(),
         }
@@ -184,6 +194,12 @@ impl Plugin {
             dns: self.manifest.dns.clone(),
             resolver: Arc::clone(&services.dns),
             store: Arc::clone(&services.store),
+            directory: self
+                .manifest
+                .grants
+                .directory
+                .then(|| Arc::clone(&services.directory)),
+            http: self.http.clone(),
             addresses: services.addresses.clone(),
             limits: self.manifest.limits,
             observer: services.observer.clone(),
@@ -196,6 +212,11 @@ impl Plugin {
 
     pub(super) fn limits(&self) -> &Limits {
         &self.manifest.limits
+    }
+
+    #[cfg(test)]
+    pub(super) fn owner(&self) -> &Owner {
+        &self.owner
     }
 
     /// Asks within the policy's deadline.
@@ -227,33 +248,78 @@ impl Plugin {
         }
     }
 
-    async fn run(&self, ask: &Ask, call: Call, end: Instant) -> Result<Heard, Failed> {
+    pub(super) async fn run(&self, ask: &Ask, call: Call, end: Instant) -> Result<Heard, Failed> {
         let left = || end.saturating_duration_since(Instant::now());
-        let _place = self.place(left()).await?;
-        let mut store = self.store(call);
-        let outcome = timeout(left(), self.put(ask, &mut store)).await;
-        // The instance ends here, before its place is free.
-        let guest = store.into_data();
+        // Settings are judged by an instance that nobody had before and nobody has after.
+        let reuse = self.manifest.reuse.filter(|_| *ask != Ask::Validate);
+        let kept = reuse.and_then(|_| self.guests.kept.take(&self.owner));
+        let mut running = match kept {
+            Some(kept) => self.again(kept, call),
+            None => self.fresh(self.place(left()).await?, call),
+        };
+        running.store.data_mut().end = end;
+        let outcome = timeout(left(), self.put(ask, &mut running)).await;
+        let guest = running.store.data_mut();
         self.remember(guest.memory_peak());
-        match outcome.unwrap_or(Err(Failure::TimeOut)) {
-            Ok(said) => Ok(Heard {
-                said,
-                store_failed: guest.store_failed,
-                edits: guest.into_edits(),
-            }),
-            Err(failure) => Err(failed(failure, &guest)),
+        let said = match outcome.unwrap_or(Err(Failure::TimeOut)) {
+            Ok(said) => said,
+            // The instance ends here, before its place is free.
+            Err(failure) => return Err(failed(failure, guest)),
+        };
+        let heard = Heard {
+            said,
+            store_failed: guest.store_failed,
+            edits: guest.take_edits(),
+        };
+        if let Some(reuse) = reuse {
+            let nothing = self.nothing(&running.store.data().call);
+            running.store.data_mut().begin(nothing);
+            self.guests.kept.keep(&self.owner, reuse, running);
+        }
+        Ok(heard)
+    }
+
+    /// An instance is still to be made.
+    fn fresh(&self, place: OwnedSemaphorePermit, call: Call) -> Kept {
+        Kept::new(self.store(call), place)
+    }
+
+    /// The instance of an earlier call, of which nothing else is left.
+    fn again(&self, mut kept: Kept, call: Call) -> Kept {
+        kept.store.data_mut().begin(call);
+        kept.store.set_hostcall_fuel(self.limits().output);
+        kept.store.set_epoch_deadline(1);
+        kept
+    }
+
+    /// What an instance that waits has: no facts, no message.
+    fn nothing(&self, before: &Call) -> Call {
+        Call {
+            facts: Facts::default(),
+            message: None,
+            edits: Vec::new(),
+            observer: None,
+            ..before.clone()
         }
     }
 
     /// A place among those that run. Whoever has a store drops that first.
-    async fn place(&self, limit: Duration) -> Result<SemaphorePermit<'_>, Failure> {
-        let place = timeout(limit, self.guests.places.acquire()).await;
-        place.ok().and_then(Result::ok).ok_or(Failure::Busy)
+    async fn place(&self, limit: Duration) -> Result<OwnedSemaphorePermit, Failure> {
+        let place = timeout(limit, self.guests.place()).await;
+        place.ok().flatten().ok_or(Failure::Busy)
     }
 
-    async fn put(&self, ask: &Ask, store: &mut Store<Guest>) -> Result<Said, Failure> {
-        let instance = self.pre.instantiate_async(&mut *store).await;
-        let instance = instance.map_err(|error| Failure::Start(cause(&error)))?;
+    async fn put(&self, ask: &Ask, running: &mut Kept) -> Result<Said, Failure> {
+        let store = &mut running.store;
+        let instance = match running.instance {
+            Some(instance) => instance,
+            None => {
+                let made = self.pre.instantiate_async(&mut *store).await;
+                *running
+                    .instance
+                    .insert(made.map_err(|error| Failure::Start(cause(&error)))?)
+            }
+        };
         let said = self.answers.put(ask, store, &instance).await;
         said.map_err(|error| Failure::Trap(self.trapped(&error)))
     }
@@ -306,6 +372,12 @@ impl Plugin {
         let peak = u32::try_from(before.max(octets)).unwrap_or(u32::MAX);
         metrics::gauge!("postern_plugin_memory_peak_bytes", "plugin" => self.name.to_string())
             .set(f64::from(peak));
+    }
+}
+
+impl Drop for Plugin {
+    fn drop(&mut self) {
+        self.guests.kept.forget(&self.owner);
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::bindings::exports::postern::policy as exports;
 use super::bindings::postern::policy::types;
+use super::contract;
 use super::guest::Guest;
 use super::manifest::{FailurePolicies, OnFailure};
 use crate::store::Usage;
@@ -85,7 +86,7 @@ impl Question {
     }
 
     pub(super) fn is_exported_by(self, component: &Component) -> bool {
-        let name = format!("postern:policy/{}@0.1.0", self.interface());
+        let name = contract::full_name(self.interface());
         component.get_export_index(None, name.as_str()).is_some()
     }
 

@@ -3,11 +3,12 @@
 //! A guest that spins takes the time that nobody else wants, and the sessions' threads keep theirs. How many
 //! run together is bounded; who waits for a place waits within the deadline of its call.
 
+use super::reuse::Waiting;
 use anyhow::Context as _;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::{Builder, Handle, Runtime};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime::{Engine, EngineWeak};
 
 /// How far guest threads stand back. Measured with four spinning guests: others' timers fire at most 4 ms late.
@@ -23,6 +24,8 @@ pub(super) struct Guests {
     pub(super) handle: Handle,
     pub(super) engine: Engine,
     pub(super) places: Arc<Semaphore>,
+    /// Instances that wait for another call; each has a place.
+    pub(super) kept: Waiting,
 }
 
 impl Guests {
@@ -44,7 +47,18 @@ impl Guests {
             runtime: Some(runtime),
             engine,
             places: Arc::new(Semaphore::new(places)),
+            kept: Waiting::default(),
         })
+    }
+
+    /// A place among those that run: a free one, or that of the instance that has waited longest for a call.
+    pub(super) async fn place(&self) -> Option<OwnedSemaphorePermit> {
+        if let Ok(free) = Arc::clone(&self.places).try_acquire_owned() {
+            return Some(free);
+        }
+        let _caller = self.kept.caller();
+        self.kept.give_way();
+        Arc::clone(&self.places).acquire_owned().await.ok()
     }
 }
 
@@ -57,9 +71,12 @@ impl Drop for Guests {
     }
 }
 
-/// For the thread that calls it: Linux gives each a nice value of its own, and those it starts begin with it.
+/// For the thread that calls it: Linux gives each a nice value of its own, and those it starts begin with it. One that
+/// stands back already goes no further.
 pub(super) fn step_back() {
-    if let Err(error) = rustix::process::nice(NICE) {
+    let main = rustix::process::getpriority_process(Some(rustix::process::getpid()));
+    let far = main.map_or(NICE, |nice| (nice + NICE).min(19));
+    if let Err(error) = rustix::process::setpriority_process(None, far) {
         tracing::warn!(%error, "policies run, or are compiled, at the sessions' priority");
     }
 }

@@ -15,6 +15,7 @@ use super::plugin::Plugin;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// A policy folder's files as they are known, and the set that came of them.
 pub(super) struct Shelf {
@@ -24,7 +25,7 @@ pub(super) struct Shelf {
     loader: Option<Loader>,
     files: BTreeMap<PathBuf, Entry>,
     set: Arc<Policies>,
-    told: HashSet<Told>,
+    told: HashSet<Known>,
     /// The folder was there when it was last looked at.
     there: bool,
 }
@@ -106,6 +107,46 @@ struct Evidence {
 /// A fault, and the file that has it; None where it could not be read.
 type Told = (Fault, Option<Evidence>);
 
+/// By this it is known whether a fault was told: of one version a trial that ends alike is the same fault, whatever
+/// the guest says meanwhile.
+type Known = (PathBuf, String, Option<Evidence>);
+
+fn known((fault, evidence): &Told) -> Known {
+    let what = match (fault.ending, evidence) {
+        (Some(ending), Some(_)) => ending.to_owned(),
+        _ => fault.text.clone(),
+    };
+    (fault.path.clone(), what, evidence.clone())
+}
+
+/// After a trial that had no end the next one is so much later at first, and twice as much each time.
+const PAUSE: Duration = Duration::from_secs(8);
+const LONGEST_PAUSE: Duration = Duration::from_secs(600);
+
+/// A version whose trial had no end.
+#[derive(Debug, Clone, Copy)]
+struct Stuck {
+    /// Trials so far.
+    trials: u32,
+    /// Not before it is tried again, unless somebody asks.
+    next: Instant,
+}
+
+impl Stuck {
+    /// None: the trial ended otherwise, and the next look may try again.
+    fn after(fault: &Fault, before: Option<Self>, now: Instant) -> Option<Self> {
+        if fault.ending != Some("timeout") {
+            return None;
+        }
+        let trials = before.map_or(0, |before| before.trials).saturating_add(1);
+        let pause = PAUSE.saturating_mul(1 << (trials - 1).min(16)).min(LONGEST_PAUSE);
+        Some(Self {
+            trials,
+            next: now + pause,
+        })
+    }
+}
+
 #[derive(Clone)]
 struct Version {
     evidence: Evidence,
@@ -116,6 +157,7 @@ struct Version {
 #[derive(Clone)]
 struct Wrong {
     told: Told,
+    stuck: Option<Stuck>,
     /// How far it came.
     listed: Listed,
 }
@@ -283,14 +325,14 @@ impl Shelf {
             services: loader.map(|loader| loader.services(set)),
         });
         let before = std::mem::take(&mut self.told);
-        self.told = wrong.iter().map(|(told, _)| told.clone()).collect();
+        self.told = wrong.iter().map(|(told, _)| known(told)).collect();
         Look {
             policies: Arc::clone(&self.set),
             faults: wrong.iter().map(|((fault, _), _)| fault.clone()).collect(),
             is_new: self.told.iter().any(|told| !before.contains(told)),
             news: wrong
                 .into_iter()
-                .filter(|(told, _)| which == Which::All || !before.contains(told))
+                .filter(|(told, _)| which == Which::All || !before.contains(&known(told)))
                 .map(|((fault, _), instead)| News { fault, instead })
                 .collect(),
             changes,
@@ -364,7 +406,14 @@ impl Judge<'_> {
                 wrong: None,
             },
             Err(told) => {
-                let wrong = Wrong { told, listed };
+                let wrong = before.and_then(|entry| entry.wrong.as_ref());
+                let same = wrong.filter(|wrong| told.1.is_some() && wrong.told.1 == told.1);
+                let stuck = match same {
+                    // It was not tried in this look.
+                    Some(wrong) if wrong.rests(self.which) => wrong.stuck,
+                    same => Stuck::after(&told.0, same.and_then(|wrong| wrong.stuck), Instant::now()),
+                };
+                let wrong = Wrong { told, stuck, listed };
                 Entry {
                     listed: wrong.listed(earlier.as_ref()),
                     good: earlier,
@@ -392,7 +441,7 @@ impl Judge<'_> {
         }
         let wrong = before.and_then(|entry| entry.wrong.as_ref());
         let same = wrong.filter(|wrong| wrong.told.1.as_ref() == Some(&evidence));
-        if let Some(wrong) = same.filter(|wrong| self.which == Which::Changed && !wrong.told.0.passes) {
+        if let Some(wrong) = same.filter(|wrong| wrong.rests(self.which)) {
             *listed = wrong.listed.clone();
             return Err(wrong.told.clone());
         }
@@ -446,6 +495,12 @@ impl Judge<'_> {
 }
 
 impl Wrong {
+    /// Whether the same file is not tried again in this look.
+    fn rests(&self, which: Which) -> bool {
+        let is_early = self.stuck.is_some_and(|stuck| Instant::now() < stuck.next);
+        which == Which::Changed && (!self.told.0.passes || is_early)
+    }
+
     /// The file in a listing: what decides in its stead, if anything does, or how far it came.
     fn listed(&self, earlier: Option<&Version>) -> Listed {
         let fault = self.told.0.text.clone();

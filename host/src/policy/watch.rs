@@ -10,13 +10,13 @@ mod sight;
 use super::limits::Limit;
 use super::load::{LoadOptions, State, short};
 use super::shelf::{Instead, Look, Shelf, Site, Which};
-use super::{InForce, Listed};
+use super::{InForce, Listed, runtime};
 use sight::Sight;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
@@ -113,7 +113,7 @@ impl Watch {
                 which = self.next() => which,
             };
             let watch = Arc::clone(&self);
-            let look = tokio::task::spawn_blocking(move || watch.look(which));
+            let look = apart(move || watch.look(which));
             let long = || {
                 tracing::warn!(folder = %self.folder.display(), since = ?LONG,
                     "a look at the policy folder takes long: its file system, or the trial of a policy, hangs; \
@@ -168,6 +168,22 @@ impl Watch {
                 "the policy folder is gone: no policy decides about mail until it is there again");
         }
     }
+}
+
+/// On a thread of its own that stands back: all files are read each time.
+async fn apart(look: impl FnOnce() + Send + 'static) -> Result<(), String> {
+    let (done, over) = oneshot::channel();
+    let thread = std::thread::Builder::new()
+        .name("policy-watch".to_owned())
+        .spawn(move || {
+            runtime::step_back();
+            look();
+            // Nobody waits any more where the gateway ends.
+            let _ = done.send(());
+        });
+    thread.map_err(|error| format!("no thread for it: {error}"))?;
+    over.await
+        .map_err(|_| "a fault of this program, which the log tells of".to_owned())
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -214,7 +214,7 @@ pub(super) fn trouble(error: &StoreError) -> Reply {
     match error {
         StoreError::Full => Reply::disk_full(),
         StoreError::Bound(_) => Reply::quarantine_full(),
-        StoreError::NotFound | StoreError::Engine(_) => {
+        StoreError::NotFound | StoreError::Kind(_) | StoreError::Engine(_) => {
             tracing::error!(%error, "mail is deferred");
             Reply::our_trouble()
         }

@@ -166,7 +166,7 @@ pub(crate) fn alive(over_at: u64, now: u64) -> bool {
 /// A counter is a big-endian `i64`.
 pub(crate) fn counter(value: &[u8]) -> Result<i64> {
     let octets = value.try_into().map_err(|_| {
-        StoreError::Engine(format!(
+        StoreError::Kind(format!(
             "the value has {} octets and is no counter of 8",
             value.len()
         ))

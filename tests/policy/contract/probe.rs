@@ -2,6 +2,7 @@
 
 use crate::folder::{Folder, Mail, facts, load};
 use postern::policy::{AuthFacts, Edit, Facts, Policies, SignatureFacts};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 const LETTER: &[u8] = b"From: <bob@shop.example>\r\nSubject: =?utf-8?q?caf=C3=A9?=\r\n\
     Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/plain; charset=utf-8\r\n\r\nhello\r\n\
@@ -181,6 +182,56 @@ async fn what_the_gateway_found_of_the_sender_is_told() {
             r#"arc="none""#
         ]
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_grant_gives_its_own_capability_and_no_other() {
+    let report = seen("grants: { directory: {} }").await;
+    assert_eq!(
+        about(&report, "directory"),
+        [
+            "is-local-domain=Ok(true)",
+            r#"mailbox-of=Ok(Some("ann@example.org"))"#,
+            r#"aliases-of=Ok(["ann@example.org"])"#,
+            r#"attribute=Ok(Some("1024"))"#,
+        ]
+    );
+    for other in ["kv", "dns", "http"] {
+        let refused = about(&report, other)
+            .iter()
+            .all(|line| line.ends_with(r#"=Err("not granted")"#));
+        assert!(refused, "{other}: {report:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_goes_to_a_granted_host_and_to_no_other() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("a port");
+    let host = format!("http://{}", listener.local_addr().expect("an address"));
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let answer = b"HTTP/1.1 204 No Content\r\n\r\n";
+            let mut request = [0; 1024];
+            let _ = stream.read(&mut request).await;
+            let _ = stream.write_all(answer).await;
+        }
+    });
+    let granted = |hosts: &str| {
+        format!("settings: {{ url: \"{host}/x\" }}\ngrants: {{ http: {{ hosts: [\"{hosts}\"] }} }}\n")
+    };
+    let report = seen(&granted(&host)).await;
+    assert_eq!(about(&report, "http"), ["send=Ok(204)"]);
+    for other in ["kv", "dns", "directory"] {
+        let refused = about(&report, other)
+            .iter()
+            .all(|line| line.ends_with(r#"=Err("not granted")"#));
+        assert!(refused, "{other}: {report:?}");
+    }
+    let report = seen(&granted("api.example.com")).await;
+    let error = format!(r#"send=Err("not granted: {host} is not in grants.http.hosts")"#);
+    assert_eq!(about(&report, "http"), [error]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

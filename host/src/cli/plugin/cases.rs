@@ -7,6 +7,7 @@
 mod auth;
 mod compare;
 mod dns;
+mod given;
 mod raw;
 mod read;
 mod value;

@@ -49,7 +49,6 @@ fn lines(found: &Inspection, out: &mut impl Write) -> io::Result<()> {
         let wants = match needed.wants {
             Wants::Nothing => String::new(),
             Wants::Grant(name) => format!("  needs grants: {{ {name}: … }}, else the error `not granted`"),
-            Wants::NotServed => "  always the error `not granted`: there is nothing to grant yet".to_owned(),
         };
         line("capability", &format!("{}: {functions}{wants}", needed.interface))?;
     }

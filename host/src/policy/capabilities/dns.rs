@@ -15,7 +15,7 @@ impl Guest {
     fn granted(&mut self, kind: RecordType, name: &str) -> Result<std::result::Result<String, String>> {
         self.budget.call()?;
         let Some(grant) = &self.call.dns else {
-            return Ok(Err(super::refused::NOT_GRANTED.to_owned()));
+            return Ok(Err(super::NOT_GRANTED.to_owned()));
         };
         let name = match dns::asked_for(name) {
             Ok(name) => name,

@@ -21,7 +21,7 @@ impl Guest {
     fn share(&mut self, key: &str) -> Result<Answer<(Arc<dyn Store>, KvGrant)>> {
         self.budget.call()?;
         let Some(grant) = &self.call.kv else {
-            return Ok(Err(super::refused::NOT_GRANTED.to_owned()));
+            return Ok(Err(super::NOT_GRANTED.to_owned()));
         };
         if key.len() > KEY {
             Limit::KvKey.hit();
@@ -50,10 +50,12 @@ impl Guest {
                 Limit::KvBytes.hit();
                 "the share is full".to_owned()
             }
+            // The policy wrote it as something else: no trouble of the store's.
+            StoreError::Kind(text) => text,
             error => {
                 self.store_failed = true;
                 tracing::warn!(policy = %self.call.policy, %error, "kv");
-                "the store is out of reach, or the value is of another kind".to_owned()
+                "the store is out of reach".to_owned()
             }
         })
     }

@@ -148,10 +148,10 @@ recorded! {
         later names(address: String) -> Answer<Vec<String>>;
     }
     directory {
-        now is_local_domain(domain: String) -> Answer<bool>;
-        now mailbox_of(address: String) -> Answer<Option<String>>;
-        now aliases_of(address: String) -> Answer<Vec<String>>;
-        now attribute(mailbox: String, name: String) -> Answer<Option<String>>;
+        later is_local_domain(domain: String) -> Answer<bool>;
+        later mailbox_of(address: String) -> Answer<Option<String>>;
+        later aliases_of(address: String) -> Answer<Vec<String>>;
+        later attribute(mailbox: String, name: String) -> Answer<Option<String>>;
     }
     clock {
         now now() -> u64;
@@ -160,7 +160,7 @@ recorded! {
         now bytes(len: u32) -> Octets;
     }
     http {
-        now send(request: HttpRequest) -> Answer<HttpResponse>;
+        later send(request: HttpRequest) -> Answer<HttpResponse>;
     }
 }
 
@@ -191,12 +191,25 @@ impl Shown for () {
 
 impl Shown for String {
     fn shown(&self) -> String {
-        let mut characters = self.chars();
-        let text: String = characters.by_ref().take(SHOWN).collect();
-        match characters.next() {
-            None => format!("{text:?}"),
-            Some(_) => format!("{text:?}… ({} octets)", self.len()),
+        let text = cut(self);
+        match text.len() == self.len() {
+            true => format!("{text:?}"),
+            false => format!("{text:?}… ({} octets)", self.len()),
         }
+    }
+}
+
+/// So much of a text as is shown.
+fn cut(text: &str) -> &str {
+    let end = text.char_indices().nth(SHOWN).map_or(text.len(), |(end, _)| end);
+    text.get(..end).unwrap_or(text)
+}
+
+/// A word as it is, for a text that a guest or a message has; one that is no short word is shown as a text.
+fn word(text: &str) -> String {
+    match text.len() <= SHOWN && !text.contains(char::is_control) {
+        true => text.to_owned(),
+        false => text.to_owned().shown(),
     }
 }
 
@@ -247,7 +260,7 @@ impl<T: Shown> Shown for Answer<T> {
 
 impl Shown for HeaderField {
     fn shown(&self) -> String {
-        format!("{}: {}", self.name, self.value.shown())
+        format!("{}: {}", word(&self.name), self.value.shown())
     }
 }
 
@@ -256,14 +269,18 @@ impl Shown for Part {
         let name = self.name.shown();
         format!(
             "#{} {} {name} ({} octets)",
-            self.index, self.media_type, self.size
+            self.index,
+            word(&self.media_type),
+            self.size
         )
     }
 }
 
 impl Shown for Signature {
     fn shown(&self) -> String {
-        format!("{} {} {}", self.status, self.domain, self.selector)
+        [&self.status, &self.domain, &self.selector]
+            .map(|text| word(text))
+            .join(" ")
     }
 }
 
@@ -281,13 +298,13 @@ impl Shown for Verdict {
 
 impl Shown for types::Reply {
     fn shown(&self) -> String {
-        format!("{} {} {}", self.code, self.enhanced, self.text.shown())
+        format!("{} {} {}", self.code, word(&self.enhanced), self.text.shown())
     }
 }
 
 impl Shown for HttpRequest {
     fn shown(&self) -> String {
-        format!("{} {}", self.method, self.url.shown())
+        format!("{} {}", word(&self.method), self.url.shown())
     }
 }
 
@@ -310,6 +327,52 @@ mod tests {
         let many = |count| vec![1_u32; count].shown();
         assert_eq!(many(ENTRIES), "[1, 1, 1, 1, 1, 1, 1, 1]");
         assert_eq!(many(ENTRIES + 1), "[1, 1, 1, 1, 1, 1, 1, 1, … (1 more)]");
+    }
+
+    #[test]
+    fn short_words_stand_bare_and_long_ones_are_cut_wherever_they_stand() {
+        let (edge, long) = ("m".repeat(SHOWN), "m".repeat(SHOWN + 1));
+        let cut = format!("{edge:?}… (65 octets)");
+        let request = |method: &str| HttpRequest {
+            method: method.to_owned(),
+            url: String::new(),
+            headers: Vec::new(),
+            body: Vec::new(),
+            timeout_ms: 0,
+        };
+        assert_eq!(request(&edge).shown(), format!("{edge} \"\""));
+        assert_eq!(request(&long).shown(), format!("{cut} \"\""));
+        let field = |name: &str| {
+            HeaderField {
+                name: name.to_owned(),
+                value: Vec::new(),
+            }
+            .shown()
+        };
+        assert_eq!(field(&edge), format!("{edge}: \"\""));
+        assert_eq!(field(&long), format!("{cut}: \"\""));
+        let reply = |enhanced: &str| types::Reply {
+            code: 550,
+            enhanced: enhanced.to_owned(),
+            text: String::new(),
+        };
+        assert_eq!(reply("5.7.1").shown(), "550 5.7.1 \"\"");
+        assert_eq!(reply(&long).shown(), format!("550 {cut} \"\""));
+        let part = Part {
+            index: 0,
+            parent: 0,
+            media_type: long.clone(),
+            name: String::new(),
+            size: 1,
+        };
+        assert_eq!(part.shown(), format!("#0 {cut} \"\" (1 octets)"));
+        let signature = Signature {
+            status: "pass".to_owned(),
+            domain: long.clone(),
+            selector: long,
+        };
+        assert_eq!(signature.shown(), format!("pass {cut} {cut}"));
+        assert_eq!(word("a\nb"), r#""a\nb""#);
     }
 
     #[test]

@@ -31,6 +31,10 @@ impl Sink {
         kept.drain(..over);
     }
 
+    pub(super) fn clear(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// The end of what was printed.
     pub(super) fn tail(&self) -> String {
         let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -4,11 +4,14 @@
 //! it says goes through the same fold as in a gateway, and its failures come to what its file says. All of it waits:
 //! it is not for the threads of a runtime.
 
+mod given;
 mod inspection;
 mod zone;
 
+pub use crate::policy::http::Written;
 pub use crate::policy::observer::{Ending, HostCall, Line, Seen};
 pub use crate::policy::questions::{Ask, Question};
+pub use given::DirectoryTable;
 pub use inspection::{Inspection, Memory, Needed, Wants, inspect};
 pub use zone::Zone;
 
@@ -17,6 +20,7 @@ use crate::config::PolicyLimits;
 use crate::policy::cache;
 use crate::policy::capabilities;
 use crate::policy::guest::unix_millis;
+use crate::policy::http::Answering;
 use crate::policy::manifest::{KvGrant, Manifest};
 use crate::policy::observer::Observer;
 use crate::policy::{
@@ -53,6 +57,10 @@ pub struct Setup {
     pub kv: BTreeMap<String, Bytes>,
     /// What DNS answers.
     pub dns: Zone,
+    /// What `directory` knows.
+    pub directory: DirectoryTable,
+    /// What `http` is answered.
+    pub http: Vec<Written>,
     /// Milliseconds since 1970; None: the time that it is.
     pub now: Option<u64>,
 }
@@ -118,11 +126,17 @@ impl Stand {
         if let Some(settings) = &setup.settings {
             manifest.settings = Arc::new(serde_json::Value::Object(settings.values.clone()));
         }
+        if let Some(text) = given::ungranted(setup, &manifest) {
+            return Err(refused(&self.bench.listed.file, text));
+        }
         let store = Arc::new(MemoryStore::new());
         let (kv, handle) = (manifest.kv.clone(), self.bench.loader.guests.handle.clone());
         handle.block_on(self.bench.fill(&store, kv.as_ref(), setup))?;
         let observer = Arc::new(Observer::at(setup.now));
-        self.bench.loader.services.dns = Arc::new(setup.dns.clone());
+        let loader = &mut self.bench.loader;
+        loader.services.dns = Arc::new(setup.dns.clone());
+        loader.services.directory = Arc::new(setup.directory.clone());
+        loader.answering = Answering::Written(setup.http.clone().into());
         let loaded = self.bench.load(&self.component, manifest, (&store, &observer));
         // What is wrong with settings is told of the file that they are written in.
         let policies = loaded.map_err(|fault| match &setup.settings {
@@ -234,6 +248,7 @@ impl Bench {
                 ..PolicyLimits::default()
             },
             addresses: Arc::new(Anywhere),
+            directory: Arc::new(DirectoryTable::default()),
         };
         let no_engine = |error: anyhow::Error| refused(file, format!("{error:#}"));
         let mut loader = Loader::new(&options).map_err(no_engine)?;
@@ -306,13 +321,8 @@ impl Bench {
     /// Puts into the store what is to be there.
     async fn fill(&self, store: &MemoryStore, grant: Option<&KvGrant>, setup: &Setup) -> Result<(), Fault> {
         let now = setup.now.unwrap_or_else(unix_millis);
+        let Some(grant) = grant else { return Ok(()) };
         for (key, value) in &setup.kv {
-            let Some(grant) = grant else {
-                return Err(refused(
-                    &self.listed.file,
-                    "has no share of the store that could hold anything; grant it kv in its own file",
-                ));
-            };
             let write = KvWrite {
                 value: value.clone(),
                 ttl: 0,

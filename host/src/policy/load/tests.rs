@@ -97,6 +97,7 @@ impl Folder {
                 ..PolicyLimits::default()
             },
             addresses: Arc::new(Anywhere),
+            directory: Arc::new(stand::DirectoryTable::default()),
         }
     }
 
@@ -324,7 +325,7 @@ fn what_may_be_over_by_the_next_try_is_told_apart() {
 
 impl Loader {
     /// A policy of the component that `body` makes, with the text beside it.
-    fn make(&self, body: &str, manifest: &str) -> Result<Arc<Plugin>, Fault> {
+    pub(in crate::policy) fn make(&self, body: &str, manifest: &str) -> Result<Arc<Plugin>, Fault> {
         let wasm = wat::parse_str(filter(body, "")).unwrap();
         let mut listed = listed(Path::new("10-x.wasm"));
         listed.digest = crate::policy::cache::digest(&wasm);

@@ -490,3 +490,91 @@ async fn one_set_is_asked_to_its_end_when_another_has_taken_its_place() {
     assert!(matches!(begun.connect(&facts).await.verdict, Verdict::Reject(_)));
     assert_eq!(in_force.now().connect(&facts).await.verdict, Verdict::Accept);
 }
+
+/// A component whose start never ends.
+fn hanging(site: &Shop) {
+    site.place(
+        "10-hangs",
+        &format!("{ACCEPT}) (func $start (loop (br 0))) (start $start"),
+    );
+}
+
+#[test]
+fn a_trial_that_had_no_end_is_tried_again_later_and_later_and_told_once() {
+    let (mut site, _) = Shop::open_with(Dir::new(), |limits| {
+        (limits.trial, limits.deadline) = (Duration::from_secs(1), Duration::from_secs(1));
+    });
+    hanging(&site);
+    let file = site.path("10-hangs.wasm");
+    let stuck = |site: &Shop| site.shelf.files[&file].wrong.as_ref().unwrap().stuck.unwrap();
+    let look = site.look();
+    assert!(look.faults[0].passes && look.is_new);
+    let first = stuck(&site);
+    assert_eq!(first.trials, 1);
+    let look = site.look();
+    assert!(look.faults[0].passes && !look.is_new && look.news.is_empty());
+    assert_eq!(
+        (stuck(&site).trials, stuck(&site).next),
+        (1, first.next),
+        "it rests"
+    );
+    let entry = site.shelf.files.get_mut(&file).unwrap();
+    entry.wrong.as_mut().unwrap().stuck.as_mut().unwrap().next = Instant::now();
+    assert!(site.look().news.is_empty(), "it was tried, and ended alike");
+    assert_eq!(stuck(&site).trials, 2);
+    assert_eq!(
+        site.shelf.look(Which::All).news.len(),
+        1,
+        "who asks has it tried and is told"
+    );
+    assert_eq!(stuck(&site).trials, 3);
+    site.write("10-hangs.yaml", "settings: { a: 1 }\n");
+    assert_eq!(site.look().news.len(), 1, "another version is another matter");
+    assert_eq!(stuck(&site).trials, 1);
+    site.place("10-hangs", ACCEPT);
+    assert_eq!(names(&site.look()), ["10-hangs"]);
+}
+
+#[test]
+fn pauses_double_up_to_ten_minutes_and_only_a_trial_without_an_end_has_one() {
+    let now = Instant::now();
+    let fault = |ending| Fault {
+        ending: Some(ending),
+        ..passing(Path::new("10-x.wasm"), "x")
+    };
+    let (mut before, mut pauses) = (None, Vec::new());
+    for _ in 0..9 {
+        before = Stuck::after(&fault("timeout"), before, now);
+        pauses.push((before.unwrap().next - now).as_secs());
+    }
+    assert_eq!(pauses, [8, 16, 32, 64, 128, 256, 512, 600, 600]);
+    assert!(Stuck::after(&fault("busy"), before, now).is_none());
+    assert!(Stuck::after(&passing(Path::new("10-x.wasm"), "x"), before, now).is_none());
+}
+
+#[test]
+fn one_version_that_says_something_else_at_each_trial_is_the_same_fault() {
+    let evidence = |digest: &str| Evidence {
+        digest: digest.to_owned(),
+        manifest: String::new(),
+    };
+    let told = |text: &str, ending, version: Option<&str>| {
+        let fault = Fault {
+            ending,
+            ..passing(Path::new("10-x.wasm"), text)
+        };
+        known(&(fault, version.map(evidence)))
+    };
+    let said = |text, version| told(text, Some("trap"), Some(version));
+    assert_eq!(
+        said("does not run: at 12:00", "a"),
+        said("does not run: at 12:01", "a")
+    );
+    assert_ne!(
+        said("does not run: at 12:00", "a"),
+        said("does not run: at 12:00", "b")
+    );
+    assert_ne!(said("x", "a"), told("x", Some("timeout"), Some("a")));
+    assert_ne!(told("x", None, Some("a")), told("y", None, Some("a")));
+    assert_ne!(told("x", Some("trap"), None), told("y", Some("trap"), None));
+}

@@ -244,3 +244,12 @@ async fn a_look_that_takes_long_is_told_of_once() {
     assert_eq!(told_of(30_001).await, 1);
     assert_eq!(told_of(3_600_000).await, 1);
 }
+
+#[tokio::test]
+async fn a_look_stands_back_behind_the_sessions_and_a_panic_costs_that_look() {
+    let niceness = || rustix::process::getpriority_process(None).unwrap();
+    let (told, heard) = std::sync::mpsc::channel();
+    apart(move || told.send(niceness()).unwrap()).await.unwrap();
+    assert!(heard.recv().unwrap() > niceness());
+    assert!(apart(|| panic!("on purpose")).await.is_err());
+}

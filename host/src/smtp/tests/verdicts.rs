@@ -72,6 +72,7 @@ async fn house(place: u32, listener: &str, quarantine_max: u64) -> House {
             ..crate::config::PolicyLimits::default()
         },
         addresses: Arc::new(Nowhere),
+        directory: Arc::new(crate::policy::stand::DirectoryTable::default()),
     };
     let (policies, faults) = Policies::load(folder.path(), options).unwrap();
     assert!(faults.is_empty(), "{faults:?}");

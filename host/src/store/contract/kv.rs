@@ -69,7 +69,8 @@ pub(crate) async fn a_counter_is_a_window(store: Arc<impl Store + 'static>) {
 
 pub(crate) async fn a_value_that_is_no_counter_is_an_error(store: Arc<impl Store + 'static>) {
     store.kv_set("p", "k", write("seven", 1, NOW, 99)).await.unwrap();
-    assert!(store.kv_increment("p", "k", 1, 0, NOW, 99).await.is_err());
+    let refused = store.kv_increment("p", "k", 1, 0, NOW, 99).await;
+    assert!(matches!(refused, Err(StoreError::Kind(_))), "{refused:?}");
     assert_eq!(store.kv_get("p", "k", NOW).await.unwrap().unwrap(), "seven");
     assert_eq!(
         store.kv_increment("p", "k", 1, 0, NOW + 1000, 99).await.unwrap(),

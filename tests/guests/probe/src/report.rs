@@ -130,16 +130,16 @@ fn granted(lines: &mut Vec<String>) {
     add(
         lines,
         "directory.aliases-of",
-        directory::aliases_of("ann@example.org"),
+        directory::aliases_of("info@example.org"),
     );
     add(
         lines,
         "directory.attribute",
-        directory::attribute("ann@example.org", "name"),
+        directory::attribute("ann@example.org", "quota-bytes"),
     );
     let request = HttpRequest {
         method: "GET".to_owned(),
-        url: "http://127.0.0.1/".to_owned(),
+        url: config::get("url").unwrap_or_else(|| "http://127.0.0.1/".to_owned()),
         headers: Vec::new(),
         body: Vec::new(),
         timeout_ms: 1000,

@@ -2,6 +2,7 @@
 
 use super::auth::RawAuth;
 use super::dns::RawZone;
+use super::given::{RawAnswer, RawDirectory};
 use super::value::Value;
 use crate::cli::plugin::session::Session;
 use crate::config::units::ByteSize;
@@ -20,6 +21,8 @@ pub(super) struct RawCase {
     pub(super) kv: Option<BTreeMap<String, Value>>,
     pub(super) auth: Option<RawAuth>,
     pub(super) dns: Option<RawZone>,
+    pub(super) directory: Option<RawDirectory>,
+    pub(super) http: Option<Vec<RawAnswer>>,
     pub(super) now: Option<String>,
     #[serde(default, with = "serde_yaml::with::singleton_map_recursive")]
     pub(super) ask: Option<RawAsk>,

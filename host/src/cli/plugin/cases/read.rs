@@ -1,8 +1,9 @@
 //! From a folder to cases: what is wrong is named with file and line, all of it at once.
 
+use super::given;
 use super::raw::{RawAsk, RawCase, RawExpect};
 use crate::cli::plugin::session::{self, Session};
-use crate::config::decode::decode;
+use crate::config::decode::{decode, value};
 use crate::config::fault::{Collector, Faults};
 use crate::policy::Facts;
 use crate::policy::stand::{Ask, Question, Settings, Setup};
@@ -59,7 +60,7 @@ pub(super) fn folder(folder: &Path) -> anyhow::Result<Vec<Case>> {
 /// The cases of one file: one, or a list of them.
 fn read(file: &Path, text: &str) -> Result<Vec<Case>, Faults> {
     let mut faults = Collector::new(text);
-    let is_list = serde_yaml::from_str(text).is_ok_and(|value: serde_yaml::Value| value.is_sequence());
+    let is_list = value(text).is_ok_and(|value| value.is_sequence());
     let raw: Vec<(String, Option<RawCase>)> = match is_list {
         true => {
             let list: Vec<Option<RawCase>> = decode(text, &mut faults)?;
@@ -129,6 +130,15 @@ impl<'a> Reader<'a> {
         let expect = raw.expect.unwrap_or_default();
         self.expected(question, &expect);
         let kv = raw.kv.unwrap_or_default().into_iter();
+        let mut wrong = (Vec::new(), Vec::new());
+        let directory = raw.directory.unwrap_or_default().read(&mut wrong.0);
+        let http = given::answers(raw.http.unwrap_or_default(), &mut wrong.1);
+        for (at, text) in wrong.0 {
+            self.fault(&format!("directory.{at}"), text);
+        }
+        for (at, text) in wrong.1 {
+            self.fault(&format!("http{at}"), text);
+        }
         Some(Case {
             file: self.file.to_owned(),
             name: raw.name.unwrap_or_default(),
@@ -139,6 +149,8 @@ impl<'a> Reader<'a> {
                 }),
                 kv: kv.map(|(key, value)| (key, value.0)).collect(),
                 dns,
+                directory,
+                http,
                 now,
             },
             facts: session.facts(question),

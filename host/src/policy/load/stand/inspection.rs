@@ -51,8 +51,6 @@ pub enum Wants {
     Nothing,
     /// The grant of that name.
     Grant(&'static str),
-    /// It always answers the error `not granted`.
-    NotServed,
 }
 
 /// What it has when it starts.
@@ -118,7 +116,6 @@ fn needed(import: &Import) -> Option<Needed> {
     let wants = match capabilities::access(interface)? {
         Access::Open => Wants::Nothing,
         Access::Grant(name) => Wants::Grant(name),
-        Access::Refused => Wants::NotServed,
     };
     Some(Needed {
         interface: interface.to_owned(),

@@ -189,6 +189,7 @@ fn a_policy_that_is_refused_differs_unless_that_is_expected() {
         path: "x.yaml".into(),
         text: "settings: wait must be shorter; mend them there".to_owned(),
         passes: false,
+        ending: None,
         objection: Some("wait must be shorter".into()),
     };
     let names = |yaml: &str| -> Vec<&str> {

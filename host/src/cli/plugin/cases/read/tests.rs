@@ -287,3 +287,62 @@ expect: { verdict: accept }
         );
     }
 }
+
+#[test]
+fn a_directory_and_answers_are_read_in_the_form_that_policies_ask_in() {
+    let text = "name: a
+directory:
+  domains: [EXAMPLE.org]
+  mailboxes: { Info@example.org: Ann@example.org }
+  aliases: { Team@example.org: [ann@example.org, bob@shop.example] }
+  attributes: { ann@example.org: { quota-bytes: 7, login: none } }
+http:
+  - { url: \"https://a.example/x\", method: POST, status: 201, headers: { x-a: \"1\" }, body: yes }
+  - { url: \"https://a.example/\" }
+ask: connect
+expect: { verdict: accept }
+";
+    let setup = cases(text).remove(0).setup;
+    assert!(setup.directory.domains.contains("example.org"));
+    assert_eq!(setup.directory.mailboxes["info@example.org"], "ann@example.org");
+    assert_eq!(
+        setup.directory.aliases["team@example.org"],
+        ["ann@example.org", "bob@shop.example"]
+    );
+    let told: Vec<_> = setup.directory.attributes["ann@example.org"].values().collect();
+    assert_eq!(told, ["none", "7"]);
+    let answers: Vec<_> = setup
+        .http
+        .iter()
+        .map(|answer| (answer.status, &*answer.body))
+        .collect();
+    assert_eq!(answers, [(201, &b"yes"[..]), (200, b"")]);
+    assert_eq!(setup.http[0].method.as_deref(), Some("POST"));
+}
+
+#[test]
+fn what_is_wrong_in_a_directory_or_an_answer_has_its_place() {
+    let text = "name: a
+directory:
+  domains: [\"a b\"]
+  mailboxes: { ann: ann@example.org }
+  aliases: { team@example.org: [nobody] }
+  attributes: { ann@example.org: { password: x } }
+http:
+  - { url: here, status: 99 }
+ask: connect
+expect: { verdict: accept }
+";
+    let told = faults(text);
+    for (fault, begin) in told.iter().zip([
+        "directory.domains[0]: `a b` is no domain",
+        "directory.mailboxes.ann: `ann` is no address",
+        "directory.aliases.team@example.org[0]: ",
+        "directory.attributes.ann@example.org.password: there is no such attribute; write one of address,",
+        "http[0].url: `here` is no URL",
+        "http[0].status: 99 ends no exchange",
+    ]) {
+        assert!(fault.starts_with(begin), "{fault}");
+    }
+    assert_eq!(told.len(), 6, "{told:#?}");
+}

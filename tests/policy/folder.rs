@@ -66,6 +66,7 @@ pub(crate) async fn load_within(
     store: Arc<dyn Store>,
 ) -> Arc<Policies> {
     let options = LoadOptions {
+        explains: true,
         cache_dir: Some(folder.path().join("compiled")),
         store,
         limits,

@@ -40,6 +40,7 @@ fn options(config: &Config, store: &Arc<dyn Store>, cache_dir: Option<PathBuf>) 
         store: Arc::clone(store),
         limits: config.policy,
         addresses: Arc::new(Reach(Directory::new(Arc::clone(store), config))),
+        explains: !config.explain.keep.is_zero(),
     }
 }
 

@@ -8,20 +8,29 @@ use serde_yaml::Value;
 
 /// Decodes as much as can be. Err only where the text is no YAML at all.
 pub(crate) fn decode<T: DeserializeOwned + Default>(text: &str, faults: &mut Collector) -> Result<T, Faults> {
-    let mut value: Value = serde_yaml::from_str(text).map_err(|error| no_yaml(&error))?;
+    Ok(mirror(parsed(text)?, faults))
+}
+
+/// The text as YAML, whatever it means.
+pub(crate) fn parsed(text: &str) -> Result<Value, Faults> {
+    serde_yaml::from_str(text).map_err(|error| no_yaml(&error))
+}
+
+/// Decodes as much of it as can be.
+pub(crate) fn mirror<T: DeserializeOwned + Default>(mut value: Value, faults: &mut Collector) -> T {
     if value.is_null() {
         value = Value::Mapping(serde_yaml::Mapping::new());
     }
     loop {
         let error = match serde_path_to_error::deserialize::<_, T>(value.clone()) {
-            Ok(mirror) => return Ok(mirror),
+            Ok(mirror) => return mirror,
             Err(error) => error,
         };
         let (path, keys) = known_part(error.path());
         faults.add(path, error.inner().to_string());
         // Each round removes a node, so this ends.
         if !cut(&mut value, &keys) {
-            return Ok(T::default());
+            return T::default();
         }
     }
 }

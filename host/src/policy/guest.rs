@@ -18,6 +18,7 @@ use super::limits::Limits;
 use super::manifest::KvGrant;
 use super::observer::Observer;
 use super::plugin::Addresses;
+use super::trail::Trail;
 use super::{Edit, Facts};
 use crate::store::Store;
 use std::sync::Arc;
@@ -44,6 +45,8 @@ pub(super) struct Call {
     pub(super) store: Arc<dyn Store>,
     pub(super) addresses: Addresses,
     pub(super) limits: Limits,
+    /// Whether what it reads is noted.
+    pub(super) explains: bool,
     /// None in a gateway.
     pub(super) observer: Option<Arc<Observer>>,
 }
@@ -55,6 +58,8 @@ pub(super) struct Guest {
     /// Its own.
     pub(super) edits: Vec<Edit>,
     pub(super) view: Option<View>,
+    /// Where it is noted what it reads.
+    pub(super) trail: Option<Trail>,
     /// The store failed one of its calls.
     pub(super) store_failed: bool,
     /// The time of the call in milliseconds since 1970.
@@ -90,6 +95,7 @@ impl Guest {
         Self {
             view: view.map(|letter| View::new(Arc::clone(letter), &call.edits)),
             limiter: Limiter::new(memory, limits.table_elements),
+            trail: call.explains.then(Trail::default),
             call,
             budget: Budget::new(limits),
             edits: Vec::new(),

@@ -6,7 +6,7 @@
 
 pub mod stand;
 
-use super::cache::Cache;
+use super::cache::{self, Cache};
 use super::capabilities::tree::Room;
 use super::guest::Guest;
 use super::limits::{Limit, Limits};
@@ -37,6 +37,8 @@ pub struct LoadOptions {
     pub store: Arc<dyn Store>,
     pub limits: PolicyLimits,
     pub addresses: Arc<dyn AddressCheck>,
+    /// Whether opinions have their steps, for `postern explain`.
+    pub explains: bool,
 }
 
 /// Why a policy was not loaded.
@@ -65,6 +67,8 @@ pub struct Listed {
     pub file: PathBuf,
     /// SHA-256; empty for a file that was not read.
     pub digest: String,
+    /// SHA-256 of the file beside it; empty for one that was not read.
+    pub yaml: String,
     /// The digest of the version that decides, if one does.
     pub serving: Option<String>,
     /// The questions it answers, in the words of the `failure` section.
@@ -132,7 +136,7 @@ pub(super) fn short(digest: &str) -> &str {
 }
 
 /// `20-greylist` without its number: what it has stored stays its own when it is put elsewhere in the order.
-pub(super) fn own_name(stem: &str) -> &str {
+pub(crate) fn own_name(stem: &str) -> &str {
     let behind = stem.trim_start_matches(|c: char| c.is_ascii_digit());
     match behind.strip_prefix('-') {
         Some(name) if !name.is_empty() => name,
@@ -151,6 +155,7 @@ pub(super) fn listed(file: &Path) -> Listed {
         name: stem.unwrap_or_default().to_string_lossy().into_owned(),
         file: file.to_owned(),
         digest: String::new(),
+        yaml: String::new(),
         serving: None,
         answers: Vec::new(),
         state: State::Loaded,
@@ -241,6 +246,7 @@ impl Loader {
                     set: Weak::new(),
                 },
                 room: Room::new(limits.mime),
+                explains: options.explains,
                 observer: None,
             },
         })
@@ -258,6 +264,7 @@ impl Loader {
         let usual = Limits::usual(self.limits.deadline, self.limits.memory);
         let manifest = Manifest::parse(text, own_name(&listed.name), usual)
             .map_err(|text| refused(&listed.file.with_extension("yaml"), text))?;
+        listed.yaml = cache::digest(text.as_bytes());
         listed.deadline = manifest.limits.deadline;
         listed.memory = manifest.limits.memory;
         listed.kv = manifest.kv.as_ref().map(|KvGrant { bytes, .. }| *bytes);

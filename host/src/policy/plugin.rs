@@ -11,6 +11,7 @@ use super::manifest::{Manifest, OnFailure};
 use super::observer::Observer;
 use super::questions::{Answers, Ask, Question, Said};
 use super::runtime::Guests;
+use super::trail::Trail;
 use super::words::Unfit;
 use super::{AddressCheck, Edit, Facts, Listed, Policies};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -35,6 +36,8 @@ pub(super) struct Plugin {
     pub(super) name: Arc<str>,
     /// Of its octets, SHA-256.
     pub(super) digest: String,
+    /// The same of its own file.
+    pub(super) yaml: String,
     manifest: Manifest,
     pre: InstancePre<Guest>,
     answers: Answers,
@@ -50,6 +53,8 @@ pub(super) struct Services {
     pub(super) addresses: Addresses,
     /// For the trees of messages.
     pub(super) room: Room,
+    /// Whether calls have a [`Trail`].
+    pub(super) explains: bool,
     /// None in a gateway.
     pub(super) observer: Option<Arc<Observer>>,
 }
@@ -88,6 +93,7 @@ pub(super) struct Heard {
     pub(super) edits: Vec<Edit>,
     /// The store failed one of its calls.
     pub(super) store_failed: bool,
+    pub(super) trail: Trail,
 }
 
 /// Why there is no answer.
@@ -130,6 +136,7 @@ pub(super) struct Failed {
     pub(super) output: String,
     /// The store failed one of its calls.
     pub(super) store_failed: bool,
+    pub(super) trail: Trail,
 }
 
 impl From<Failure> for Failed {
@@ -138,6 +145,7 @@ impl From<Failure> for Failed {
             failure,
             output: String::new(),
             store_failed: false,
+            trail: Trail::default(),
         }
     }
 }
@@ -153,6 +161,7 @@ impl Plugin {
         Self {
             name: listed.name.as_str().into(),
             digest: listed.digest.clone(),
+            yaml: listed.yaml.clone(),
             manifest,
             pre,
             answers,
@@ -183,6 +192,7 @@ impl Plugin {
             store: Arc::clone(&services.store),
             addresses: services.addresses.clone(),
             limits: self.manifest.limits,
+            explains: services.explains,
             observer: services.observer.clone(),
         }
     }
@@ -230,15 +240,16 @@ impl Plugin {
         let mut store = self.store(call);
         let outcome = timeout(left(), self.put(ask, &mut store)).await;
         // The instance ends here, before its place is free.
-        let guest = store.into_data();
+        let mut guest = store.into_data();
         self.remember(guest.memory_peak());
         match outcome.unwrap_or(Err(Failure::TimeOut)) {
             Ok(said) => Ok(Heard {
                 said,
                 store_failed: guest.store_failed,
+                trail: guest.trail.take().unwrap_or_default(),
                 edits: guest.into_edits(),
             }),
-            Err(failure) => Err(failed(failure, &guest)),
+            Err(failure) => Err(failed(failure, guest)),
         }
     }
 
@@ -272,7 +283,7 @@ impl Plugin {
         let guest = store.into_data();
         outcome
             .unwrap_or(Err(Failure::TimeOut))
-            .map_err(|failure| failed(failure, &guest))
+            .map_err(|failure| failed(failure, guest))
     }
 
     fn store(&self, call: Call) -> Store<Guest> {
@@ -298,6 +309,11 @@ impl Plugin {
         )
     }
 
+    /// The most memory that one call has had, in octets.
+    pub(super) fn peak(&self) -> usize {
+        self.peak.load(Ordering::Relaxed)
+    }
+
     fn remember(&self, octets: usize) {
         let before = self.peak.fetch_max(octets, Ordering::Relaxed);
         let peak = u32::try_from(before.max(octets)).unwrap_or(u32::MAX);
@@ -306,11 +322,12 @@ impl Plugin {
     }
 }
 
-fn failed(failure: Failure, guest: &Guest) -> Failed {
+fn failed(failure: Failure, mut guest: Guest) -> Failed {
     Failed {
         failure,
         output: guest.last_words(),
         store_failed: guest.store_failed,
+        trail: guest.trail.take().unwrap_or_default(),
     }
 }
 

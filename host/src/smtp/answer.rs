@@ -9,7 +9,7 @@ use super::facts;
 use crate::config::Listener;
 use crate::gateway::{AccountSession, Gateway};
 use crate::message::{Draft, DraftError, MessageId};
-use crate::policy::{Decision, Edit, Facts, Policies};
+use crate::policy::{Decision, Edit, Facts, Opinion, Policies};
 use crate::store::StoreError;
 use postern_proto::smtp::{self, Answer, Mail, Question, Reply, Role};
 use postern_proto::{Address, sasl};
@@ -42,6 +42,7 @@ pub(super) struct Answers {
     /// What was decided at connect; every transaction begins with it.
     standing: Standing,
     edits: Vec<Edit>,
+    pub(super) connected: Vec<Opinion>,
     /// Counts the login; held for its drop.
     account: Option<AccountSession>,
     pub(super) transaction: Option<Transaction>,
@@ -55,6 +56,7 @@ impl Answers {
             client,
             standing: Standing::default(),
             edits: Vec::new(),
+            connected: Vec::new(),
             account: None,
             transaction: None,
         }
@@ -80,13 +82,17 @@ impl Answers {
         if self.client.manners == Manners::SpokeFirst {
             return Answer::Close(Reply::spoke_before_greeting());
         }
-        let Decision { verdict, edits, .. } = self.policies.connect(&self.facts(session)).await;
-        self.edits = edits;
-        match self.standing.take(verdict) {
-            Ok(()) => Answer::Proceed,
-            // RFC 5321 §3.1: a refused client may still say QUIT; one that is to try again need not.
-            Err(reply) if reply.is_permanent() => Answer::Reply(reply),
-            Err(reply) => Answer::Close(reply),
+        let facts = self.facts(session);
+        let decision: Decision = self.policies.connect(&facts).await;
+        (self.edits, self.connected) = (decision.edits, decision.opinions);
+        let Err(reply) = self.standing.take(decision.verdict) else {
+            return Answer::Proceed;
+        };
+        self.explain_connection(&facts, &reply);
+        // RFC 5321 §3.1: a refused client may still say QUIT; one that is to try again need not.
+        match reply.is_permanent() {
+            true => Answer::Reply(reply),
+            false => Answer::Close(reply),
         }
     }
 
@@ -113,7 +119,8 @@ impl Answers {
         let mut transaction = Transaction::new(MessageId::new(), mail, decided, self.facts(session));
         let decision = self.policies.mail(&transaction.facts).await;
         transaction.opinions = decision.opinions;
-        transaction.standing.take(decision.verdict)?;
+        let taken = transaction.standing.take(decision.verdict);
+        taken.inspect_err(|reply| self.explain_sender(&transaction, reply))?;
         transaction.edit(decision.edits);
         self.transaction = Some(transaction);
         Ok(())

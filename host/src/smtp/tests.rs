@@ -3,6 +3,7 @@
 mod cluster;
 mod content;
 mod delivery;
+mod explained;
 mod session;
 mod submission;
 mod verdicts;

@@ -9,6 +9,8 @@ use wasmtime::Result;
 
 /// What a capability without its grant answers.
 pub(super) const NOT_GRANTED: &str = "not granted";
+/// What one answers that would reach out of a replay.
+const NOT_IN_THIS_MODE: &str = "not in this mode";
 
 impl Guest {
     fn unknown<T: Default>(&mut self) -> Result<T> {
@@ -88,6 +90,17 @@ impl directory::Host for Guest {
 
 impl http::Host for Guest {
     fn send(&mut self, _request: HttpRequest) -> Answer<HttpResponse> {
-        self.not_granted()
+        match self
+            .call
+            .observer
+            .as_ref()
+            .is_some_and(|observer| observer.is_replay())
+        {
+            true => {
+                self.budget.call()?;
+                Ok(Err(NOT_IN_THIS_MODE.to_owned()))
+            }
+            false => self.not_granted(),
+        }
     }
 }

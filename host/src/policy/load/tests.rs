@@ -96,6 +96,7 @@ impl Folder {
                 ..PolicyLimits::default()
             },
             addresses: Arc::new(Anywhere),
+            explains: true,
         }
     }
 

@@ -226,7 +226,7 @@ pub enum Record {
     /// Octets of a message, base64.
     Content(String),
     Plugin(PluginRecord),
-    Explained(ExplainRecord),
+    Explained(Box<ExplainRecord>),
     Mail(MailRecord),
     /// A line of an import that was refused.
     Fault {

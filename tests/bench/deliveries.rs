@@ -6,6 +6,7 @@
 //!
 //! Prints tables; `POSTERN_BENCH_SECONDS` sets how long each row runs (default 5).
 
+#[allow(clippy::expect_used, reason = "it is made for tests")]
 #[path = "../support/guests.rs"]
 mod guests;
 

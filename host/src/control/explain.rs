@@ -145,7 +145,7 @@ async fn facts(store: &dyn Store, holder: Holder<'_>, id: MessageId) -> Outcome<
     }
 }
 
-fn of_stored(id: &str, parsed: MessageId, octets: &[u8]) -> Outcome<ExplainRecord> {
+fn of_stored(id: &str, parsed: MessageId, octets: &[u8]) -> Outcome<Box<ExplainRecord>> {
     // What a gateway writes to its owners has none.
     let facts: Facts = match octets {
         [] => Facts::default(),
@@ -153,7 +153,7 @@ fn of_stored(id: &str, parsed: MessageId, octets: &[u8]) -> Outcome<ExplainRecor
             .map_err(|error| Refusal::new(format!("the facts of {id} are of another version: {error}")))?,
     };
     let stored: Stored = serde_json::from_slice(octets).unwrap_or_default();
-    Ok(ExplainRecord {
+    Ok(Box::new(ExplainRecord {
         id: id.to_owned(),
         time: parsed.unix_millis() / 1000,
         source: Source::Stored,
@@ -163,11 +163,11 @@ fn of_stored(id: &str, parsed: MessageId, octets: &[u8]) -> Outcome<ExplainRecor
         mail_from: facts.mail_from,
         rcpt_to: facts.rcpt_to,
         explained: stored.explained,
-    })
+    }))
 }
 
-fn of_attempt(attempt: Attempt, source: Source) -> ExplainRecord {
-    ExplainRecord {
+fn of_attempt(attempt: Attempt, source: Source) -> Box<ExplainRecord> {
+    Box::new(ExplainRecord {
         id: attempt.id,
         time: attempt.time / 1000,
         source,
@@ -177,5 +177,5 @@ fn of_attempt(attempt: Attempt, source: Source) -> ExplainRecord {
         mail_from: attempt.mail_from,
         rcpt_to: attempt.rcpt_to,
         explained: Some(attempt.explained),
-    }
+    })
 }

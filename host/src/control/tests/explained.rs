@@ -63,7 +63,7 @@ async fn told(context: &ControlContext, operation: Operation) -> Result<Vec<Expl
     let mut told = Vec::new();
     while let Some(record) = pieces.recv().await {
         if let Record::Explained(record) = record {
-            told.push(record);
+            told.push(*record);
         }
     }
     outcome.map(|_| told).map_err(|refusal| refusal.0)

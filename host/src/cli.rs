@@ -8,6 +8,7 @@ mod alias;
 mod check;
 mod client;
 mod domain;
+mod explain;
 mod output;
 mod password;
 mod plugin;
@@ -55,6 +56,8 @@ enum Command {
     /// Mail that a policy held back.
     #[command(subcommand)]
     Quarantine(quarantine::Command),
+    /// Why a message fared as it did, and what was refused lately: which policy read, said and changed what.
+    Explain(explain::Arguments),
     /// The store as a whole.
     #[command(subcommand)]
     Store(store::Command),
@@ -71,7 +74,7 @@ enum Command {
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command {
-        Command::Plugin(plugin::Command::Author(command)) => plugin::author(command),
+        Command::Plugin(plugin::Command::Author(command)) => plugin::author(command, cli.config),
         command => configuration(cli.config).and_then(|path| match command {
             Command::Serve => serve::run(&path),
             Command::Check => check::run(&path),
@@ -107,6 +110,7 @@ fn administer(path: &Path, command: Command) -> anyhow::Result<ExitCode> {
             Command::User(command) => user::run(&config, command).await,
             Command::Alias(command) => alias::run(&config, command).await,
             Command::Quarantine(command) => quarantine::run(&config, command).await,
+            Command::Explain(arguments) => explain::run(&config, arguments).await,
             Command::Store(command) => store::run(&config, command).await,
             Command::Schema(command) => schema::run(&config, command).await,
             Command::Plugin(plugin::Command::List(format)) => plugin::list(&config, format).await,

@@ -117,6 +117,17 @@ pub struct QuarantineConfig {
     pub max: u64,
 }
 
+/// What is told of messages afterwards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExplainConfig {
+    /// How long attempts, and deleted messages' records, are kept; zero: nothing is recorded of any message.
+    pub keep: Duration,
+    /// Octets of the attempts in memory, and as many of deleted messages' records in the store.
+    pub max: u64,
+    /// A stored message has a second record, which outlives it.
+    pub keep_deleted: bool,
+}
+
 /// Logins.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuthConfig {
@@ -232,6 +243,7 @@ pub struct Config {
     pub postmaster: Address,
     pub limits: Limits,
     pub quarantine: QuarantineConfig,
+    pub explain: ExplainConfig,
     pub auth: AuthConfig,
     pub dns: DnsConfig,
     pub sender_auth: SenderAuthConfig,

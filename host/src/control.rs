@@ -6,16 +6,21 @@
 
 mod aliases;
 mod domains;
+mod explain;
 mod loops;
+mod mail;
 mod quarantine;
 mod socket;
 mod store;
 mod users;
 
 use crate::directory::{Directory, LoginError};
+use crate::explain::{Attempt, Attempts, Search};
 use crate::message::BadMessageId;
 use crate::policy::InForce;
 use crate::store::{Alias, Domain, Mend, Report, Store, StoreError};
+pub use explain::{ExplainRecord, Source};
+pub use mail::MailRecord;
 use serde::{Deserialize, Serialize};
 pub(crate) use socket::Reply;
 pub use socket::{MOST_REQUEST, serve, socket_path};
@@ -121,6 +126,24 @@ pub enum Operation {
     },
     StoreSweep,
     PluginList,
+    /// A message, looked for in `mailbox` alone if one is named.
+    Explain {
+        id: String,
+        mailbox: Option<String>,
+    },
+    /// Stored mail that came at `since` (milliseconds since 1970) or later.
+    MailList {
+        since: u64,
+    },
+    /// One of it: its facts, its trace, its content.
+    MailRead {
+        id: String,
+        mailbox: Option<String>,
+    },
+    /// The last refused attempts by or to an address.
+    ExplainAddress {
+        address: String,
+    },
 }
 
 /// An account as it is listed.
@@ -203,6 +226,8 @@ pub enum Record {
     /// Octets of a message, base64.
     Content(String),
     Plugin(PluginRecord),
+    Explained(Box<ExplainRecord>),
+    Mail(MailRecord),
     /// A line of an import that was refused.
     Fault {
         line: u64,
@@ -252,6 +277,8 @@ pub struct ControlContext {
     directory: Directory,
     /// None where no gateway runs.
     policies: Option<Arc<InForce>>,
+    /// None where no gateway runs.
+    attempts: Option<Arc<Attempts>>,
     /// Held by operations that look before they write.
     alone: Mutex<()>,
 }
@@ -263,8 +290,21 @@ impl ControlContext {
             store,
             directory,
             policies,
+            attempts: None,
             alone: Mutex::default(),
         }
+    }
+
+    /// With what the running gateway remembers.
+    #[must_use]
+    pub fn with_attempts(mut self, attempts: Arc<Attempts>) -> Self {
+        self.attempts = Some(attempts);
+        self
+    }
+
+    fn attempts(&self, search: Search<'_>, most: usize) -> Vec<Attempt> {
+        let attempts = self.attempts.as_ref();
+        attempts.map_or_else(Vec::new, |attempts| attempts.find(search, most))
     }
 }
 
@@ -318,6 +358,10 @@ pub async fn execute(
         Op::StoreCheck { mend } => store::check(context, *mend, records).await,
         Op::StoreSweep => store::sweep(context).await,
         Op::PluginList => store::plugins(context, records).await,
+        Op::Explain { id, mailbox } => explain::by_id(context, (id, mailbox.as_deref()), records).await,
+        Op::MailList { since } => mail::list(context, *since, records).await,
+        Op::MailRead { id, mailbox } => mail::read(context, (id, mailbox.as_deref()), records).await,
+        Op::ExplainAddress { address } => explain::by_address(context, address, records).await,
     }
 }
 

@@ -7,6 +7,7 @@ pub use counts::{AccountSession, AccountSessions, Budget, Claim};
 use crate::config::{Config, Role, StoreConfig};
 use crate::directory::Directory;
 use crate::dns::Resolver;
+use crate::explain::Attempts;
 use crate::net::Admission;
 use crate::policy::InForce;
 use crate::pop3::{Leasing, Locks};
@@ -43,6 +44,8 @@ pub struct Gateway {
     pub leasing: Option<Leasing>,
     /// Octets of messages in transfer and commit (`limits.bytes_in_flight`).
     pub in_flight: Arc<Budget>,
+    /// What was refused lately, and why.
+    pub attempts: Arc<Attempts>,
     /// How long the stages of messages take.
     pub stages: Stages,
     /// Cancelled when `limits.drain` is over: a session says 421 and ends, whatever is under way.
@@ -84,6 +87,7 @@ impl Gateway {
             in_flight: Budget::telling(config.limits.bytes_in_flight, move |octets| {
                 kept_free.in_flight(octets);
             }),
+            attempts: Arc::new(Attempts::new(config.explain)),
             stages: Stages::default(),
             cut: CancellationToken::new(),
             config,

@@ -9,6 +9,7 @@ pub mod config;
 pub mod control;
 pub mod directory;
 pub mod dns;
+pub mod explain;
 pub mod gateway;
 pub mod log;
 pub mod message;

@@ -25,6 +25,8 @@ mod report;
 mod reuse;
 mod runtime;
 mod shelf;
+pub(crate) mod told;
+mod trail;
 mod watch;
 mod words;
 
@@ -98,6 +100,8 @@ pub struct Opinion {
     /// `accept`, `reject`, `trap`, …
     pub word: &'static str,
     pub took: Duration,
+    /// For `postern explain`, where it is on.
+    pub step: Option<Box<crate::explain::Step>>,
 }
 
 /// The folded answer of all filters of one stage: the first reject, defer or discard ends it;

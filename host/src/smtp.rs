@@ -11,6 +11,7 @@ mod answer;
 mod commit;
 mod delivery;
 mod envelope;
+mod explain;
 mod facts;
 mod outcome;
 mod recipient;

@@ -1,11 +1,23 @@
 //! Durable deliveries per second from 64 connections, beside what this machine's disk allows: the same
 //! bytes appended and synced by as many writers with group commit, without a gateway, in the same run.
 //!
-//! Prints one table; `POSTERN_BENCH_SECONDS` sets how long each row runs (default 5).
+//! Then the same through two shipped policies without a record for `postern explain`, with it, and with the second one
+//! that outlives the message; and what one call takes with and without its record.
+//!
+//! Prints tables; `POSTERN_BENCH_SECONDS` sets how long each row runs (default 5).
 
+#[allow(clippy::expect_used, reason = "it is made for tests")]
+#[path = "../support/guests.rs"]
+mod guests;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use postern::policy::stand::{Ask, Setup, Stand};
+use postern::policy::{Facts, MessageSource};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
@@ -29,7 +41,7 @@ fn main() -> Outcome<()> {
         "| writers | ceiling: append + fdatasync /s | gateway: durable 250 /s | ratio | server CPU ms/message | p50 ms | p99 ms |"
     )?;
     writeln!(out, "|---|---|---|---|---|---|---|")?;
-    let gateway = Gateway::start(folder.path())?;
+    let gateway = Gateway::start(&folder.path().join("plain"), "")?;
     for writers in [1, 16, 64] {
         let ceiling = appended(&folder.path().join("ceiling"), writers, length)?;
         let before = gateway.cpu_seconds()?;
@@ -45,11 +57,115 @@ fn main() -> Outcome<()> {
             percentile(&latencies, 99),
         )?;
     }
-    gateway.stop()
+    gateway.stop()?;
+    explained(folder.path(), length, &mut out)?;
+    noted(&mut out)
+}
+
+/// Deliveries by 16 connections through two policies: what the record for `postern explain` costs.
+fn explained(folder: &Path, length: Duration, out: &mut impl Write) -> Outcome<()> {
+    writeln!(
+        out,
+        "\n| explain | durable 250 /s | ratio | server CPU ms/message | p50 ms | p99 ms |"
+    )?;
+    writeln!(out, "|---|---|---|---|---|---|")?;
+    let mut without = None;
+    for (name, config) in [
+        ("off", "explain: { keep: 0s }\n"),
+        ("in the facts", ""),
+        (
+            "and beyond deletion",
+            "explain: { keep_deleted: true, max: 16GiB }\n",
+        ),
+    ] {
+        let place = folder.join(name.replace(' ', "-"));
+        let plugins = place.join("plugins.d");
+        std::fs::create_dir_all(&plugins)?;
+        for (guest, file) in [
+            ("block-attachments", "10-block-attachments.wasm"),
+            ("tag-subject", "20-tag-subject.wasm"),
+        ] {
+            std::fs::copy(guests::build(guest), plugins.join(file))?;
+        }
+        let gateway = Gateway::start(&place, &format!("policy: {{ folder: plugins.d }}\n{config}"))?;
+        let before = gateway.cpu_seconds()?;
+        let latencies = delivered(gateway.port, 16, length)?;
+        let cpu = gateway.cpu_seconds()? - before;
+        let rate = latencies.len() as f64 / length.as_secs_f64();
+        writeln!(
+            out,
+            "| {name} | {rate:.0} | {:.1} % | {:.3} | {:.2} | {:.2} |",
+            100.0 * rate / *without.get_or_insert(rate),
+            1000.0 * cpu / latencies.len() as f64,
+            percentile(&latencies, 50),
+            percentile(&latencies, 99),
+        )?;
+        gateway.stop()?;
+    }
+    Ok(())
+}
+
+/// One fresh call with and without its record, in turns.
+fn noted(out: &mut impl Write) -> Outcome<()> {
+    const CALLS: usize = 2000;
+    writeln!(
+        out,
+        "\n| one fresh call | p50 µs without a record | p50 µs with it | ratio |"
+    )?;
+    writeln!(out, "|---|---|---|---|")?;
+    for guest in ["tag-subject", "block-attachments"] {
+        let mut stand = Stand::open(&guests::build(guest), None).map_err(|fault| fault.to_string())?;
+        let seat = stand.seat(&Setup::default()).map_err(|fault| fault.to_string())?;
+        let seats = [seat.unwatched(false), seat.unwatched(true)];
+        let mut took = [Vec::new(), Vec::new()];
+        let message: Arc<dyn MessageSource> = Arc::new(Mail(Bytes::from(message())));
+        for _ in 0..CALLS {
+            for (seat, took) in seats.iter().zip(&mut took) {
+                let heard = seat.ask(&Ask::Message, &Facts::default(), Some(Arc::clone(&message)), &[]);
+                took.push(heard.took.as_secs_f64() * 1e6);
+            }
+        }
+        took.iter_mut().for_each(|took| took.sort_by(f64::total_cmp));
+        let [without, with] = took.map(|took| percentile(&took, 50));
+        writeln!(
+            out,
+            "| {guest} | {without:.0} | {with:.0} | {:.3} |",
+            with / without
+        )?;
+    }
+    Ok(())
+}
+
+/// A message in memory: its head ends where its text begins.
+#[derive(Debug)]
+struct Mail(Bytes);
+
+impl Mail {
+    fn head_end(&self) -> usize {
+        let blank = self.0.windows(4).position(|octets| octets == b"\r\n\r\n");
+        blank.map_or(self.0.len(), |place| place + 4)
+    }
+}
+
+#[async_trait]
+impl MessageSource for Mail {
+    fn head(&self) -> Bytes {
+        self.0.slice(..self.head_end())
+    }
+
+    fn size(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    async fn read_text(&self, offset: u64, len: usize) -> postern::store::Result<Bytes> {
+        let text = self.0.slice(self.head_end()..);
+        let from = usize::try_from(offset).map_or(text.len(), |offset| offset.min(text.len()));
+        Ok(text.slice(from..from.saturating_add(len).min(text.len())))
+    }
 }
 
 /// Messages a second that `writers` threads append through one committer that syncs whole batches.
-fn appended(path: &std::path::Path, writers: usize, length: Duration) -> Outcome<f64> {
+fn appended(path: &Path, writers: usize, length: Duration) -> Outcome<f64> {
     let mut file = File::create(path)?;
     let (queue, requests) = mpsc::channel::<(Arc<Vec<u8>>, mpsc::Sender<()>)>();
     let committer = std::thread::spawn(move || -> std::io::Result<()> {
@@ -204,12 +320,12 @@ struct Gateway {
 }
 
 impl Gateway {
-    fn start(folder: &std::path::Path) -> Outcome<Self> {
+    /// In a folder of its own, with further lines of configuration.
+    fn start(folder: &Path, more: &str) -> Outcome<Self> {
+        std::fs::create_dir_all(folder)?;
         let config = folder.join("postern.yaml");
-        std::fs::write(
-            &config,
-            "hostname: localhost\nstate: state\nlisteners:\n  - { role: mx, address: \"127.0.0.1:0\" }\nstore: embedded\npostmaster: user0@example.org\n",
-        )?;
+        let usual = "hostname: localhost\nstate: state\nlisteners:\n  - { role: mx, address: \"127.0.0.1:0\" }\nstore: embedded\npostmaster: user0@example.org\n";
+        std::fs::write(&config, format!("{usual}{more}"))?;
         let postern = env!("CARGO_BIN_EXE_postern");
         let run = |arguments: &[&str]| -> Outcome<()> {
             let done = Command::new(postern)

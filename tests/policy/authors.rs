@@ -397,7 +397,7 @@ fn what_cannot_be_run_says_why() {
     told(
         "greylist",
         &["--settings", "gone.yaml"],
-        "cannot read gone.yaml: ",
+        "gone.yaml: cannot be read: ",
     );
     told(
         "greylist",
@@ -409,7 +409,7 @@ fn what_cannot_be_run_says_why() {
     let gone = desk.plugin(&["run", "greylist.wasm", "--message", "gone.eml"]);
     assert_eq!(gone.code, Some(1), "{gone:?}");
     assert!(
-        gone.error.starts_with("postern: cannot read gone.eml: "),
+        gone.error.starts_with("postern: gone.eml: cannot be read: "),
         "{gone:?}"
     );
     let misused = desk.run("greylist", &["--to", "ann"]);
@@ -713,4 +713,234 @@ fn what_a_case_gives_must_have_been_granted() {
         let told = desk.cases("probe", &case, &[]);
         assert!(told.out.contains(mend) && told.code == Some(1), "{told:?}");
     }
+}
+
+/// A pipe in place of each file that is named held the command up for ever.
+#[test]
+fn a_pipe_is_refused_and_not_waited_for() {
+    let desk = Desk::new().guest("greylist").with("m.eml", MESSAGE);
+    let made = Command::new("mkfifo")
+        .arg(desk.path("pipe"))
+        .status()
+        .expect("mkfifo");
+    assert!(made.success());
+    std::fs::create_dir(desk.path("piped")).expect("a folder");
+    std::fs::rename(desk.path("pipe"), desk.path("piped/a.yaml")).expect("the pipe in its place");
+    let pipe = "piped/a.yaml";
+    for arguments in [
+        &["inspect", pipe][..],
+        &["run", pipe, "--message", "m.eml"],
+        &["run", "greylist.wasm", "--message", pipe],
+        &["run", "greylist.wasm", "--message", "m.eml", "--manifest", pipe],
+        &["run", "greylist.wasm", "--message", "m.eml", "--settings", pipe],
+        &["test", "greylist.wasm", "--cases", "piped"],
+        &["bench", "greylist.wasm", "--message", pipe],
+    ] {
+        let told = desk.plugin(arguments);
+        assert_eq!(told.code, Some(1), "{told:?}");
+        assert!(told.error.contains("piped/a.yaml: is no file"), "{told:?}");
+        assert_eq!(told.error.lines().count(), 1, "{told:?}");
+    }
+}
+
+#[test]
+fn cases_that_are_refused_are_told_in_json_too_and_once_each() {
+    let desk = Desk::new().guest("greylist");
+    let told = desk.cases(
+        "greylist",
+        "name: a\nask: rctp\nexpect: { verdict: accept }\n",
+        &["--json"],
+    );
+    assert_eq!(told.code, Some(1), "{told:?}");
+    let report = told.json();
+    let faults = report["faults"].as_array().expect("a list");
+    assert_eq!(faults.len(), 1, "{report}");
+    let fault = faults[0].as_str().expect("a line");
+    assert!(
+        fault.starts_with("cases/a.yaml: ask: unknown variant `rctp`"),
+        "{fault}"
+    );
+    assert_eq!((&report["passed"], &report["failed"]), (&0.into(), &0.into()));
+    let lines = desk
+        .cases("greylist", "- name: a\n  ask: { rctp: x }\n", &[])
+        .error;
+    assert!(lines.contains("[0].ask: unknown variant `rctp`"), "{lines}");
+    assert!(!lines.contains("ask: missing"), "{lines}");
+}
+
+#[test]
+fn long_arguments_of_calls_are_compared_whole() {
+    let desk = Desk::new().guest("probe").with("probe.yaml", PATIENT);
+    let value = "x".repeat(200);
+    let case = |expected: &str| {
+        format!(
+            "name: a\nsettings: {{ report: none, edits: {{ message: \"tag {value}\" }} }}\nmessage: x\nask: message\n\
+             expect: {{ verdict: accept, calls: ['edit.tag(\"{expected}\")'] }}\n"
+        )
+    };
+    let whole = desk.cases("probe", &case(&value), &[]);
+    assert_eq!(whole.code, Some(0), "{whole:?}");
+    let other = desk.cases("probe", &case(&format!("{}y", "x".repeat(199))), &[]);
+    assert_eq!(other.code, Some(1), "{other:?}");
+}
+
+#[test]
+fn quota_is_asked_of_the_mailboxes_that_a_route_leads_to() {
+    let asked = |route: &str| -> Vec<String> {
+        let settings = format!("settings: {{ report: none, route: {route} }}\n{PATIENT}");
+        let desk = Desk::new().guest("probe").with("probe.yaml", settings);
+        let told = desk.run("probe", &["--to", "ann@example.org"]);
+        assert_eq!(told.code, Some(0), "{told:?}");
+        let titles = told.out.lines().filter_map(|line| line.strip_prefix("quota "));
+        titles
+            .map(|title| title.split(',').next().unwrap_or_default().to_owned())
+            .collect()
+    };
+    assert_eq!(asked("pass"), ["ann@example.org"]);
+    assert_eq!(asked("local bob@example.org"), ["bob@example.org"]);
+    assert_eq!(
+        asked("rewrite bob@example.org eve@example.org"),
+        ["bob@example.org", "eve@example.org"]
+    );
+    for nowhere in ["discard", "reject", "defer"] {
+        assert_eq!(asked(nowhere), Vec::<String>::new(), "{nowhere}");
+    }
+}
+
+#[test]
+fn a_bench_measures_each_question_that_is_answered() {
+    let desk = Desk::new()
+        .guest("greylist")
+        .with("greylist.yaml", format!("grants: {{ kv: {{}} }}\n{PATIENT}"));
+    let told = desk.plugin(&["bench", "greylist.wasm", "--calls", "5", "--json"]);
+    assert_eq!(told.code, Some(0), "{told:?}");
+    let found = told.json();
+    let questions = found["questions"].as_array().expect("a list");
+    assert_eq!(questions.len(), 1, "{found}");
+    let rcpt = &questions[0];
+    assert_eq!(
+        (&rcpt["question"], &rcpt["instance"], &rcpt["calls"]),
+        (&"rcpt".into(), &"fresh".into(), &5.into())
+    );
+    let number = |key: &str| rcpt[key].as_f64().expect("a number");
+    assert!(
+        number("p50_ms") > 0.0 && number("p50_ms") <= number("p99_ms"),
+        "{rcpt}"
+    );
+    assert!(
+        number("p99_ms") <= number("max_ms") && number("host_calls") >= 1.0,
+        "{rcpt}"
+    );
+    let octets = std::fs::metadata(desk.path("greylist.wasm"))
+        .expect("the component")
+        .len();
+    assert_eq!(found["bytes"], octets);
+    assert!(
+        found["memory_peak"].as_u64() > Some(64 << 10) && found["compile_ms"].as_f64() > Some(0.0),
+        "{found}"
+    );
+    let table = desk.plugin(&["bench", "greylist.wasm", "--calls", "5"]);
+    assert!(
+        table.out.lines().any(|line| line.starts_with("rcpt      fresh")),
+        "{table:?}"
+    );
+    assert_eq!(
+        desk.plugin(&["bench", "greylist.wasm", "--calls", "0"]).code,
+        Some(2)
+    );
+    let failing = Desk::new().guest("hostile").with(
+        "hostile.yaml",
+        format!("settings: {{ at: mail, do: trap }}\n{PATIENT}"),
+    );
+    let told = failing.plugin(&["bench", "hostile.wasm", "--calls", "2"]);
+    assert_eq!(told.code, Some(1), "{told:?}");
+}
+
+/// Ten messages in a folder, two of which have an attachment that is refused.
+fn mailed(desk: Desk) -> Desk {
+    (0..10).fold(desk, |desk, place| {
+        let file = match place {
+            3 | 7 => "setup.exe",
+            _ => "notes.txt",
+        };
+        desk.with(
+            &format!("mail/{place}.eml"),
+            format!(
+                "Return-Path: <bob@shop.example>\nDelivered-To: ann@example.org\nMIME-Version: 1.0\n\
+                 Content-Type: application/octet-stream\n\
+                 Content-Disposition: attachment; filename=\"{file}\"\n\nx\n"
+            ),
+        )
+    })
+}
+
+#[test]
+fn a_replay_counts_what_a_candidate_would_judge_otherwise() {
+    let desk = mailed(Desk::new().guest("block-attachments"))
+        .with("block-attachments.yaml", PATIENT)
+        .with(
+            "postern.yaml",
+            concat!(
+                "hostname: a.example\npostmaster: a@b.example\npolicy: { folder: plugins.d }\n",
+                "listeners: [ { role: mx, address: \"127.0.0.1:0\" } ]\n"
+            ),
+        )
+        .with(
+            "plugins.d/20-block-attachments.yaml",
+            format!("settings: {{ action: quarantine }}\n{PATIENT}"),
+        );
+    let active = desk.path("plugins.d/20-block-attachments.wasm");
+    std::fs::copy(desk.path("block-attachments.wasm"), active).expect("the policy in force");
+    let replay = |more: &[&str]| {
+        let usual = [
+            "replay",
+            "block-attachments.wasm",
+            "--from",
+            "mail",
+            "--config",
+            "postern.yaml",
+        ];
+        desk.plugin(&[&usual, more].concat())
+    };
+    let told = replay(&["--against", "active"]);
+    assert_eq!(told.code, Some(0), "{told:?}");
+    assert!(
+        told.out
+            .contains("\n10 messages, 10 compared: 2 would be judged otherwise (20.00 %); 0 calls failed\n"),
+        "{}",
+        told.out
+    );
+    let change = "message: quarantine -> reject  2\n  3.eml  reject 550 5.7.1 the attachment \"setup.exe\"";
+    assert!(told.out.contains(change), "{}", told.out);
+    assert_eq!(
+        replay(&["--against", "active", "--max-changed", "20%"]).code,
+        Some(0)
+    );
+    assert_eq!(
+        replay(&["--against", "active", "--max-changed", "19%"]).code,
+        Some(1)
+    );
+    let report = replay(&["--against", "active", "--json"]).json();
+    assert_eq!(
+        (&report["changed"], &report["changes"][0]["first"][1]["id"]),
+        (&2.into(), &"7.eml".into())
+    );
+    assert_eq!(report["against"]["name"], "20-block-attachments");
+    // Collected mail has no record of what was said then.
+    let alone = replay(&[]);
+    assert_eq!(alone.code, Some(0), "{alone:?}");
+    assert!(
+        alone.out.contains("10 messages, 0 compared: 0 would"),
+        "{}",
+        alone.out
+    );
+    assert_eq!(replay(&["--max-changed", "100%"]).code, Some(1), "nobody knows");
+    let none = desk.plugin(&["replay", "block-attachments.wasm", "--from", "plugins.d"]);
+    assert!(
+        none.error.starts_with("postern: there is no mail to replay"),
+        "{none:?}"
+    );
+    let other = Desk::new().guest("greylist").with("mail/1.eml", "x");
+    let told = other.plugin(&["replay", "greylist.wasm", "--from", "mail", "--against", "active"]);
+    assert!(told.error.contains("no configuration here"), "{told:?}");
 }

@@ -78,6 +78,7 @@ pub(crate) async fn load_within(
     store: Arc<dyn Store>,
 ) -> Arc<Policies> {
     let options = LoadOptions {
+        explains: true,
         cache_dir: Some(folder.path().join("compiled")),
         store,
         dns: Arc::new(postern::policy::stand::Zone::default()),

@@ -1,9 +1,11 @@
-//! `postern plugin`: what decides here, and three commands for those who write policies. These need neither
-//! a gateway nor a configuration.
+//! `postern plugin`: what decides here, and commands for those who write policies. These need neither a gateway nor a
+//! configuration, save a replay of stored mail.
 
+mod bench;
 mod cases;
 mod inspect;
 mod mail;
+mod replay;
 mod run;
 mod session;
 mod words;
@@ -13,6 +15,7 @@ use super::output::Listing;
 use super::{ListFormat, output, policies};
 use crate::config::Config;
 use crate::control::{Operation, PluginRecord, Record};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 #[derive(Debug, clap::Subcommand)]
@@ -32,6 +35,10 @@ pub(super) enum Author {
     Run(Box<run::Arguments>),
     /// Puts the questions of a folder of cases, and compares the answers.
     Test(cases::Arguments),
+    /// Measures what one call of each question takes.
+    Bench(bench::Arguments),
+    /// Puts stored or collected mail to a component, and counts what it would judge otherwise.
+    Replay(replay::Arguments),
 }
 
 pub(super) async fn list(config: &Config, format: ListFormat) -> anyhow::Result<ExitCode> {
@@ -41,11 +48,13 @@ pub(super) async fn list(config: &Config, format: ListFormat) -> anyhow::Result<
     }
 }
 
-pub(super) fn author(command: Author) -> anyhow::Result<ExitCode> {
+pub(super) fn author(command: Author, configuration: Option<PathBuf>) -> anyhow::Result<ExitCode> {
     match command {
         Author::Inspect(arguments) => inspect::run(&arguments),
         Author::Run(arguments) => run::run(&arguments),
         Author::Test(arguments) => cases::run(&arguments),
+        Author::Bench(arguments) => bench::run(&arguments),
+        Author::Replay(arguments) => replay::run(&arguments, configuration),
     }
 }
 

@@ -54,6 +54,7 @@ fn options(
         limits: config.policy,
         directory: Arc::new(Accounts::new(directory.clone(), Arc::clone(store))),
         addresses: Arc::new(Reach(directory)),
+        explains: !config.explain.keep.is_zero(),
     }
 }
 

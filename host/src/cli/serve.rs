@@ -207,7 +207,8 @@ impl Tasks {
             Arc::clone(&gateway.store),
             gateway.directory.clone(),
             Some(Arc::clone(&gateway.policies)),
-        );
+        )
+        .with_attempts(Arc::clone(&gateway.attempts));
         let (path, end) = (control::socket_path(&gateway.config.state), self.end.clone());
         self.spawn("control", async move {
             control::serve(&path, Arc::new(context), end).await

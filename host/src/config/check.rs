@@ -7,8 +7,8 @@ use super::fault::Collector;
 use super::raw::{self, Raw};
 use super::units::{ByteSize, Network, Span};
 use super::{
-    AdminConfig, AuthConfig, Certificate, Config, Limits, LogConfig, LogFormat, MimeLimits, PolicyLimits,
-    Pop3Config, QuarantineConfig, StoreConfig, SubmissionConfig, dns, listeners,
+    AdminConfig, AuthConfig, Certificate, Config, ExplainConfig, Limits, LogConfig, LogFormat, MimeLimits,
+    PolicyLimits, Pop3Config, QuarantineConfig, StoreConfig, SubmissionConfig, dns, listeners,
 };
 use postern_proto::Address;
 use std::path::{Component, Path, PathBuf};
@@ -39,6 +39,7 @@ pub(super) fn check(raw: Raw, base: &Path, faults: &mut Collector) -> Option<Con
         policy: policy_limits(&policy, faults),
         limits: limits(&raw.limits.unwrap_or_default(), faults),
         quarantine: quarantine(&raw.quarantine.unwrap_or_default(), faults),
+        explain: explain(&raw.explain.unwrap_or_default(), faults),
         auth: auth(&raw.auth.unwrap_or_default(), faults),
         dns: dns::dns(raw.dns.unwrap_or_default(), faults),
         sender_auth: dns::sender_auth(&raw.sender_auth.unwrap_or_default(), faults),
@@ -294,6 +295,20 @@ fn quarantine(raw: &raw::Quarantine, faults: &mut Collector) -> QuarantineConfig
         ),
         // A wave of held-back mail must not take the disk from what is delivered.
         max: bounds.size("max", raw.max, GIB, MIB, u64::MAX),
+    }
+}
+
+fn explain(raw: &raw::Explain, faults: &mut Collector) -> ExplainConfig {
+    let mut bounds = Bounds {
+        section: "explain",
+        faults,
+    };
+    ExplainConfig {
+        // Who misses a message asks within the week.
+        keep: bounds.time("keep", raw.keep, 7 * DAY * 1000, 0, 3650 * DAY * 1000),
+        // Some hundred thousand refused attempts.
+        max: bounds.size("max", raw.max, 64 * MIB, 64 * KIB, 16 * GIB),
+        keep_deleted: raw.keep_deleted.unwrap_or(false),
     }
 }
 

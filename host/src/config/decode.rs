@@ -14,7 +14,14 @@ const FAULTS: usize = 100;
 
 /// Decodes as much as can be. Err only where the text is no YAML at all, or has too many faults.
 pub(crate) fn decode<T: DeserializeOwned + Default>(text: &str, faults: &mut Collector) -> Result<T, Faults> {
-    let mut value = value(text)?;
+    mirror(value(text)?, faults)
+}
+
+/// Decodes as much of it as can be.
+pub(crate) fn mirror<T: DeserializeOwned + Default>(
+    mut value: Value,
+    faults: &mut Collector,
+) -> Result<T, Faults> {
     if value.is_null() {
         value = Value::Mapping(serde_yaml::Mapping::new());
     }

@@ -24,6 +24,7 @@ pub(super) struct Raw {
     pub(super) postmaster: Option<String>,
     pub(super) limits: Option<Limits>,
     pub(super) quarantine: Option<Quarantine>,
+    pub(super) explain: Option<Explain>,
     pub(super) auth: Option<Auth>,
     pub(super) dns: Option<RawDns>,
     pub(super) sender_auth: Option<RawSenderAuth>,
@@ -197,6 +198,15 @@ pub(super) struct Limits {
 pub(super) struct Quarantine {
     pub(super) keep: Option<Span>,
     pub(super) max: Option<ByteSize>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(deny_unknown_fields)]
+pub(super) struct Explain {
+    pub(super) keep: Option<Span>,
+    pub(super) max: Option<ByteSize>,
+    pub(super) keep_deleted: Option<bool>,
 }
 
 #[derive(Debug, Default, Deserialize)]

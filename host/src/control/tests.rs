@@ -6,6 +6,7 @@ use crate::store::{
 use bytes::Bytes;
 use postern_proto::sasl;
 
+mod explained;
 mod quarantined;
 mod sockets;
 

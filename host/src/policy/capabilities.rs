@@ -28,7 +28,7 @@ use super::bindings::Everything;
 use super::bindings::postern::policy::types;
 use super::guest::Guest;
 use recorded::{Recorded, Recording};
-use wasmtime::component::{HasSelf, Linker};
+use wasmtime::component::Linker;
 
 /// Octets of one reading, however many were asked for.
 const PIECE: usize = 64 << 10;
@@ -39,14 +39,9 @@ const NOT_GRANTED: &str = "not granted";
 /// What a guest says of itself may not be longer in a log.
 const LINE: usize = 1024;
 
-/// Gives a linker all capabilities, and WASI with nothing in it.
+/// Gives a linker all capabilities, and WASI with nothing in it. Each call of one is noted in the trail of its call and
+/// told to its observer, where there are such.
 pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
-    wasmtime_wasi::p2::add_to_linker_async(linker)?;
-    Everything::add_to_linker::<Guest, HasSelf<Guest>>(linker, |guest| guest)
-}
-
-/// The same, and each call of one is told to the observer of its call.
-pub(super) fn link_recorded(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
     Everything::add_to_linker::<Guest, Recording>(linker, |guest| Recorded(guest))
 }

@@ -143,21 +143,7 @@ impl Folder {
             Err(error) => return Err(cannot(error)),
         };
         self.check_place(path, &real)?;
-        // What is no file (a pipe, say) must not hold anybody up.
-        let options = OpenOptions::new()
-            .read(true)
-            .custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed())
-            .open(&real);
-        let file = options.map_err(cannot)?;
-        let metadata = file.metadata().map_err(cannot)?;
-        check_file(path, &metadata)?;
-        size.check(path, metadata.len())?;
-        let mut content = Vec::new();
-        let beyond = size.most.saturating_add(1);
-        let read = file.take(beyond).read_to_end(&mut content).map_err(cannot)?;
-        // It may have grown meanwhile.
-        size.check(path, read as u64)?;
-        Ok(Some(content))
+        read_file(path, &real, size, check_file).map(Some)
     }
 
     /// Where a file lies that people know by the folder's name.
@@ -184,6 +170,31 @@ impl Folder {
         }
         Ok(())
     }
+}
+
+/// The content of what `path` names and lies at `real`, if it passes `check` and is not too large.
+pub(super) fn read_file(
+    path: &Path,
+    real: &Path,
+    size: Size,
+    check: impl Fn(&Path, &Metadata) -> Result<(), Fault>,
+) -> Result<Vec<u8>, Fault> {
+    let cannot = |error: std::io::Error| unreadable(path, &error);
+    // What is no file (a pipe, say) must not hold anybody up.
+    let options = OpenOptions::new()
+        .read(true)
+        .custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed())
+        .open(real);
+    let file = options.map_err(cannot)?;
+    let metadata = file.metadata().map_err(cannot)?;
+    check(path, &metadata)?;
+    size.check(path, metadata.len())?;
+    let mut content = Vec::new();
+    let beyond = size.most.saturating_add(1);
+    let read = file.take(beyond).read_to_end(&mut content).map_err(cannot)?;
+    // It may have grown meanwhile.
+    size.check(path, read as u64)?;
+    Ok(content)
 }
 
 /// In their order.
@@ -239,10 +250,15 @@ impl Mark {
     }
 }
 
-fn check_file(path: &Path, metadata: &Metadata) -> Result<(), Fault> {
-    if !metadata.is_file() {
-        return Err(refused(path, "is no file; put a file here"));
+pub(super) fn check_kind(path: &Path, metadata: &Metadata) -> Result<(), Fault> {
+    match metadata.is_file() {
+        true => Ok(()),
+        false => Err(refused(path, "is no file; put a file here")),
     }
+}
+
+fn check_file(path: &Path, metadata: &Metadata) -> Result<(), Fault> {
+    check_kind(path, metadata)?;
     if is_open_to_all(metadata) {
         return Err(refused(path, "everybody may write to it; chmod o-w it"));
     }

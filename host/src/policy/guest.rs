@@ -20,6 +20,7 @@ use super::limits::Limits;
 use super::manifest::{DnsGrant, KvGrant};
 use super::observer::Observer;
 use super::plugin::Addresses;
+use super::trail::Trail;
 use super::{Edit, Facts};
 use crate::dns::Lookup;
 use crate::store::Store;
@@ -53,6 +54,8 @@ pub(super) struct Call {
     pub(super) store: Arc<dyn Store>,
     pub(super) addresses: Addresses,
     pub(super) limits: Limits,
+    /// Whether what it reads is noted.
+    pub(super) explains: bool,
     /// None in a gateway.
     pub(super) observer: Option<Arc<Observer>>,
 }
@@ -64,6 +67,8 @@ pub(super) struct Guest {
     /// Its own.
     pub(super) edits: Vec<Edit>,
     pub(super) view: Option<View>,
+    /// Where it is noted what it reads.
+    pub(super) trail: Option<Trail>,
     /// The store failed one of its calls.
     pub(super) store_failed: bool,
     /// The time of the call in milliseconds since 1970.
@@ -103,6 +108,7 @@ impl Guest {
             now: now(&call),
             end: Instant::now() + limits.deadline,
             limiter: Limiter::new(memory, limits.table_elements),
+            trail: call.explains.then(Trail::default),
             call,
             budget: Budget::new(limits),
             edits: Vec::new(),
@@ -118,6 +124,7 @@ impl Guest {
     /// which is its memory and its handles.
     pub(super) fn begin(&mut self, call: Call) {
         self.view = view(&call);
+        self.trail = call.explains.then(Trail::default);
         self.now = now(&call);
         self.end = Instant::now() + call.limits.deadline;
         self.budget = Budget::new(call.limits);

@@ -6,7 +6,7 @@
 
 pub mod stand;
 
-use super::cache::Cache;
+use super::cache::{self, Cache};
 use super::capabilities::tree::Room;
 use super::grants::DirectorySource;
 use super::guest::Guest;
@@ -43,6 +43,8 @@ pub struct LoadOptions {
     pub addresses: Arc<dyn AddressCheck>,
     /// For `directory`.
     pub directory: Arc<dyn DirectorySource>,
+    /// Whether opinions have their steps, for `postern explain`.
+    pub explains: bool,
 }
 
 /// Why a policy was not loaded.
@@ -73,6 +75,8 @@ pub struct Listed {
     pub file: PathBuf,
     /// SHA-256; empty for a file that was not read.
     pub digest: String,
+    /// SHA-256 of the file beside it; empty for one that was not read.
+    pub yaml: String,
     /// The digest of the version that decides, if one does.
     pub serving: Option<String>,
     /// The questions it answers, in the words of the `failure` section.
@@ -140,7 +144,7 @@ pub(super) fn short(digest: &str) -> &str {
 }
 
 /// `20-greylist` without its number: what it has stored stays its own when it is put elsewhere in the order.
-pub(super) fn own_name(stem: &str) -> &str {
+pub(crate) fn own_name(stem: &str) -> &str {
     let behind = stem.trim_start_matches(|c: char| c.is_ascii_digit());
     match behind.strip_prefix('-') {
         Some(name) if !name.is_empty() => name,
@@ -159,6 +163,7 @@ pub(super) fn listed(file: &Path) -> Listed {
         name: stem.unwrap_or_default().to_string_lossy().into_owned(),
         file: file.to_owned(),
         digest: String::new(),
+        yaml: String::new(),
         serving: None,
         answers: Vec::new(),
         state: State::Loaded,
@@ -254,6 +259,7 @@ impl Loader {
                 },
                 directory: Arc::clone(&options.directory),
                 room: Room::new(limits.mime),
+                explains: options.explains,
                 observer: None,
             },
             trust: Trust::default(),
@@ -273,6 +279,7 @@ impl Loader {
         let usual = Limits::usual(self.limits.deadline, self.limits.memory);
         let manifest = Manifest::parse(text, own_name(&listed.name), usual)
             .map_err(|text| refused(&listed.file.with_extension("yaml"), text))?;
+        listed.yaml = cache::digest(text.as_bytes());
         listed.deadline = manifest.limits.deadline;
         listed.memory = manifest.limits.memory;
         listed.kv = manifest.kv.as_ref().map(|KvGrant { bytes, .. }| *bytes);

@@ -60,6 +60,18 @@ pub(super) enum OnFailure {
     Skip,
 }
 
+impl OnFailure {
+    /// As it is written.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Defer => "defer",
+            Self::Reject => "reject",
+            Self::Accept => "accept",
+            Self::Skip => "skip",
+        }
+    }
+}
+
 /// One answer to failure for each question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct FailurePolicies {

@@ -2,10 +2,15 @@
 
 use super::plugin::Failed;
 use postern_proto::smtp::Flaw;
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
+use sha2::{Digest as _, Sha256};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Calls of capabilities that are kept of one question.
 const KEPT: usize = 10_000;
+/// Octets of arguments that are kept whole of one question.
+const WHOLE: usize = 16 << 20;
 
 /// One call of a capability.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,7 +19,20 @@ pub struct HostCall {
     pub function: String,
     /// As they are read by a person, long ones cut.
     pub arguments: String,
+    /// The same whole, where they are cut and there was room for it.
+    pub whole: Option<String>,
     pub answer: String,
+}
+
+impl HostCall {
+    /// `kv.get("key")`, long arguments whole.
+    pub fn in_full(&self) -> String {
+        format!(
+            "{}({})",
+            self.function,
+            self.whole.as_ref().unwrap_or(&self.arguments)
+        )
+    }
 }
 
 /// A line that was logged.
@@ -40,10 +58,20 @@ pub struct Seen {
     pub calls: Vec<HostCall>,
     /// Calls behind those that are kept.
     pub more: usize,
+    /// Octets of arguments that are kept whole.
+    whole: usize,
     pub lines: Vec<Line>,
     pub failure: Option<Ending>,
     /// What had to be mended of its replies.
     pub mended: Vec<Flaw>,
+}
+
+/// A message that is asked about again: when it came, and by what its randomness is drawn.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Replayed {
+    /// Milliseconds since 1970.
+    pub at: u64,
+    pub id: String,
 }
 
 /// Where calls tell what they do.
@@ -51,6 +79,8 @@ pub struct Seen {
 pub(super) struct Observer {
     now: Option<u64>,
     seen: Mutex<Seen>,
+    /// Of a message that is asked about again.
+    random: Option<Mutex<StdRng>>,
 }
 
 impl Observer {
@@ -59,7 +89,28 @@ impl Observer {
         Self {
             now,
             seen: Mutex::default(),
+            random: None,
         }
+    }
+
+    pub(super) fn replaying(message: Replayed) -> Self {
+        let seed: [u8; 32] = Sha256::digest(message.id.as_bytes()).into();
+        Self {
+            random: Some(Mutex::new(StdRng::from_seed(seed))),
+            ..Self::at(Some(message.at))
+        }
+    }
+
+    /// Whether it is about a message of the past: nothing may be sent anywhere for it.
+    pub(super) fn is_replay(&self) -> bool {
+        self.random.is_some()
+    }
+
+    /// Draws what is drawn again where the same message is asked about again; false: that is not to be.
+    pub(super) fn fill(&self, octets: &mut [u8]) -> bool {
+        let Some(random) = &self.random else { return false };
+        random.lock().unwrap_or_else(PoisonError::into_inner).fill(octets);
+        true
     }
 
     pub(super) fn now(&self) -> Option<u64> {
@@ -71,8 +122,13 @@ impl Observer {
         std::mem::take(&mut self.seen())
     }
 
-    pub(super) fn called(&self, call: HostCall) {
+    pub(super) fn called(&self, mut call: HostCall) {
         let mut seen = self.seen();
+        let whole = seen.whole + call.whole.as_ref().map_or(0, String::len);
+        match whole <= WHOLE {
+            true => seen.whole = whole,
+            false => call.whole = None,
+        }
         match seen.calls.len() < KEPT {
             true => seen.calls.push(call),
             false => seen.more += 1,
@@ -110,6 +166,7 @@ mod tests {
         let call = HostCall {
             function: "session.helo".to_owned(),
             arguments: String::new(),
+            whole: None,
             answer: String::new(),
         };
         for _ in 0..KEPT {
@@ -123,5 +180,23 @@ mod tests {
         let seen = observer.take();
         assert_eq!((seen.calls.len(), seen.more), (KEPT, 1));
         assert_eq!(observer.take(), Seen::default());
+    }
+
+    #[test]
+    fn so_many_arguments_are_kept_whole_and_the_others_cut() {
+        let observer = Observer::default();
+        let call = |octets: usize| HostCall {
+            function: "kv.set".to_owned(),
+            arguments: "\"k\"…".to_owned(),
+            whole: Some("k".repeat(octets)),
+            answer: String::new(),
+        };
+        for octets in [WHOLE - 1, 2, 1, 1] {
+            observer.called(call(octets));
+        }
+        let seen = observer.take();
+        let whole: Vec<bool> = seen.calls.iter().map(|call| call.whole.is_some()).collect();
+        assert_eq!(whole, [true, false, true, false]);
+        assert_eq!(seen.calls[1].in_full(), "kv.set(\"k\"…)");
     }
 }

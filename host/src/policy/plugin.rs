@@ -14,6 +14,7 @@ use super::observer::Observer;
 use super::questions::{Answers, Ask, Question, Said};
 use super::reuse::{Kept, Owner};
 use super::runtime::Guests;
+use super::trail::Trail;
 use super::words::Unfit;
 use super::{AddressCheck, Edit, Facts, Listed, Policies};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -38,6 +39,8 @@ pub(super) struct Plugin {
     pub(super) name: Arc<str>,
     /// Of its octets, SHA-256.
     pub(super) digest: String,
+    /// The same of its own file.
+    pub(super) yaml: String,
     manifest: Manifest,
     http: Option<Arc<Client>>,
     pre: InstancePre<Guest>,
@@ -58,6 +61,8 @@ pub(super) struct Services {
     pub(super) directory: Arc<dyn DirectorySource>,
     /// For the trees of messages.
     pub(super) room: Room,
+    /// Whether calls have a [`Trail`].
+    pub(super) explains: bool,
     /// None in a gateway.
     pub(super) observer: Option<Arc<Observer>>,
 }
@@ -96,6 +101,7 @@ pub(super) struct Heard {
     pub(super) edits: Vec<Edit>,
     /// The store failed one of its calls.
     pub(super) store_failed: bool,
+    pub(super) trail: Trail,
 }
 
 /// Why there is no answer.
@@ -138,6 +144,7 @@ pub(super) struct Failed {
     pub(super) output: String,
     /// The store failed one of its calls.
     pub(super) store_failed: bool,
+    pub(super) trail: Trail,
 }
 
 impl From<Failure> for Failed {
@@ -146,6 +153,7 @@ impl From<Failure> for Failed {
             failure,
             output: String::new(),
             store_failed: false,
+            trail: Trail::default(),
         }
     }
 }
@@ -162,6 +170,7 @@ impl Plugin {
         Self {
             name: listed.name.as_str().into(),
             digest: listed.digest.clone(),
+            yaml: listed.yaml.clone(),
             manifest,
             http,
             pre,
@@ -202,6 +211,7 @@ impl Plugin {
             http: self.http.clone(),
             addresses: services.addresses.clone(),
             limits: self.manifest.limits,
+            explains: services.explains,
             observer: services.observer.clone(),
         }
     }
@@ -270,6 +280,7 @@ impl Plugin {
             said,
             store_failed: guest.store_failed,
             edits: guest.take_edits(),
+            trail: guest.trail.take().unwrap_or_default(),
         };
         if let Some(reuse) = reuse {
             let nothing = self.nothing(&running.store.data().call);
@@ -338,10 +349,10 @@ impl Plugin {
         };
         let outcome = timeout(left(), Box::pin(trial)).await;
         // The instance ends here, before its place is free.
-        let guest = store.into_data();
+        let mut guest = store.into_data();
         outcome
             .unwrap_or(Err(Failure::TimeOut))
-            .map_err(|failure| failed(failure, &guest))
+            .map_err(|failure| failed(failure, &mut guest))
     }
 
     fn store(&self, call: Call) -> Store<Guest> {
@@ -367,6 +378,11 @@ impl Plugin {
         )
     }
 
+    /// The most memory that one call has had, in octets.
+    pub(super) fn peak(&self) -> usize {
+        self.peak.load(Ordering::Relaxed)
+    }
+
     fn remember(&self, octets: usize) {
         let before = self.peak.fetch_max(octets, Ordering::Relaxed);
         let peak = u32::try_from(before.max(octets)).unwrap_or(u32::MAX);
@@ -381,11 +397,12 @@ impl Drop for Plugin {
     }
 }
 
-fn failed(failure: Failure, guest: &Guest) -> Failed {
+fn failed(failure: Failure, guest: &mut Guest) -> Failed {
     Failed {
         failure,
         output: guest.last_words(),
         store_failed: guest.store_failed,
+        trail: guest.trail.take().unwrap_or_default(),
     }
 }
 

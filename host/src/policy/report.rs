@@ -3,13 +3,20 @@
 
 use super::guest::Call;
 use super::limits::Limit;
+use super::manifest::OnFailure;
 use super::plugin::{Failed, Failure, Heard, Plugin};
 use super::questions::{Ask, Question, Said};
+use super::told::Tell;
 use super::words::Ear;
 use super::{Edit, Opinion, QuotaDecision, Route, Verdict};
+use crate::explain::{Step, cut};
 use postern_proto::smtp::Flaw;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+/// Digits of a digest in a step, and octets of what was said.
+const DIGITS: usize = 12;
+const SAID: usize = 320;
 
 /// Asks a filter. Err: it failed, and that has been said.
 pub(super) async fn verdict(
@@ -22,10 +29,7 @@ pub(super) async fn verdict(
         Said::Verdict(said) => Ok((ear.verdict(said), heard.edits)),
         Said::Route(_) | Said::Quota(_) | Said::Validated(_) => Err(Failure::Lost),
     };
-    asked(plugin, ask, call, opinions, reading, |(verdict, _)| {
-        verdict.word()
-    })
-    .await
+    asked(plugin, ask, call, opinions, reading).await
 }
 
 /// Asks a router.
@@ -39,7 +43,7 @@ pub(super) async fn route(
         Said::Route(said) => Ok(ear.route(said, plugin.limits().addresses)?),
         Said::Verdict(_) | Said::Quota(_) | Said::Validated(_) => Err(Failure::Lost),
     };
-    asked(plugin, ask, call, opinions, reading, Route::word).await
+    asked(plugin, ask, call, opinions, reading).await
 }
 
 /// Asks a quota policy.
@@ -53,20 +57,27 @@ pub(super) async fn quota(
         Said::Quota(said) => Ok(ear.quota(said)),
         Said::Verdict(_) | Said::Route(_) | Said::Validated(_) => Err(Failure::Lost),
     };
-    asked(plugin, ask, call, opinions, reading, QuotaDecision::word).await
+    asked(plugin, ask, call, opinions, reading).await
 }
 
-async fn asked<T>(
+async fn asked<T: Tell>(
     plugin: &Arc<Plugin>,
     ask: Ask,
     call: Call,
     opinions: &mut Vec<Opinion>,
     reading: impl FnOnce(Heard, &mut Ear) -> Result<T, Failure>,
-    word: impl FnOnce(&T) -> &'static str,
 ) -> Result<T, ()> {
     let (question, begun, mut ear) = (ask.question(), Instant::now(), Ear::default());
     let observer = call.observer.clone();
-    let heard = plugin.ask(ask, call).await;
+    let mut step = call.explains.then(|| begun_step(plugin, &ask));
+    let mut heard = plugin.ask(ask, call).await;
+    if let Some(step) = &mut step {
+        let trail = match &mut heard {
+            Ok(heard) => &mut heard.trail,
+            Err(failed) => &mut failed.trail,
+        };
+        (step.facts, step.cut) = std::mem::take(trail).into_facts();
+    }
     let read = heard.and_then(|heard| reading(heard, &mut ear).map_err(Failed::from));
     mended(plugin, question, &ear.flaws);
     if let Some(observer) = &observer {
@@ -77,7 +88,7 @@ async fn asked<T>(
             .for_each(|failed| observer.failed(failed));
     }
     let word = match &read {
-        Ok(read) => word(read),
+        Ok(read) => read.word(),
         Err(failed) => {
             lament(plugin, question, failed);
             failed.failure.word()
@@ -85,12 +96,45 @@ async fn asked<T>(
     };
     let took = begun.elapsed();
     count(plugin, question, word, took);
+    let step = step.map(|step| ended_step(step, plugin.on_failure(question), took, &read));
     opinions.push(Opinion {
         policy: plugin.name.to_string(),
         word,
         took,
+        step: step.map(Box::new),
     });
     read.map_err(|_| ())
+}
+
+fn begun_step(plugin: &Plugin, ask: &Ask) -> Step {
+    let first = |digest: &str| digest.get(..DIGITS).unwrap_or_default().to_owned();
+    Step {
+        policy: plugin.name.to_string(),
+        component: first(&plugin.digest),
+        manifest: first(&plugin.yaml),
+        question: ask.question().word().to_owned(),
+        about: match ask {
+            Ask::Rcpt(address) | Ask::Route(address) | Ask::Quota { mailbox: address, .. } => address.clone(),
+            Ask::Connect | Ask::Mail | Ask::Message | Ask::Validate => String::new(),
+        },
+        ..Step::default()
+    }
+}
+
+fn ended_step<T: Tell>(step: Step, on_failure: OnFailure, took: Duration, read: &Result<T, Failed>) -> Step {
+    let (said, failed, edits) = match read {
+        Ok(read) => (read.said(), None, read.edits()),
+        Err(failed) => {
+            let why = format!("{}: {}", failed.failure.word(), failed.failure);
+            (on_failure.word().to_owned(), Some(cut(&why, SAID)), Vec::new())
+        }
+    };
+    Step {
+        said: cut(&said, SAID),
+        failed,
+        micros: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+        ..step.with_edits(edits)
+    }
 }
 
 fn lament(plugin: &Plugin, question: Question, failed: &Failed) {

@@ -31,7 +31,7 @@ pub(super) struct Shelf {
 }
 
 /// The file beside a policy: people write it.
-const YAML: Size = Size {
+pub(super) const YAML: Size = Size {
     most: 1 << 20,
     limit: Limit::Yaml,
     mend: "make it smaller",

@@ -9,7 +9,7 @@ use super::facts;
 use crate::config::Listener;
 use crate::gateway::{AccountSession, Gateway};
 use crate::message::{Draft, DraftError, MessageId};
-use crate::policy::{Decision, Edit, Facts, Policies};
+use crate::policy::{Decision, Edit, Facts, Opinion, Policies};
 use crate::senders::ClientName;
 use crate::store::StoreError;
 use postern_proto::smtp::{self, Answer, Mail, Question, Reply, Role};
@@ -43,6 +43,7 @@ pub(super) struct Answers {
     /// What was decided at connect; every transaction begins with it.
     standing: Standing,
     edits: Vec<Edit>,
+    pub(super) connected: Vec<Opinion>,
     /// Counts the login; held for its drop.
     account: Option<AccountSession>,
     /// What DNS calls the client; None where it was not asked.
@@ -58,6 +59,7 @@ impl Answers {
             client,
             standing: Standing::default(),
             edits: Vec::new(),
+            connected: Vec::new(),
             account: None,
             name: None,
             transaction: None,
@@ -85,13 +87,17 @@ impl Answers {
             return Answer::Close(Reply::spoke_before_greeting());
         }
         self.look_up_client(session).await;
-        let Decision { verdict, edits, .. } = self.policies.connect(&self.facts(session)).await;
-        self.edits = edits;
-        match self.standing.take(verdict) {
-            Ok(()) => Answer::Proceed,
-            // RFC 5321 §3.1: a refused client may still say QUIT; one that is to try again need not.
-            Err(reply) if reply.is_permanent() => Answer::Reply(reply),
-            Err(reply) => Answer::Close(reply),
+        let facts = self.facts(session);
+        let decision: Decision = self.policies.connect(&facts).await;
+        (self.edits, self.connected) = (decision.edits, decision.opinions);
+        let Err(reply) = self.standing.take(decision.verdict) else {
+            return Answer::Proceed;
+        };
+        self.explain_connection(&facts, &reply);
+        // RFC 5321 §3.1: a refused client may still say QUIT; one that is to try again need not.
+        match reply.is_permanent() {
+            true => Answer::Reply(reply),
+            false => Answer::Close(reply),
         }
     }
 
@@ -119,7 +125,8 @@ impl Answers {
         self.check_envelope(session, &mut transaction).await;
         let decision = self.policies.mail(&transaction.facts).await;
         transaction.opinions = decision.opinions;
-        transaction.standing.take(decision.verdict)?;
+        let taken = transaction.standing.take(decision.verdict);
+        taken.inspect_err(|reply| self.explain_sender(&transaction, reply))?;
         transaction.edit(decision.edits);
         self.transaction = Some(transaction);
         Ok(())

@@ -7,11 +7,12 @@ use super::answer::{Answers, trouble};
 use super::delivery::{Consignment, Target, Written};
 use super::envelope::{Content as Coming, Share, Transaction, only, shares};
 use super::outcome::Fate;
-use super::{facts, record};
+use super::{explain, facts, record};
 use crate::message::{Draft, Message, edits, head, trace};
 use crate::policy::Facts;
 use crate::quota::Room;
 use crate::store::{Content, Mailbox};
+use bytes::Bytes;
 use postern_proto::Address;
 use postern_proto::smtp::{self, Answer, Reply, Role};
 use std::sync::Arc;
@@ -26,7 +27,11 @@ impl Answers {
         let (size, answer) = match std::mem::take(&mut transaction.content) {
             Coming::Awaited => (0, Answer::Reply(Reply::our_trouble())),
             Coming::Refused(reply) => (0, Answer::Reply(reply)),
-            Coming::Discarded { size } => (size, Answer::Reply(self.delivered(&transaction))),
+            Coming::Discarded { size } => {
+                let answer = Answer::Reply(self.delivered(&transaction));
+                self.explain_unkept(&transaction, &answer);
+                (size, answer)
+            }
             Coming::Coming(draft) => {
                 let size = draft.size();
                 let delivered = self.deliver(session, &mut transaction, draft).await;
@@ -35,6 +40,9 @@ impl Answers {
         };
         let told = (&self.client, &self.gateway.stages);
         record::message(told, &transaction, size, complete, &answer);
+        if record::outcome(&answer) != "accepted" {
+            self.explain_unkept(&transaction, &answer);
+        }
         answer
     }
 
@@ -59,7 +67,7 @@ impl Answers {
         };
         let facts = Arc::clone(&transaction.facts);
         let mut consignment = Consignment {
-            facts: facts::kept(&facts),
+            facts: Bytes::new(),
             message,
             written: Written::new(content),
             targets: Vec::new(),
@@ -172,6 +180,7 @@ impl Answers {
             }
             targets.push(target);
         }
+        explain::forget_details(&mut transaction.opinions);
         Ok(targets)
     }
 

@@ -11,7 +11,8 @@
 use super::answer::{Answers, trouble};
 use super::envelope::{Share, Transaction};
 use super::outcome::{Copy, Fate, Settled, keep, settle};
-use super::record;
+use super::{explain, facts, record};
+use crate::explain::Explanation;
 use crate::message::downgrade::downgraded_len;
 use crate::message::{Message, trace};
 use crate::quota;
@@ -259,11 +260,15 @@ impl Target {
 
 impl Answers {
     /// Writes, and answers the end of content.
-    pub(super) async fn consign(&self, transaction: &Transaction, consignment: Consignment) -> Answer {
+    pub(super) async fn consign(&self, transaction: &Transaction, mut consignment: Consignment) -> Answer {
         let mut groups = consignment.groups(self.client.role);
+        let mut explained = self.explained(transaction, &consignment, &groups);
+        consignment.facts = facts::kept(&transaction.facts, explained.as_ref());
         let written = match self.write(transaction, &consignment, &groups).await {
             Err(StoreError::Bound(_)) => {
                 refuse_quarantine(&consignment, &mut groups);
+                explained = self.explained(transaction, &consignment, &groups);
+                consignment.facts = facts::kept(&transaction.facts, explained.as_ref());
                 self.write(transaction, &consignment, &groups).await
             }
             written => written,
@@ -287,15 +292,47 @@ impl Answers {
         refuse_full(&consignment, (self.client.role, &lacking), &mut groups);
         let replies: Vec<Reply> = groups
             .iter()
-            .map(|group| match &group.settled {
-                Settled::Refused(reply) => reply.clone(),
-                Settled::Taken(_) => self.delivered(transaction),
-            })
+            .map(|group| self.reply(transaction, group))
             .collect();
         self.warn_owners(&consignment, &groups, &full);
+        let is_kept = consignment
+            .copies(&groups)
+            .iter()
+            .any(|copy| *copy != Copy::Nothing);
+        let is_taken = replies.iter().any(Reply::is_positive);
+        if is_kept {
+            self.keep_beyond(transaction, explained).await;
+        } else if is_taken {
+            self.explain_unkept(transaction, &Answer::Each(replies.clone()));
+        }
         match (self.client.role, replies.as_slice()) {
             (Role::Mx | Role::Submission, [one]) => Answer::Reply(one.clone()),
             _ => Answer::Each(replies),
+        }
+    }
+
+    /// What is told of it when it is read where it is kept: what each reply says once all is written.
+    fn explained(
+        &self,
+        transaction: &Transaction,
+        consignment: &Consignment,
+        groups: &[Group],
+    ) -> Option<Explanation> {
+        let targets = consignment.targets.iter();
+        let outcomes = targets
+            .map(|target| explain::outcome(&target.mailbox, &target.fate))
+            .collect();
+        let replies: Vec<Reply> = groups
+            .iter()
+            .map(|group| self.reply(transaction, group))
+            .collect();
+        self.explanation(transaction, outcomes, &replies)
+    }
+
+    fn reply(&self, transaction: &Transaction, group: &Group) -> Reply {
+        match &group.settled {
+            Settled::Refused(reply) => reply.clone(),
+            Settled::Taken(_) => self.delivered(transaction),
         }
     }
 

@@ -2,6 +2,7 @@
 //! `Received`, and the record kept with a message.
 
 use crate::config::Listener;
+use crate::explain::Explanation;
 use crate::policy::Facts;
 use bytes::Bytes;
 use postern_proto::smtp::{self, Role};
@@ -58,11 +59,25 @@ pub(super) fn with(role: Role, session: &smtp::Facts, smtputf8: bool) -> String 
     format!("{base}{}", security(session).to_uppercase())
 }
 
-/// The record kept with a message: all recipients, and no more than 2 KiB of everything else.
-pub(super) fn kept(facts: &Facts) -> Bytes {
-    let whole = json(facts);
-    if whole.len() <= KEPT {
-        return whole.into();
+/// The record kept with a message: all recipients, no more than 2 KiB of everything else, and its explanation, which
+/// bounds itself.
+pub(super) fn kept(facts: &Facts, explained: Option<&Explanation>) -> Bytes {
+    #[derive(serde::Serialize)]
+    struct Kept<'a> {
+        #[serde(flatten)]
+        facts: &'a Facts,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        explained: Option<&'a Explanation>,
+    }
+    let facts = &bounded(facts);
+    // Strings, numbers and lists of them always have a form in JSON.
+    let kept = serde_json::to_vec(&Kept { facts, explained });
+    kept.unwrap_or_default().into()
+}
+
+fn bounded(facts: &Facts) -> Facts {
+    if json(facts).len() <= KEPT {
+        return facts.clone();
     }
     let mut kept = facts.clone();
     let recipients = std::mem::take(&mut kept.rcpt_to);
@@ -79,7 +94,7 @@ pub(super) fn kept(facts: &Facts) -> Bytes {
     }
     while json(&kept).len() > KEPT && (kept.auth.dkim.pop().is_some() || kept.tags.pop().is_some()) {}
     kept.rcpt_to = recipients;
-    json(&kept).into()
+    kept
 }
 
 fn shorten(fact: &mut String) {
@@ -135,7 +150,7 @@ mod tests {
             tags: (0..1000).map(|n| format!("tag-{n}")).collect(),
             ..Facts::default()
         };
-        let kept: Facts = serde_json::from_slice(&kept(&facts)).unwrap();
+        let kept: Facts = serde_json::from_slice(&kept(&facts, None)).unwrap();
         assert_eq!(kept.rcpt_to, facts.rcpt_to);
         assert!(kept.tags.len() > 10, "as many as there is room for");
         let rest = Facts {
@@ -153,7 +168,14 @@ mod tests {
             rcpt_to: vec!["a@example.org".to_owned()],
             ..Facts::default()
         };
-        let back: Facts = serde_json::from_slice(&kept(&facts)).unwrap();
+        let explained = Explanation {
+            replies: vec!["250 ok".to_owned()],
+            ..Explanation::default()
+        };
+        let kept = kept(&facts, Some(&explained));
+        let back: Facts = serde_json::from_slice(&kept).unwrap();
         assert_eq!(back, facts);
+        let stored: crate::explain::Stored = serde_json::from_slice(&kept).unwrap();
+        assert_eq!(stored.explained, Some(explained));
     }
 }

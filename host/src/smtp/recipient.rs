@@ -5,6 +5,7 @@
 
 use super::answer::{Answers, trouble};
 use super::envelope::{Recipient, Redirected, Standing, Transaction};
+use super::explain::forget_details;
 use crate::policy::{Facts, Opinion};
 use crate::quota::{self, Room};
 use crate::routing::{Routed, Router, Routes};
@@ -20,7 +21,12 @@ impl Answers {
             ForwardPath::Postmaster => self.gateway.directory.postmaster(),
             ForwardPath::Address(address) => address,
         };
+        let (named, before) = (address.to_string(), transaction.opinions.len());
         let added = self.add(&mut transaction, address).await;
+        if let Err(reply) = &added {
+            self.explain_recipient(&transaction, (before, &named), reply);
+        }
+        forget_details(&mut transaction.opinions);
         self.transaction = Some(transaction);
         added
     }

@@ -136,7 +136,7 @@ pub(super) fn held(transaction: &Transaction, copies: &[NewQuarantined]) {
 }
 
 /// The best that became of it.
-fn outcome(answer: &Answer) -> &'static str {
+pub(super) fn outcome(answer: &Answer) -> &'static str {
     let replies: Vec<&Reply> = match answer {
         Answer::Reply(reply) | Answer::Close(reply) => vec![reply],
         Answer::Each(replies) => replies.iter().collect(),

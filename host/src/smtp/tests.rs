@@ -4,6 +4,7 @@ mod cluster;
 mod content;
 mod delivery;
 mod senders;
+mod explained;
 mod session;
 mod submission;
 mod verdicts;

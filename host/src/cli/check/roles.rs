@@ -81,6 +81,8 @@ impl Tables {
             Record::Quarantined(_)
             | Record::Content(_)
             | Record::Plugin(_)
+            | Record::Explained(_)
+            | Record::Mail(_)
             | Record::Fault { .. }
             | Record::Finding(_)
             | Record::Checked(_) => {}

@@ -49,6 +49,8 @@ struct Report {
     passed: usize,
     failed: usize,
     cases: Vec<Outcome>,
+    /// What is wrong with the files; then no case was tried.
+    faults: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -61,7 +63,10 @@ struct Outcome {
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let folder = arguments.cases.display();
-    let mut cases = read::folder(&arguments.cases)?;
+    let mut cases = match read::folder(&arguments.cases)? {
+        Ok(cases) => cases,
+        Err(faults) => return refused(arguments, faults),
+    };
     ensure!(
         !cases.is_empty(),
         "there are no cases in {folder}; write one, NAME.yaml"
@@ -105,6 +110,19 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         0 => ExitCode::SUCCESS,
         _ => ExitCode::FAILURE,
     })
+}
+
+/// No case is tried where one is wrong.
+fn refused(arguments: &Arguments, faults: Vec<String>) -> anyhow::Result<ExitCode> {
+    if !arguments.json {
+        bail!("{}", faults.join("\n"));
+    }
+    let report = Report {
+        faults,
+        ..Report::default()
+    };
+    writeln!(io::stdout().lock(), "{}", output::text(&report)?)?;
+    Ok(ExitCode::FAILURE)
 }
 
 impl Report {

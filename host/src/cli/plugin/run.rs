@@ -10,8 +10,8 @@ use crate::cli::output;
 use crate::config::decode::decode;
 use crate::config::fault::Collector;
 use crate::config::units::ByteSize;
-use crate::policy::stand::{Ask, Heard, Said, Seat, Settings, Setup, Stand};
-use crate::policy::{Edit, MessageSource, Verdict};
+use crate::policy::stand::{self, Ask, Heard, Said, Seat, Settings, Setup, Stand};
+use crate::policy::{Edit, MessageSource, Route, Verdict};
 use crate::store::Usage;
 use anyhow::Context as _;
 use std::io::{self, Write};
@@ -56,13 +56,12 @@ pub(in crate::cli) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let shown = arguments.message.display();
-    let message = std::fs::read(&arguments.message).with_context(|| format!("cannot read {shown}"))?;
+    let fault = |fault: crate::policy::Fault| anyhow::anyhow!("{fault}");
+    let message = stand::message(&arguments.message).map_err(fault)?;
     let setup = Setup {
         settings: arguments.settings.as_deref().map(settings).transpose()?,
         ..Setup::default()
     };
-    let fault = |fault: crate::policy::Fault| anyhow::anyhow!("{fault}");
     let mut stand = Stand::open(&arguments.file, arguments.manifest.as_deref()).map_err(fault)?;
     let seat = stand.seat(&setup).map_err(fault)?;
     let mut out = io::BufWriter::new(io::stdout());
@@ -85,7 +84,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 /// A YAML map of settings alone.
 fn settings(file: &Path) -> anyhow::Result<Settings> {
     let shown = file.display();
-    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {shown}"))?;
+    let text = stand::text(file).map_err(|fault| anyhow::anyhow!("{fault}"))?;
     let mut faults = Collector::new(&text);
     let read = decode(&text, &mut faults).and_then(|values| faults.unless_any(Some(values)));
     Ok(Settings {
@@ -133,9 +132,17 @@ impl<W: Write> Play<'_, W> {
         let mut mailboxes = Vec::new();
         for recipient in recipients {
             if let Some(address) = self.recipient(recipient)? {
-                self.ask(&Ask::Route(address.clone()), None)?;
-                self.session.rcpt_to.get_or_insert_default().push(address.clone());
-                mailboxes.push(address);
+                let said = self.ask(&Ask::Route(address.clone()), None)?;
+                let to = led_to(said, &address);
+                // One that is refused is no recipient of the message.
+                if let Some(to) = to {
+                    self.session.rcpt_to.get_or_insert_default().push(address);
+                    mailboxes.extend(
+                        to.into_iter()
+                            .filter(|mailbox| !mailboxes.contains(mailbox))
+                            .collect::<Vec<_>>(),
+                    );
+                }
             }
         }
         self.ask(&Ask::Message, Some(Arc::clone(message) as _))?;
@@ -198,6 +205,17 @@ impl<W: Write> Play<'_, W> {
             writeln!(self.out, "  {key:<9}{}", output::printable(&text))?;
         }
         Ok(Some(heard.said))
+    }
+}
+
+/// The mailboxes that a route leads to, each taken to be one; None: it refuses the recipient.
+fn led_to(said: Option<Said>, address: &str) -> Option<Vec<String>> {
+    match said {
+        Some(Said::Route(Route::Local(mailbox))) => Some(vec![mailbox]),
+        Some(Said::Route(Route::Rewrite(to))) => Some(to),
+        Some(Said::Route(Route::Discard)) => Some(Vec::new()),
+        Some(Said::Route(Route::Reject(_) | Route::Defer(_))) => None,
+        _ => Some(vec![address.to_owned()]),
     }
 }
 

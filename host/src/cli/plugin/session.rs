@@ -6,6 +6,7 @@ use crate::policy::stand::Question;
 use crate::policy::{AuthFacts, Facts};
 use postern_proto::Address;
 use serde::Deserialize;
+use std::net::IpAddr;
 
 pub(super) const SENDER: &str = "sender@example.com";
 pub(super) const RECIPIENT: &str = "recipient@example.org";
@@ -99,6 +100,14 @@ pub(super) fn address(text: &str) -> Result<String, String> {
     }
 }
 
+/// As a gateway tells of it (RFC 5952).
+pub(super) fn client(text: &str) -> Result<String, String> {
+    match text.parse::<IpAddr>() {
+        Ok(address) => Ok(address.to_canonical().to_string()),
+        Err(_) => Err(format!("`{text}` is no IP address; write one, such as 192.0.2.1")),
+    }
+}
+
 /// A return path, which may be empty: `<>`.
 pub(super) fn sender(text: &str) -> Result<String, String> {
     match text {
@@ -148,5 +157,8 @@ mod tests {
         assert!(address("ann").unwrap_err().contains("write local@domain"));
         assert_eq!(sender("<>").as_deref(), Ok(""));
         assert!(sender("ann").is_err());
+        assert_eq!(client("2001:DB8:0:0::1").as_deref(), Ok("2001:db8::1"));
+        assert_eq!(client("::ffff:192.0.2.1").as_deref(), Ok("192.0.2.1"));
+        assert!(client("192.0.2").is_err());
     }
 }

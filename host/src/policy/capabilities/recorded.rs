@@ -1,5 +1,5 @@
-//! The capabilities with an observer: each call is made as ever, then told with its arguments and its answer.
-//! Only a stand links these.
+//! The capabilities as they are linked: each call is made as ever, and noted. A gateway's call has a trail that keeps
+//! the names, and facts of the session; that of a stand has an observer, which is told arguments and answer.
 
 use super::LINE;
 use crate::policy::bindings::postern::policy::types::{
@@ -10,6 +10,7 @@ use crate::policy::bindings::postern::policy::{
 };
 use crate::policy::guest::Guest;
 use crate::policy::observer::HostCall;
+use crate::policy::trail;
 use std::fmt::Write as _;
 use wasmtime::Result;
 use wasmtime::component::HasData;
@@ -17,6 +18,30 @@ use wasmtime::component::HasData;
 /// Characters of a text, and entries of a list, that are shown.
 const SHOWN: usize = 64;
 const ENTRIES: usize = 8;
+/// The same where cases compare them.
+const WHOLE: Most = Most {
+    characters: 64 << 10,
+    entries: 10_000,
+};
+const USUAL: Most = Most {
+    characters: SHOWN,
+    entries: ENTRIES,
+};
+
+/// How much is shown.
+#[derive(Debug, Clone, Copy)]
+struct Most {
+    characters: usize,
+    entries: usize,
+}
+
+/// What is noted of a call before it is made: its arguments are gone afterwards.
+struct Noted {
+    /// For the trail.
+    asked: Option<String>,
+    /// For the observer: as they are shown, and whole.
+    arguments: Option<(String, String)>,
+}
 
 /// For the linker: what it gives to each call.
 #[derive(Debug)]
@@ -31,19 +56,39 @@ impl HasData for Recording {
 pub(super) struct Recorded<'a>(pub(super) &'a mut Guest);
 
 impl Recorded<'_> {
-    fn tell<T: Shown>(&self, interface: &str, function: &str, arguments: &[&dyn Shown], answer: &Result<T>) {
-        let Some(observer) = &self.0.call.observer else {
-            return;
+    fn note(&self, interface: &str, arguments: &[&dyn Shown]) -> Noted {
+        let shown = |most: Most| -> String {
+            let each: Vec<String> = arguments.iter().map(|argument| argument.shown(most)).collect();
+            each.join(", ")
         };
-        let arguments: Vec<String> = arguments.iter().map(|argument| argument.shown()).collect();
-        observer.called(HostCall {
-            function: format!("{interface}.{}", function.replace('_', "-")),
-            arguments: arguments.join(", "),
-            answer: match answer {
-                Ok(answer) => answer.shown(),
-                Err(error) => format!("the call ends: {}", super::line(&error.to_string(), LINE)),
-            },
-        });
+        let is_asked = self.0.trail.is_some() && trail::tells_arguments(interface) && !arguments.is_empty();
+        Noted {
+            asked: is_asked.then(|| shown(USUAL)),
+            arguments: self
+                .0
+                .call
+                .observer
+                .is_some()
+                .then(|| (shown(USUAL), shown(WHOLE))),
+        }
+    }
+
+    fn tell<T: Shown>(&mut self, name: (&'static str, &'static str), noted: Noted, answer: &Result<T>) {
+        let answered = || match answer {
+            Ok(answer) => answer.shown(USUAL),
+            Err(error) => format!("the call ends: {}", super::line(&error.to_string(), LINE)),
+        };
+        if let Some(trail) = &mut self.0.trail {
+            trail.called(name, noted.asked, answered);
+        }
+        if let (Some(observer), Some((arguments, whole))) = (&self.0.call.observer, noted.arguments) {
+            observer.called(HostCall {
+                function: format!("{}.{}", name.0, name.1).replace('_', "-"),
+                whole: (whole != arguments).then_some(whole),
+                arguments,
+                answer: answered(),
+            });
+        }
     }
 }
 
@@ -58,15 +103,17 @@ macro_rules! recorded {
     };
     (@now $interface:ident $function:ident ($($argument:ident: $type:ty),*) $answer:ty) => {
         fn $function(&mut self, $($argument: $type),*) -> Result<$answer> {
-            let answer = $interface::Host::$function(self.0, $($argument.clone()),*);
-            self.tell(stringify!($interface), stringify!($function), &[$(&$argument),*], &answer);
+            let noted = self.note(stringify!($interface), &[$(&$argument),*]);
+            let answer = $interface::Host::$function(self.0, $($argument),*);
+            self.tell((stringify!($interface), stringify!($function)), noted, &answer);
             answer
         }
     };
     (@later $interface:ident $function:ident ($($argument:ident: $type:ty),*) $answer:ty) => {
         async fn $function(&mut self, $($argument: $type),*) -> Result<$answer> {
-            let answer = $interface::Host::$function(self.0, $($argument.clone()),*).await;
-            self.tell(stringify!($interface), stringify!($function), &[$(&$argument),*], &answer);
+            let noted = self.note(stringify!($interface), &[$(&$argument),*]);
+            let answer = $interface::Host::$function(self.0, $($argument),*).await;
+            self.tell((stringify!($interface), stringify!($function)), noted, &answer);
             answer
         }
     };
@@ -168,13 +215,13 @@ impl types::Host for Recorded<'_> {}
 
 /// As a person reads it, on one line. Long texts and lists are cut.
 trait Shown: Send + Sync {
-    fn shown(&self) -> String;
+    fn shown(&self, most: Most) -> String;
 }
 
 macro_rules! shown_as_written {
     ($($type:ty)+) => {
         $(impl Shown for $type {
-            fn shown(&self) -> String {
+            fn shown(&self, _: Most) -> String {
                 self.to_string()
             }
         })+
@@ -184,14 +231,14 @@ macro_rules! shown_as_written {
 shown_as_written! { u32 u64 i64 bool }
 
 impl Shown for () {
-    fn shown(&self) -> String {
+    fn shown(&self, _: Most) -> String {
         String::new()
     }
 }
 
 impl Shown for String {
-    fn shown(&self) -> String {
-        let text = cut(self);
+    fn shown(&self, most: Most) -> String {
+        let text = cut(self, most);
         match text.len() == self.len() {
             true => format!("{text:?}"),
             false => format!("{text:?}… ({} octets)", self.len()),
@@ -200,31 +247,32 @@ impl Shown for String {
 }
 
 /// So much of a text as is shown.
-fn cut(text: &str) -> &str {
-    let end = text.char_indices().nth(SHOWN).map_or(text.len(), |(end, _)| end);
+fn cut(text: &str, most: Most) -> &str {
+    let end = text.char_indices().nth(most.characters);
+    let end = end.map_or(text.len(), |(end, _)| end);
     text.get(..end).unwrap_or(text)
 }
 
 /// A word as it is, for a text that a guest or a message has; one that is no short word is shown as a text.
-fn word(text: &str) -> String {
-    match text.len() <= SHOWN && !text.contains(char::is_control) {
+fn word(text: &str, most: Most) -> String {
+    match text.len() <= most.characters && !text.contains(char::is_control) {
         true => text.to_owned(),
-        false => text.to_owned().shown(),
+        false => text.to_owned().shown(most),
     }
 }
 
 /// Text where they are printable text, else in hexadecimal.
 impl Shown for Octets {
-    fn shown(&self) -> String {
+    fn shown(&self, most: Most) -> String {
         let controls = |c: char| c.is_control() && !c.is_ascii_whitespace();
         match std::str::from_utf8(self) {
-            Ok(text) if !text.contains(controls) => text.to_owned().shown(),
+            Ok(text) if !text.contains(controls) => text.to_owned().shown(most),
             _ => {
                 let mut text = "0x".to_owned();
-                for octet in self.iter().take(SHOWN / 2) {
+                for octet in self.iter().take(most.characters / 2) {
                     let _ = write!(text, "{octet:02x}");
                 }
-                match self.len() > SHOWN / 2 {
+                match self.len() > most.characters / 2 {
                     true => format!("{text}… ({} octets)", self.len()),
                     false => text,
                 }
@@ -234,9 +282,13 @@ impl Shown for Octets {
 }
 
 impl<T: Shown> Shown for Vec<T> {
-    fn shown(&self) -> String {
-        let mut entries: Vec<String> = self.iter().take(ENTRIES).map(Shown::shown).collect();
-        if let more @ 1.. = self.len().saturating_sub(ENTRIES) {
+    fn shown(&self, most: Most) -> String {
+        let mut entries: Vec<String> = self
+            .iter()
+            .take(most.entries)
+            .map(|entry| entry.shown(most))
+            .collect();
+        if let more @ 1.. = self.len().saturating_sub(most.entries) {
             entries.push(format!("… ({more} more)"));
         }
         format!("[{}]", entries.join(", "))
@@ -244,73 +296,74 @@ impl<T: Shown> Shown for Vec<T> {
 }
 
 impl<T: Shown> Shown for Option<T> {
-    fn shown(&self) -> String {
-        self.as_ref().map_or_else(|| "none".to_owned(), Shown::shown)
+    fn shown(&self, most: Most) -> String {
+        self.as_ref()
+            .map_or_else(|| "none".to_owned(), |value| value.shown(most))
     }
 }
 
 impl<T: Shown> Shown for Answer<T> {
-    fn shown(&self) -> String {
+    fn shown(&self, most: Most) -> String {
         match self {
-            Ok(value) => value.shown(),
-            Err(error) => format!("error {}", error.shown()),
+            Ok(value) => value.shown(most),
+            Err(error) => format!("error {}", error.shown(most)),
         }
     }
 }
 
 impl Shown for HeaderField {
-    fn shown(&self) -> String {
-        format!("{}: {}", word(&self.name), self.value.shown())
+    fn shown(&self, most: Most) -> String {
+        format!("{}: {}", word(&self.name, most), self.value.shown(most))
     }
 }
 
 impl Shown for Part {
-    fn shown(&self) -> String {
-        let name = self.name.shown();
+    fn shown(&self, most: Most) -> String {
+        let name = self.name.shown(most);
         format!(
             "#{} {} {name} ({} octets)",
             self.index,
-            word(&self.media_type),
+            word(&self.media_type, most),
             self.size
         )
     }
 }
 
 impl Shown for Signature {
-    fn shown(&self) -> String {
+    fn shown(&self, most: Most) -> String {
         [&self.status, &self.domain, &self.selector]
-            .map(|text| word(text))
+            .map(|text| word(text, most))
             .join(" ")
     }
 }
 
 impl Shown for Verdict {
-    fn shown(&self) -> String {
+    fn shown(&self, most: Most) -> String {
         match self {
             Self::Accept => "accept".to_owned(),
-            Self::Reject(reply) => format!("reject {}", reply.shown()),
-            Self::Defer(reply) => format!("defer {}", reply.shown()),
+            Self::Reject(reply) => format!("reject {}", reply.shown(most)),
+            Self::Defer(reply) => format!("defer {}", reply.shown(most)),
             Self::Discard => "discard".to_owned(),
-            Self::Quarantine(reason) => format!("quarantine {}", reason.shown()),
+            Self::Quarantine(reason) => format!("quarantine {}", reason.shown(most)),
         }
     }
 }
 
 impl Shown for types::Reply {
-    fn shown(&self) -> String {
-        format!("{} {} {}", self.code, word(&self.enhanced), self.text.shown())
+    fn shown(&self, most: Most) -> String {
+        format!("{} {} {}", self.code, word(&self.enhanced, most), self.text.shown(most))
     }
 }
 
 impl Shown for HttpRequest {
-    fn shown(&self) -> String {
-        format!("{} {}", word(&self.method), self.url.shown())
+    fn shown(&self, most: Most) -> String {
+        format!("{} {}", word(&self.method, most), self.url.shown(most))
     }
 }
 
 impl Shown for HttpResponse {
-    fn shown(&self) -> String {
-        format!("{} {}", self.status, self.body.shown())
+    fn shown(&self, most: Most) -> String {
+        format!("{} {}", self.status, self.body.shown(most))
     }
 }
 
@@ -320,11 +373,11 @@ mod tests {
 
     #[test]
     fn long_texts_and_lists_are_cut_and_say_so() {
-        assert_eq!("a\n".to_owned().shown(), r#""a\n""#);
+        assert_eq!("a\n".to_owned().shown(USUAL), r#""a\n""#);
         let edge = "\u{e9}".repeat(SHOWN);
-        assert_eq!(edge.shown(), format!("{edge:?}"));
-        assert_eq!(format!("{edge}x").shown(), format!("{edge:?}… (129 octets)"));
-        let many = |count| vec![1_u32; count].shown();
+        assert_eq!(edge.shown(USUAL), format!("{edge:?}"));
+        assert_eq!(format!("{edge}x").shown(USUAL), format!("{edge:?}… (129 octets)"));
+        let many = |count| vec![1_u32; count].shown(USUAL);
         assert_eq!(many(ENTRIES), "[1, 1, 1, 1, 1, 1, 1, 1]");
         assert_eq!(many(ENTRIES + 1), "[1, 1, 1, 1, 1, 1, 1, 1, … (1 more)]");
     }
@@ -377,19 +430,19 @@ mod tests {
 
     #[test]
     fn octets_are_text_where_they_are_text() {
-        assert_eq!(b"abc\r\n".to_vec().shown(), r#""abc\r\n""#);
-        assert_eq!(vec![0_u8, 255].shown(), "0x00ff");
+        assert_eq!(b"abc\r\n".to_vec().shown(USUAL), r#""abc\r\n""#);
+        assert_eq!(vec![0_u8, 255].shown(USUAL), "0x00ff");
         assert_eq!(
-            vec![255_u8; SHOWN / 2].shown(),
+            vec![255_u8; SHOWN / 2].shown(USUAL),
             format!("0x{}", "ff".repeat(SHOWN / 2))
         );
         let cut = format!("0x{}… (33 octets)", "ff".repeat(SHOWN / 2));
-        assert_eq!(vec![255_u8; SHOWN / 2 + 1].shown(), cut);
+        assert_eq!(vec![255_u8; SHOWN / 2 + 1].shown(USUAL), cut);
     }
 
     #[test]
     fn values_errors_and_what_is_not_there_are_told_apart() {
-        let shown = |answer: Answer<Option<Octets>>| answer.shown();
+        let shown = |answer: Answer<Option<Octets>>| answer.shown(USUAL);
         assert_eq!(shown(Ok(Some(b"x".to_vec()))), r#""x""#);
         assert_eq!(shown(Ok(None)), "none");
         assert_eq!(shown(Err("not granted".to_owned())), r#"error "not granted""#);

@@ -1,9 +1,9 @@
 //! Capabilities as a guest meets them, without a guest.
 
+mod granted;
 mod sender;
 
-mod granted;
-
+use super::recorded::Recorded;
 use super::tree::Room;
 use crate::config::PolicyLimits;
 use crate::policy::bindings::postern::policy::{
@@ -15,6 +15,7 @@ use crate::policy::limits::tests::hits_of;
 use crate::policy::limits::{Limit, Limits};
 use crate::policy::load::stand::Zone;
 use crate::policy::manifest::KvGrant;
+use crate::policy::observer::{Observer, Replayed};
 use crate::policy::plugin::Addresses;
 use crate::policy::{AddressCheck, Edit, Facts, MessageSource, Policies, Verdict};
 use crate::store::{self, MemoryStore};
@@ -82,6 +83,7 @@ fn call() -> Call {
             set: Arc::downgrade(&ASKING),
         },
         limits: limits(),
+        explains: false,
         observer: None,
     }
 }
@@ -414,4 +416,51 @@ fn every_interface_of_the_contract_has_its_access() {
     known.sort_unstable();
     assert_eq!(served, known);
     assert_eq!(super::access("types"), None);
+}
+
+#[tokio::test]
+async fn a_replay_has_the_time_and_the_randomness_of_its_message_and_sends_nothing() {
+    let guest = |id: &str| {
+        let message = Replayed {
+            at: 7,
+            id: id.to_owned(),
+        };
+        Guest::new(Call {
+            observer: Some(Arc::new(Observer::replaying(message))),
+            ..call()
+        })
+    };
+    let drawn = |id: &str| {
+        let mut guest = guest(id);
+        let mut draw = || random::Host::bytes(&mut guest, 16).unwrap();
+        (draw(), draw())
+    };
+    assert_eq!(drawn("A"), drawn("A"));
+    assert_ne!(drawn("A"), drawn("B"));
+    let (first, second) = drawn("A");
+    assert_ne!(first, second);
+    let mut guest = guest("A");
+    assert_eq!(clock::Host::now(&mut guest).unwrap(), 7);
+    let request = types::HttpRequest {
+        method: "GET".to_owned(),
+        url: "http://example.org/".to_owned(),
+        headers: Vec::new(),
+        body: Vec::new(),
+        timeout_ms: 0,
+    };
+    let sent = http::Host::send(&mut guest, request.clone()).unwrap();
+    assert_eq!(sent.err().as_deref(), Some("not in this mode"));
+    let sent = http::Host::send(&mut Guest::new(call()), request).unwrap();
+    assert_eq!(sent.err().as_deref(), Some("not granted"));
+}
+
+#[tokio::test]
+async fn a_call_is_noted_where_it_is_to_be_explained() {
+    for (explains, expected) in [(true, vec!["session.helo"]), (false, vec![])] {
+        let mut guest = Guest::new(Call { explains, ..call() });
+        session::Host::helo(&mut Recorded(&mut guest)).unwrap();
+        let (facts, _) = guest.trail.take().unwrap_or_default().into_facts();
+        let called: Vec<&str> = facts.iter().map(|fact| fact.call.as_str()).collect();
+        assert_eq!(called, expected);
+    }
 }

@@ -4,25 +4,28 @@
 //! it says goes through the same fold as in a gateway, and its failures come to what its file says. All of it waits:
 //! it is not for the threads of a runtime.
 
+mod files;
 mod given;
 mod inspection;
 mod zone;
 
+pub(crate) use super::own_name;
 pub use crate::policy::http::Written;
-pub use crate::policy::observer::{Ending, HostCall, Line, Seen};
+pub use crate::policy::observer::{Ending, HostCall, Line, Replayed, Seen};
 pub use crate::policy::questions::{Ask, Question};
+pub use files::{message, text};
 pub use given::DirectoryTable;
 pub use inspection::{Inspection, Memory, Needed, Wants, inspect};
 pub use zone::Zone;
 
-use super::{Fault, Listed, LoadOptions, Loader, apart, listed, refused, unreadable};
+use super::{Fault, Listed, LoadOptions, Loader, apart, listed, refused};
 use crate::config::PolicyLimits;
 use crate::policy::cache;
-use crate::policy::capabilities;
 use crate::policy::guest::unix_millis;
 use crate::policy::http::Answering;
 use crate::policy::manifest::{KvGrant, Manifest};
 use crate::policy::observer::Observer;
+use crate::policy::plugin::Services;
 use crate::policy::{
     AddressCheck, Decision, Edit, Facts, MessageSource, Opinion, Policies, QuotaDecision, Route, Verdict,
 };
@@ -32,10 +35,10 @@ use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
-use wasmtime::component::{Component, Linker};
+use wasmtime::component::Component;
 
 /// Calls at the same time: there is one, and one that was given up may still be ending.
 const INSTANCES: u32 = 4;
@@ -45,6 +48,8 @@ const INSTANCES: u32 = 4;
 pub struct Stand {
     bench: Bench,
     component: Component,
+    /// What the compiler took.
+    compiling: Duration,
     manifest: Manifest,
 }
 
@@ -106,13 +111,37 @@ pub enum Said {
 impl Stand {
     /// Compiles a component. `manifest` is what is beside it if none is named.
     pub fn open(file: &Path, manifest: Option<&Path>) -> Result<Self, Fault> {
-        let mut bench = Bench::new(file, manifest)?;
-        let (component, manifest) = (bench.component()?, bench.manifest()?);
+        Self::for_calls(file, manifest, INSTANCES)
+    }
+
+    /// The same for so many calls at the same time.
+    pub fn for_calls(file: &Path, manifest: Option<&Path>, instances: u32) -> Result<Self, Fault> {
+        let mut bench = Bench::new(file, manifest, instances)?;
+        let begun = Instant::now();
+        let component = bench.component()?;
+        let compiling = begun.elapsed();
+        let manifest = bench.manifest()?;
         Ok(Self {
             bench,
             component,
+            compiling,
             manifest,
         })
+    }
+
+    /// What the compiler took, without a cache.
+    pub fn compiling(&self) -> Duration {
+        self.compiling
+    }
+
+    /// Octets of the component.
+    pub fn size(&self) -> u64 {
+        self.bench.wasm.len() as u64
+    }
+
+    /// SHA-256 of the component.
+    pub fn digest(&self) -> &str {
+        &self.bench.listed.digest
     }
 
     /// `10-rate-limit`
@@ -158,6 +187,11 @@ impl Stand {
 }
 
 impl Seat {
+    /// `10-rate-limit`
+    pub fn name(&self) -> &str {
+        self.policies.plugins.first().map_or("", |plugin| &plugin.name)
+    }
+
     pub fn answers(&self, question: Question) -> bool {
         self.policies.asked(question).next().is_some()
     }
@@ -215,6 +249,53 @@ impl Seat {
         (Said::Verdict { verdict, edits }, opinions)
     }
 
+    /// The same policy over the same store, which nothing watches; with the record of `postern explain` or without.
+    pub fn unwatched(&self, explains: bool) -> Self {
+        self.with(Observer::default(), |services| {
+            services.explains = explains;
+            services.observer = None;
+        })
+    }
+
+    /// The same policy over the same store, to be asked about one message as it was when that came.
+    pub fn replaying(&self, message: Replayed) -> Self {
+        self.with(Observer::replaying(message), |_| {})
+    }
+
+    fn with(&self, observer: Observer, change: impl FnOnce(&mut Services)) -> Self {
+        let observer = Arc::new(observer);
+        let mut services = self.policies.services.clone();
+        if let Some(services) = &mut services {
+            services.observer = Some(Arc::clone(&observer));
+            change(services);
+        }
+        let policies = Arc::new_cyclic(|set| {
+            let services = services.map(|mut services| {
+                services.addresses.set = Weak::clone(set);
+                services
+            });
+            Policies {
+                plugins: self.policies.plugins.clone(),
+                listed: self.policies.listed.clone(),
+                services,
+            }
+        });
+        Self {
+            policies,
+            observer,
+            store: Arc::clone(&self.store),
+            kv: self.kv.clone(),
+            handle: self.handle.clone(),
+            loaded: self.loaded.clone(),
+        }
+    }
+
+    /// The most memory that a call had, in octets.
+    pub fn memory_peak(&self) -> usize {
+        let peaks = self.policies.plugins.iter().map(|plugin| plugin.peak());
+        peaks.max().unwrap_or_default()
+    }
+
     /// What its share of the store holds; none without the grant.
     pub fn kv(&self) -> BTreeMap<String, Bytes> {
         let now = self.observer.now().unwrap_or_else(unix_millis);
@@ -237,24 +318,23 @@ struct Bench {
 }
 
 impl Bench {
-    fn new(file: &Path, manifest: Option<&Path>) -> Result<Self, Fault> {
-        let wasm = std::fs::read(file).map_err(|error| unreadable(file, &error))?;
+    fn new(file: &Path, manifest: Option<&Path>, instances: u32) -> Result<Self, Fault> {
+        let limits = PolicyLimits {
+            instances,
+            ..PolicyLimits::default()
+        };
+        let wasm = files::component(file, &limits)?;
         let options = LoadOptions {
             cache_dir: None,
             store: Arc::new(MemoryStore::new()),
             dns: Arc::new(Zone::default()),
-            limits: PolicyLimits {
-                instances: INSTANCES,
-                ..PolicyLimits::default()
-            },
+            limits,
             addresses: Arc::new(Anywhere),
             directory: Arc::new(DirectoryTable::default()),
+            explains: false,
         };
         let no_engine = |error: anyhow::Error| refused(file, format!("{error:#}"));
-        let mut loader = Loader::new(&options).map_err(no_engine)?;
-        let mut linker = Linker::new(&loader.guests.engine);
-        capabilities::link_recorded(&mut linker).map_err(|error| no_engine(error.into()))?;
-        loader.linker = linker;
+        let loader = Loader::new(&options).map_err(no_engine)?;
         let mut listed = listed(file);
         listed.digest = cache::digest(&wasm);
         Ok(Self {
@@ -274,10 +354,11 @@ impl Bench {
     }
 
     fn manifest(&mut self) -> Result<Manifest, Fault> {
-        let text = match std::fs::read_to_string(&self.manifest) {
-            Ok(text) => text,
-            Err(error) if error.kind() == ErrorKind::NotFound && !self.is_named => String::new(),
-            Err(error) => return Err(unreadable(&self.manifest, &error)),
+        let found = std::fs::metadata(&self.manifest);
+        let is_missing = found.is_err_and(|error| error.kind() == ErrorKind::NotFound);
+        let text = match is_missing && !self.is_named {
+            true => String::new(),
+            false => files::text(&self.manifest)?,
         };
         let manifest = self.loader.manifest(&text, &mut self.listed);
         manifest.map_err(|fault| self.of_manifest(fault))

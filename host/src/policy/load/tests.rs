@@ -98,6 +98,7 @@ impl Folder {
             },
             addresses: Arc::new(Anywhere),
             directory: Arc::new(stand::DirectoryTable::default()),
+            explains: true,
         }
     }
 

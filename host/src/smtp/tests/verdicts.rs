@@ -59,6 +59,11 @@ impl AddressCheck for Nowhere {
 
 /// A house whose only policy gives this verdict on every message.
 async fn house(place: u32, listener: &str, quarantine_max: u64) -> House {
+    house_with(place, (listener, ""), quarantine_max).await
+}
+
+/// The same with further lines of the configuration.
+pub(super) async fn house_with(place: u32, (listener, more): (&str, &str), quarantine_max: u64) -> House {
     let folder = tempfile::tempdir().unwrap();
     let component = wat::parse_str(filter(place)).unwrap();
     std::fs::write(folder.path().join("10-filter.wasm"), component).unwrap();
@@ -73,16 +78,17 @@ async fn house(place: u32, listener: &str, quarantine_max: u64) -> House {
         },
         addresses: Arc::new(Nowhere),
         directory: Arc::new(crate::policy::stand::DirectoryTable::default()),
+        explains: true,
     };
     let (policies, faults) = Policies::load(folder.path(), options).unwrap();
     assert!(faults.is_empty(), "{faults:?}");
     let store = |_: &std::path::Path| -> Arc<dyn Store> {
         Arc::new(MemoryStore::with_quarantine_max(quarantine_max))
     };
-    House::over(store, listener, "", policies).await
+    House::over(store, listener, more, policies).await
 }
 
-async fn quarantined(house: &House) -> Vec<crate::store::Quarantined> {
+pub(super) async fn quarantined(house: &House) -> Vec<crate::store::Quarantined> {
     house.gateway.store.quarantined(None, 10).await.unwrap()
 }
 

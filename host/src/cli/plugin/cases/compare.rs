@@ -257,20 +257,16 @@ fn called(expect: &RawExpect, heard: &Heard, found: &mut Comparison) {
     found.0.push(Difference {
         what: "calls",
         expected: wanted.clone(),
-        said: heard.seen.calls.iter().map(whole).collect(),
+        said: heard.seen.calls.iter().map(HostCall::in_full).collect(),
     });
 }
 
 /// `kv.get`, or with its arguments: `kv.get("key")`.
 fn is_call(call: &HostCall, wanted: &str) -> bool {
     match wanted.contains('(') {
-        true => whole(call) == wanted,
+        true => call.in_full() == wanted,
         false => call.function == wanted,
     }
-}
-
-fn whole(call: &HostCall) -> String {
-    format!("{}({})", call.function, call.arguments)
 }
 
 #[cfg(test)]

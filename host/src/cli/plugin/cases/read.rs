@@ -3,14 +3,13 @@
 use super::given;
 use super::raw::{RawAsk, RawCase, RawExpect};
 use crate::cli::plugin::session::{self, Session};
-use crate::config::decode::{decode, value};
+use crate::config::decode::{mirror, value};
 use crate::config::fault::{Collector, Faults};
 use crate::policy::Facts;
-use crate::policy::stand::{Ask, Question, Settings, Setup};
+use crate::policy::stand::{self, Ask, Question, Settings, Setup};
 use crate::store::Usage;
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use mail_parser::DateTime;
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 /// One question and what is to be answered.
@@ -30,8 +29,11 @@ const ROUTE: [&str; 6] = ["pass", "local", "rewrite", "discard", "reject", "defe
 const QUOTA: [&str; 3] = ["allow", "warn", "deny"];
 const FAILURE: [&str; 4] = ["trap", "timeout", "start", "unfit"];
 
-/// Reads all `*.yaml`, in the order of their names.
-pub(super) fn folder(folder: &Path) -> anyhow::Result<Vec<Case>> {
+/// What came of reading a folder.
+pub(super) type Reading = Result<Vec<Case>, Vec<String>>;
+
+/// Reads all `*.yaml`, in the order of their names: cases, or a line for each fault of any of them.
+pub(super) fn folder(folder: &Path) -> anyhow::Result<Reading> {
     let shown = folder.display();
     let unread = || format!("cannot read the folder of cases {shown}");
     let mut files = Vec::new();
@@ -44,8 +46,13 @@ pub(super) fn folder(folder: &Path) -> anyhow::Result<Vec<Case>> {
     files.sort();
     let (mut cases, mut faults) = (Vec::new(), Vec::new());
     for file in files {
-        let text = std::fs::read_to_string(&file);
-        let text = text.with_context(|| format!("cannot read {}", file.display()))?;
+        let text = match stand::text(&file) {
+            Ok(text) => text,
+            Err(fault) => {
+                faults.push(fault.to_string());
+                continue;
+            }
+        };
         match read(&file, &text) {
             Ok(read) => cases.extend(read),
             Err(Faults(found)) => {
@@ -53,21 +60,23 @@ pub(super) fn folder(folder: &Path) -> anyhow::Result<Vec<Case>> {
             }
         }
     }
-    ensure!(faults.is_empty(), "{}", faults.join("\n"));
-    Ok(cases)
+    Ok(match faults.is_empty() {
+        true => Ok(cases),
+        false => Err(faults),
+    })
 }
 
 /// The cases of one file: one, or a list of them.
 fn read(file: &Path, text: &str) -> Result<Vec<Case>, Faults> {
     let mut faults = Collector::new(text);
-    let is_list = value(text).is_ok_and(|value| value.is_sequence());
-    let raw: Vec<(String, Option<RawCase>)> = match is_list {
+    let value = value(text)?;
+    let raw: Vec<(String, Option<RawCase>)> = match value.is_sequence() {
         true => {
-            let list: Vec<Option<RawCase>> = decode(text, &mut faults)?;
+            let list: Vec<Option<RawCase>> = mirror(value, &mut faults);
             let places = (0..).map(|place| format!("[{place}]"));
             places.zip(list).collect()
         }
-        false => vec![(String::new(), Some(decode(text, &mut faults)?))],
+        false => vec![(String::new(), Some(mirror(value, &mut faults)))],
     };
     let mut cases = Vec::new();
     for (place, raw) in raw {
@@ -161,14 +170,9 @@ impl<'a> Reader<'a> {
     }
 
     fn session(&mut self, written: Session) -> Session {
-        if let Some(text) = &written.client_ip
-            && text.parse::<IpAddr>().is_err()
-        {
-            self.fault(
-                "session.client-ip",
-                format!("`{text}` is no IP address; write one, such as 192.0.2.1"),
-            );
-        }
+        let client_ip = written
+            .client_ip
+            .map(|text| self.checked("session.client-ip", session::client(&text)));
         let mail_from = written
             .mail_from
             .map(|text| self.checked("session.mail-from", session::sender(&text)));
@@ -180,6 +184,7 @@ impl<'a> Reader<'a> {
             checked.collect()
         });
         Session {
+            client_ip,
             mail_from,
             rcpt_to,
             ..written
@@ -234,17 +239,8 @@ impl<'a> Reader<'a> {
             (Question::Message, Some(text), None) => Some(text.into_bytes()),
             (Question::Message, None, Some(file)) => {
                 let path = self.file.parent().unwrap_or(Path::new("")).join(file);
-                let read = std::fs::read(&path);
-                if let Err(error) = &read {
-                    self.fault(
-                        key,
-                        format!(
-                            "cannot read {}: {error}; name a file beside this one",
-                            path.display()
-                        ),
-                    );
-                }
-                read.ok()
+                let read = stand::message(&path);
+                read.map_err(|fault| self.fault(key, fault.to_string())).ok()
             }
             (Question::Message, Some(_), Some(_)) => {
                 self.fault("message-file", "there is a message already; write one of both");

@@ -1,6 +1,6 @@
 //! What a component is, before it is installed.
 
-use super::{Bench, Question};
+use super::{Bench, INSTANCES, Question};
 use crate::policy::Fault;
 use crate::policy::capabilities::{self, Access};
 use crate::policy::imports::{self, Import};
@@ -66,7 +66,7 @@ pub struct Memory {
 
 /// Looks at a component and loads it as a gateway would. Err only where the file cannot be read or nothing can be run.
 pub fn inspect(file: &Path) -> Result<Inspection, Fault> {
-    let mut bench = Bench::new(file, None)?;
+    let mut bench = Bench::new(file, None, INSTANCES)?;
     let mut found = Inspection {
         file: file.to_owned(),
         bytes: bench.wasm.len() as u64,

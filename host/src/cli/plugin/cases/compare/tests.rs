@@ -147,6 +147,7 @@ fn lines_of_the_log_and_calls_are_looked_for_among_others() {
     let call = |function: &str, arguments: &str| HostCall {
         function: function.to_owned(),
         arguments: arguments.to_owned(),
+        whole: None,
         answer: "none".to_owned(),
     };
     let mut seen = heard(accepted(Vec::new()));

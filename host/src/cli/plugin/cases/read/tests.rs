@@ -166,7 +166,7 @@ fn a_message_is_there_once_and_only_where_it_is_asked_about() {
     );
     let missing = with("message", "message-file: none.eml");
     assert!(
-        missing.starts_with("message-file: cannot read /nowhere/none.eml: "),
+        missing.starts_with("message-file: /nowhere/none.eml: cannot be read: "),
         "{missing}"
     );
     assert!(missing.ends_with("(line 3)"), "{missing}");
@@ -182,12 +182,13 @@ fn files_of_a_folder_are_read_in_the_order_of_their_names_and_others_are_not() {
     write("c.eml", "no case");
     let names: Vec<String> = super::folder(folder.path())
         .unwrap()
+        .unwrap()
         .into_iter()
         .map(|case| case.name)
         .collect();
     assert_eq!(names, ["first", "second"]);
     write("b.yaml", "nam: x\n");
-    let error = super::folder(folder.path()).unwrap_err().to_string();
+    let error = super::folder(folder.path()).unwrap().unwrap_err().join("\n");
     let place = format!(
         "{}: nam: unknown field `nam`",
         folder.path().join("b.yaml").display()

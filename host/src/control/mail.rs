@@ -1,0 +1,97 @@
+//! Stored mail, read to be judged again: what there is since a moment, and one message at a time.
+
+use super::{ControlContext, Outcome, Record, Records, Refusal};
+use crate::message::MessageId;
+use crate::store::{CHUNK, Holder, StoreError};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD as BASE64;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+/// Accounts and copies of one page.
+const PAGE: usize = 256;
+
+/// A message that is stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MailRecord {
+    pub id: String,
+    /// One that lists it; None: quarantine.
+    pub mailbox: Option<String>,
+}
+
+/// Every listing of every message that came at `since` (milliseconds since 1970) or later: one that several have is
+/// listed by each.
+pub(super) async fn list(context: &ControlContext, since: u64, records: &Records) -> Outcome<String> {
+    let mut after: Option<String> = None;
+    loop {
+        let page = context.store.accounts(after.as_deref(), PAGE).await?;
+        let Some(last) = page.last() else { break };
+        after = Some(last.address.to_lowercase());
+        for account in page {
+            let mailbox = account.address.to_lowercase();
+            let entries = context.store.list(&mailbox).await?.into_iter();
+            for entry in entries.filter(|entry| entry.id.unix_millis() >= since) {
+                tell(records, entry.id, Some(mailbox.clone())).await?;
+            }
+        }
+    }
+    let mut after = None;
+    loop {
+        let page = context.store.quarantined(after, PAGE).await?;
+        let Some(last) = page.last() else {
+            return Ok(String::new());
+        };
+        after = Some(last.id);
+        for held in page.into_iter().filter(|held| held.id.unix_millis() >= since) {
+            tell(records, held.id, None).await?;
+        }
+    }
+}
+
+async fn tell(records: &Records, id: MessageId, mailbox: Option<String>) -> Outcome<()> {
+    let id = id.to_string();
+    records.send(Record::Mail(MailRecord { id, mailbox })).await
+}
+
+/// Its facts, its trace and its content, a piece at a time.
+pub(super) async fn read(
+    context: &ControlContext,
+    (id, mailbox): (&str, Option<&str>),
+    records: &Records,
+) -> Outcome<String> {
+    let parsed: MessageId = id
+        .parse()
+        .map_err(|_| Refusal::new(format!("`{id}` is no message id")))?;
+    let gone = |error| match error {
+        StoreError::NotFound => Refusal::new(format!("{id} is not there any more")),
+        error => error.into(),
+    };
+    let (holder, trace) = match mailbox {
+        None => (
+            Holder::Quarantine,
+            context.store.quarantined_one(parsed).await.map_err(gone)?.trace,
+        ),
+        Some(mailbox) => {
+            let entries = context.store.list(mailbox).await?;
+            let entry = entries.into_iter().find(|entry| entry.id == parsed);
+            let entry = entry.ok_or_else(|| gone(StoreError::NotFound))?;
+            (Holder::Mailbox(mailbox), entry.trace)
+        }
+    };
+    let send = async |octets: Bytes| records.send(Record::Content(BASE64.encode(octets))).await;
+    send(context.store.facts(holder, parsed).await.map_err(gone)?).await?;
+    send(trace).await?;
+    let mut offset = 0;
+    loop {
+        let piece = context
+            .store
+            .read(holder, parsed, offset, CHUNK)
+            .await
+            .map_err(gone)?;
+        if piece.is_empty() {
+            return Ok(String::new());
+        }
+        offset += piece.len() as u64;
+        send(piece).await?;
+    }
+}

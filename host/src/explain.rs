@@ -1,0 +1,207 @@
+//! Why a message fared as it did: what each policy was asked, read, said and changed, and what came of all of it.
+//!
+//! A message that is stored has its [`Explanation`] in its facts, written with the delivery itself and gone with the
+//! message. What was refused, and what was taken and stored nowhere, is an [`Attempt`] in memory
+//! ([`Attempts`]). ADR 12 says why.
+
+mod attempts;
+
+pub(crate) use attempts::kept_of;
+pub use attempts::{Attempts, Search};
+
+use serde::{Deserialize, Serialize};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Octets of one explanation in its JSON form: what a message's facts may grow by.
+const MOST: usize = 8 * 1024;
+/// Of them for the number of what is left out.
+const COUNT: usize = 16;
+/// Octets of one line in it.
+const LINE: usize = 160;
+/// Lines of what became of the recipients, and replies: LMTP has one for each.
+const OUTCOMES: usize = 12;
+const REPLIES: usize = 4;
+/// Edits of one step.
+const EDITS: usize = 12;
+/// Recipients that an attempt names.
+const RECIPIENTS: usize = 16;
+
+/// One policy's part.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    /// `20-greylist`.
+    pub policy: String,
+    /// The first digits of the SHA-256 of the component, and of the text of the file beside it.
+    pub component: String,
+    pub manifest: String,
+    /// As in the metrics: `rcpt`.
+    pub question: String,
+    /// The recipient or the mailbox that it was asked about.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub about: String,
+    /// As `postern plugin run` has it: `reject 550 5.7.1 not today`; of a call that failed, what that comes to.
+    pub said: String,
+    /// `trap: …`
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed: Option<String>,
+    /// Microseconds, waiting for a place included.
+    pub micros: u64,
+    /// In the order in which they were first read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub facts: Vec<Fact>,
+    /// In the words of the contract: `add-header X-Spam: yes`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub edits: Vec<String>,
+    /// Facts and edits that are left out.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub cut: usize,
+}
+
+/// A function of a capability that was called.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fact {
+    /// `session.helo`, or with what of the settings was asked for: `config.get("rules")`.
+    pub call: String,
+    /// What it answered first, where that is a fact of the session or of the sender's authentication.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+    pub times: u32,
+}
+
+/// All that is told of one message.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Explanation {
+    pub steps: Vec<Step>,
+    /// What it came to for each recipient: `ann@example.org: deliver`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outcomes: Vec<String>,
+    /// `250 2.0.0 Delivered as …`; in LMTP one for each recipient.
+    pub replies: Vec<String>,
+    /// Steps and lines that are left out.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub cut: usize,
+}
+
+/// One that was refused, or taken and kept nowhere.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// The queue id; of a connection an id of its own.
+    pub id: String,
+    /// Milliseconds since 1970.
+    pub time: u64,
+    /// Where it ended: `connect`, `mail`, `rcpt`, `message`.
+    pub stage: String,
+    pub listener: String,
+    pub client_ip: String,
+    pub helo: String,
+    pub mail_from: String,
+    /// The first of them.
+    pub rcpt_to: Vec<String>,
+    pub explained: Explanation,
+}
+
+/// The facts that are kept with a message, as far as they are its explanation.
+#[derive(Debug, Default, Deserialize)]
+pub struct Stored {
+    /// None of one that an older Postern took, or that keeps none.
+    pub explained: Option<Explanation>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands over references")]
+fn is_zero(count: &usize) -> bool {
+    *count == 0
+}
+
+/// Cut to `most` octets, and said to be.
+pub(crate) fn cut(text: &str, most: usize) -> String {
+    match text.len() <= most {
+        true => text.to_owned(),
+        false => format!(
+            "{}…",
+            text.get(..text.floor_char_boundary(most)).unwrap_or_default()
+        ),
+    }
+}
+
+/// Milliseconds since 1970.
+pub(crate) fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl Step {
+    /// With these edits, as many as are kept.
+    #[must_use]
+    pub(crate) fn with_edits(mut self, edits: Vec<String>) -> Self {
+        self.cut += edits.len().saturating_sub(EDITS);
+        self.edits = edits.iter().take(EDITS).map(|edit| cut(edit, LINE)).collect();
+        self
+    }
+
+    /// Nothing was refused, held back, changed or wrong.
+    fn is_plain(&self) -> bool {
+        let plain = ["accept", "pass", "allow"];
+        self.failed.is_none()
+            && self.edits.is_empty()
+            && plain.iter().any(|word| self.said.split(' ').next() == Some(word))
+    }
+}
+
+impl Explanation {
+    /// Bounded: steps that decided or changed something go before those that did not, whole ones before those whose
+    /// facts are cut. What is left out is counted; `unkept` are steps of which nothing is known any more.
+    pub(crate) fn of(steps: Vec<Step>, unkept: usize, outcomes: Vec<String>, replies: Vec<String>) -> Self {
+        let mut explained = Self {
+            cut: unkept + outcomes.len().saturating_sub(OUTCOMES) + replies.len().saturating_sub(REPLIES),
+            outcomes: outcomes
+                .iter()
+                .take(OUTCOMES)
+                .map(|line| cut(line, LINE))
+                .collect(),
+            replies: replies.iter().take(REPLIES).map(|line| cut(line, LINE)).collect(),
+            steps: Vec::new(),
+        };
+        let mut room = MOST.saturating_sub(COUNT + size(&explained));
+        let all = steps.len();
+        let (plain, telling): (Vec<_>, Vec<_>) = steps
+            .into_iter()
+            .enumerate()
+            .partition(|(_, step)| step.is_plain());
+        let mut kept = Vec::with_capacity(all);
+        for (place, mut step) in telling.into_iter().chain(plain) {
+            if size(&step) + 1 > room {
+                step.cut += step.facts.len();
+                step.facts.clear();
+            }
+            // The comma between two of them counts.
+            let octets = size(&step) + 1;
+            if octets <= room {
+                room -= octets;
+                kept.push((place, step));
+            }
+        }
+        if kept.len() < all || kept.iter().any(|(_, step)| step.cut > 0) || explained.cut > 0 {
+            metrics::counter!("postern_explain_limit_hits_total", "limit" => "message").increment(1);
+        }
+        explained.cut += all - kept.len();
+        kept.sort_by_key(|(place, _)| *place);
+        explained.steps = kept.into_iter().map(|(_, step)| step).collect();
+        explained
+    }
+}
+
+fn size(value: &impl Serialize) -> usize {
+    serde_json::to_vec(value).map_or(0, |octets| octets.len())
+}
+
+impl Attempt {
+    /// With the first of these recipients.
+    #[must_use]
+    pub(crate) fn to(mut self, recipients: impl Iterator<Item = String>) -> Self {
+        self.rcpt_to = recipients.take(RECIPIENTS).collect();
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests;

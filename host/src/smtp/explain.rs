@@ -1,0 +1,179 @@
+//! What is told afterwards of how a message fared: written with the delivery, or remembered of what was refused.
+
+use super::answer::Answers;
+use super::envelope::Transaction;
+use super::outcome::Fate;
+use crate::explain::{Attempt, Explanation, Step, now};
+use crate::message::MessageId;
+use crate::policy::{Facts, Opinion, told};
+use postern_proto::smtp::{Answer, Reply};
+
+/// Steps of the recipients of one transaction that are remembered: a message may have thousands.
+const STEPS: usize = 64;
+
+impl Answers {
+    /// Remembers that the connection was refused.
+    pub(super) fn explain_connection(&self, facts: &Facts, reply: &Reply) {
+        let id = MessageId::new().to_string();
+        self.remember(("connect", &id), facts, (Vec::new(), 0), vec![told::reply(reply)]);
+    }
+
+    /// Remembers that MAIL was refused.
+    pub(super) fn explain_sender(&self, transaction: &Transaction, reply: &Reply) {
+        let id = transaction.id.to_string();
+        let replies = vec![told::reply(reply)];
+        self.remember(
+            ("mail", &id),
+            &transaction.facts,
+            steps(&transaction.opinions),
+            replies,
+        );
+    }
+
+    /// Remembers that RCPT was refused for `named`. What was asked about it are the opinions behind the first `before`.
+    pub(super) fn explain_recipient(
+        &self,
+        transaction: &Transaction,
+        (before, named): (usize, &str),
+        reply: &Reply,
+    ) {
+        if !self.gateway.attempts.is_on() {
+            return;
+        }
+        let opinions = transaction.opinions.iter().enumerate();
+        let told = opinions.filter(|(place, opinion)| *place >= before || is_of_the_sender(opinion));
+        let steps = told.filter_map(|(_, opinion)| opinion.step.as_deref().cloned());
+        let id = transaction.id.to_string();
+        let facts = Facts {
+            rcpt_to: vec![named.to_owned()],
+            ..Facts::clone(&transaction.facts)
+        };
+        self.remember(
+            ("rcpt", &id),
+            &facts,
+            (steps.collect(), 0),
+            vec![told::reply(reply)],
+        );
+    }
+
+    /// Remembers a message that was refused as a whole, or taken and kept nowhere.
+    pub(super) fn explain_unkept(&self, transaction: &Transaction, answer: &Answer) {
+        if !self.gateway.attempts.is_on() {
+            return;
+        }
+        let id = transaction.id.to_string();
+        let steps = steps(&transaction.opinions);
+        self.remember(("message", &id), &transaction.facts, steps, replies(answer));
+    }
+
+    fn remember(
+        &self,
+        (stage, id): (&str, &str),
+        facts: &Facts,
+        (steps, unkept): (Vec<Step>, usize),
+        replies: Vec<String>,
+    ) {
+        if !self.gateway.attempts.is_on() {
+            return;
+        }
+        let steps = self.with_connection(steps);
+        let explained = Explanation::of(steps, unkept, Vec::new(), replies);
+        self.gateway.attempts.add(&attempt((stage, id), facts, explained));
+    }
+
+    /// What is kept with a message that is about to be written; None where nothing is kept.
+    pub(super) fn explanation(
+        &self,
+        transaction: &Transaction,
+        outcomes: Vec<String>,
+        replies: &[Reply],
+    ) -> Option<Explanation> {
+        if !self.gateway.attempts.is_on() {
+            return None;
+        }
+        let (steps, unkept) = steps(&transaction.opinions);
+        let replies = replies.iter().map(told::reply).collect();
+        Some(Explanation::of(
+            self.with_connection(steps),
+            unkept,
+            outcomes,
+            replies,
+        ))
+    }
+
+    /// A second record of a message that was written, where one is wanted.
+    pub(super) async fn keep_beyond(&self, transaction: &Transaction, explained: Option<Explanation>) {
+        let attempts = &self.gateway.attempts;
+        let Some(explained) = explained.filter(|_| attempts.keeps_deleted()) else {
+            return;
+        };
+        let id = transaction.id.to_string();
+        let attempt = attempt(("message", &id), &transaction.facts, explained);
+        attempts.keep(&*self.gateway.store, &attempt).await;
+    }
+
+    fn with_connection(&self, mut steps: Vec<Step>) -> Vec<Step> {
+        steps.splice(
+            ..0,
+            self.connected
+                .iter()
+                .filter_map(|opinion| opinion.step.as_deref().cloned()),
+        );
+        steps
+    }
+}
+
+/// Whether it was asked at MAIL.
+fn is_of_the_sender(opinion: &Opinion) -> bool {
+    opinion.step.as_ref().is_some_and(|step| step.question == "mail")
+}
+
+/// Those that are remembered, and how many are not.
+fn steps(opinions: &[Opinion]) -> (Vec<Step>, usize) {
+    let steps: Vec<Step> = opinions
+        .iter()
+        .filter_map(|opinion| opinion.step.as_deref().cloned())
+        .collect();
+    let unkept = opinions.len() - steps.len();
+    (steps, unkept)
+}
+
+/// Forgets the details of what was asked about recipients behind the first ones.
+pub(super) fn forget_details(opinions: &mut [Opinion]) {
+    for opinion in opinions.iter_mut().skip(STEPS) {
+        opinion.step.take_if(|step| step.question != "message");
+    }
+}
+
+/// What is to become of a message in one mailbox, on one line.
+pub(super) fn outcome(mailbox: &str, fate: &Fate) -> String {
+    match fate {
+        Fate::Deliver(_) => format!("{mailbox}: deliver"),
+        Fate::Quarantine(reason) => format!("{mailbox}: quarantine {reason}"),
+        Fate::Discard => format!("{mailbox}: discard"),
+        Fate::Refuse(reply) => format!("{mailbox}: refuse {}", told::reply(reply)),
+    }
+}
+
+fn replies(answer: &Answer) -> Vec<String> {
+    match answer {
+        Answer::Reply(reply) | Answer::Close(reply) => vec![told::reply(reply)],
+        Answer::Each(replies) => replies.iter().map(told::reply).collect(),
+        Answer::Proceed | Answer::Auth(_) => Vec::new(),
+    }
+}
+
+fn attempt((stage, id): (&str, &str), facts: &Facts, explained: Explanation) -> Attempt {
+    let attempt = Attempt {
+        id: id.to_owned(),
+        time: now(),
+        stage: stage.to_owned(),
+        listener: facts.listener.clone(),
+        client_ip: facts.client_ip.clone(),
+        helo: facts.helo.clone(),
+        mail_from: facts.mail_from.clone(),
+        rcpt_to: Vec::new(),
+        explained,
+    };
+    attempt.to(facts.rcpt_to.iter().cloned())
+}

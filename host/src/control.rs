@@ -7,6 +7,7 @@
 mod aliases;
 mod domains;
 mod loops;
+mod plugins;
 mod quarantine;
 mod socket;
 mod store;
@@ -121,6 +122,12 @@ pub enum Operation {
     },
     StoreSweep,
     PluginList,
+    PluginCompare {
+        name: String,
+    },
+    PluginReset {
+        name: String,
+    },
 }
 
 /// An account as it is listed.
@@ -174,6 +181,21 @@ pub struct PluginRecord {
     pub memory: u64,
     /// Octets of its kv grant, if it has one.
     pub kv: Option<u64>,
+    /// `enforce`, `shadow` or `canary 5 %`; empty for one whose own file is at fault.
+    pub mode: String,
+    /// Why it does not decide though it is loaded, and what does.
+    pub trouble: Option<String>,
+}
+
+/// How often a candidate said one thing where the enforced version said another, or the same.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgreementRecord {
+    pub policy: String,
+    pub question: String,
+    /// `none` where nothing is enforced.
+    pub enforced: String,
+    pub candidate: String,
+    pub count: u64,
 }
 
 impl From<&crate::policy::Listed> for PluginRecord {
@@ -188,6 +210,8 @@ impl From<&crate::policy::Listed> for PluginRecord {
             deadline_ms: u64::try_from(listed.deadline.as_millis()).unwrap_or(u64::MAX),
             memory: listed.memory,
             kv: listed.kv,
+            mode: listed.mode.clone(),
+            trouble: None,
         }
     }
 }
@@ -203,6 +227,7 @@ pub enum Record {
     /// Octets of a message, base64.
     Content(String),
     Plugin(PluginRecord),
+    Agreement(AgreementRecord),
     /// A line of an import that was refused.
     Fault {
         line: u64,
@@ -317,7 +342,9 @@ pub async fn execute(
         Op::StoreBackup { folder } => store::backup(context, folder).await,
         Op::StoreCheck { mend } => store::check(context, *mend, records).await,
         Op::StoreSweep => store::sweep(context).await,
-        Op::PluginList => store::plugins(context, records).await,
+        Op::PluginList => plugins::list(context, records).await,
+        Op::PluginCompare { name } => plugins::compare(context, name, records).await,
+        Op::PluginReset { name } => plugins::reset(context, name),
     }
 }
 

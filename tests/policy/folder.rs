@@ -41,8 +41,8 @@ struct Anywhere;
 
 #[async_trait::async_trait]
 impl AddressCheck for Anywhere {
-    async fn deliverable(&self, _policies: &Policies, _address: &str) -> bool {
-        true
+    async fn deliverable(&self, _: &Policies, _: &Facts, _: &str) -> postern::store::Result<bool> {
+        Ok(true)
     }
 }
 
@@ -70,6 +70,7 @@ pub(crate) async fn load_within(
         store,
         limits,
         addresses: Arc::new(Anywhere),
+        listeners: Vec::new(),
     };
     let path = folder.path().to_owned();
     let loading = tokio::task::spawn_blocking(move || Policies::load(&path, options));

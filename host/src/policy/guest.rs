@@ -17,9 +17,14 @@ use sink::Sink;
 use super::limits::Limits;
 use super::manifest::KvGrant;
 use super::observer::Observer;
+use super::overlay::Overlay;
 use super::plugin::Addresses;
+use super::shadow::{Run, Told};
 use super::{Edit, Facts};
 use crate::store::Store;
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 use wasmtime::ResourceLimiter;
@@ -46,6 +51,11 @@ pub(super) struct Call {
     pub(super) limits: Limits,
     /// None in a gateway.
     pub(super) observer: Option<Arc<Observer>>,
+    pub(super) run: Run,
+    /// In the place of the store's `kv`.
+    pub(super) overlay: Option<Arc<Overlay>>,
+    /// Who waits for what this call comes to.
+    pub(super) told: Option<Arc<Told>>,
 }
 
 /// The data of one call's store.
@@ -55,8 +65,10 @@ pub(super) struct Guest {
     /// Its own.
     pub(super) edits: Vec<Edit>,
     pub(super) view: Option<View>,
-    /// The store failed one of its calls.
+    /// The store failed one of its calls, or is waited for.
     pub(super) store_failed: bool,
+    /// Beside a decision: the same octets for the same message.
+    pub(super) seeded: Option<StdRng>,
     /// The time of the call in milliseconds since 1970.
     pub(super) now: u64,
     limiter: Limiter,
@@ -90,6 +102,7 @@ impl Guest {
         Self {
             view: view.map(|letter| View::new(Arc::clone(letter), &call.edits)),
             limiter: Limiter::new(memory, limits.table_elements),
+            seeded: call.run.is_beside().then(|| seeded(&call.facts)),
             call,
             budget: Budget::new(limits),
             edits: Vec::new(),
@@ -119,6 +132,15 @@ impl Guest {
     pub(super) fn into_edits(self) -> Vec<Edit> {
         self.edits
     }
+}
+
+/// By the message, or by the client where there is none yet.
+fn seeded(facts: &Facts) -> StdRng {
+    let key = match facts.queue_id.as_str() {
+        "" => &facts.client_ip,
+        id => id,
+    };
+    StdRng::from_seed(Sha256::digest(key).into())
 }
 
 pub(super) fn unix_millis() -> u64 {

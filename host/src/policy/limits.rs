@@ -75,6 +75,8 @@ pub(super) enum Limit {
     /// Fixed: the file beside a policy.
     Yaml,
     Instances,
+    /// `shadow_instances` and `shadow_queue` together.
+    Shadow,
     MimeParts,
     MimeDepth,
     MimeText,
@@ -107,6 +109,7 @@ impl Limit {
             Self::File => "file",
             Self::Yaml => "yaml",
             Self::Instances => "instances",
+            Self::Shadow => "shadow",
             Self::MimeParts => "mime_parts",
             Self::MimeDepth => "mime_depth",
             Self::MimeText => "mime_text",

@@ -4,13 +4,16 @@
 //! against: waiting for the place, starting, computing, waiting for the store. Whatever ends a call ends its
 //! instance; nobody else notices.
 
+use super::breaker::Course;
 use super::capabilities::tree::Room;
 use super::guest::{Call, Guest, Letter};
+use super::health::Health;
 use super::limits::{Limit, Limits};
-use super::manifest::{Manifest, OnFailure};
+use super::manifest::{Manifest, Mode, OnFailure};
 use super::observer::Observer;
 use super::questions::{Answers, Ask, Question, Said};
 use super::runtime::Guests;
+use super::shadow::Run;
 use super::words::Unfit;
 use super::{AddressCheck, Edit, Facts, Listed, Policies};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -38,7 +41,8 @@ pub(super) struct Plugin {
     manifest: Manifest,
     pre: InstancePre<Guest>,
     answers: Answers,
-    guests: Arc<Guests>,
+    pub(super) guests: Arc<Guests>,
+    pub(super) health: Health,
     /// The most memory that one call has had.
     peak: AtomicUsize,
 }
@@ -63,10 +67,10 @@ pub(super) struct Addresses {
 }
 
 impl Addresses {
-    pub(super) async fn deliverable(&self, address: &str) -> bool {
+    pub(super) async fn deliverable(&self, facts: &Facts, address: &str) -> crate::store::Result<bool> {
         match self.set.upgrade() {
-            Some(set) => self.check.deliverable(&set, address).await,
-            None => false,
+            Some(set) => self.check.deliverable(&set, facts, address).await,
+            None => Ok(false),
         }
     }
 }
@@ -107,6 +111,9 @@ pub(super) enum Failure {
     /// A fault of the host's.
     #[error("the call was lost")]
     Lost,
+    /// It was not called.
+    #[error("out of service")]
+    OutOfService,
 }
 
 impl Failure {
@@ -119,6 +126,7 @@ impl Failure {
             Self::Start(_) => "start",
             Self::Unfit(_) => "unfit",
             Self::Lost => "lost",
+            Self::OutOfService => "out-of-service",
         }
     }
 }
@@ -150,8 +158,10 @@ impl Plugin {
         answers: Answers,
         guests: Arc<Guests>,
     ) -> Self {
+        let name: Arc<str> = listed.name.as_str().into();
         Self {
-            name: listed.name.as_str().into(),
+            health: Health::new(&name, &listed.digest, &manifest),
+            name,
             digest: listed.digest.clone(),
             manifest,
             pre,
@@ -163,6 +173,25 @@ impl Plugin {
 
     pub(super) fn answers(&self, question: Question) -> bool {
         self.answers.has(question)
+    }
+
+    pub(super) fn mode(&self) -> Mode {
+        self.manifest.mode
+    }
+
+    /// Whether it is asked here, and about them.
+    pub(super) fn applies(&self, ask: &Ask, facts: &Facts) -> bool {
+        let scope = &self.manifest.scope;
+        let named = match ask {
+            Ask::Rcpt(address) | Ask::Route(address) => Some(std::slice::from_ref(address)),
+            Ask::Quota { mailbox, .. } => Some(std::slice::from_ref(mailbox)),
+            Ask::Message => Some(facts.rcpt_to.as_slice()),
+            Ask::Connect | Ask::Mail | Ask::Validate => None,
+        };
+        scope.covers(
+            &facts.listener,
+            named.map(|named| named.iter().map(String::as_str)),
+        )
     }
 
     /// What one call may know and do.
@@ -184,6 +213,9 @@ impl Plugin {
             addresses: services.addresses.clone(),
             limits: self.manifest.limits,
             observer: services.observer.clone(),
+            run: Run::Decides,
+            overlay: None,
+            told: None,
         }
     }
 
@@ -197,11 +229,25 @@ impl Plugin {
 
     /// Asks within the policy's deadline.
     pub(super) async fn ask(self: &Arc<Self>, ask: Ask, call: Call) -> Result<Heard, Failed> {
+        if call.run == Run::OutOfService {
+            self.health.refused();
+            return Err(Failure::OutOfService.into());
+        }
+        self.ask_within(self.time_for(&call), ask, call).await
+    }
+
+    /// Asks beside a decision, here: on the threads for that.
+    pub(super) async fn ask_beside(&self, ask: &Ask, call: Call) -> Result<Heard, Failed> {
+        let end = Instant::now() + self.time_for(&call);
+        self.run(ask, call, end).await
+    }
+
+    fn time_for(&self, call: &Call) -> Duration {
         let more = call
             .message
             .as_ref()
             .map_or(Duration::ZERO, |it| for_size(it.size()));
-        self.ask_within(self.limits().deadline + more, ask, call).await
+        self.limits().deadline + more
     }
 
     /// Asks, on the guests' threads. Who no longer waits for the answer ends the call.
@@ -226,13 +272,26 @@ impl Plugin {
 
     async fn run(&self, ask: &Ask, call: Call, end: Instant) -> Result<Heard, Failed> {
         let left = || end.saturating_duration_since(Instant::now());
-        let _place = self.place(left()).await?;
+        let (whole, run) = (left(), call.run);
+        let _place = self.place(whole, run).await?;
+        let begun = Instant::now();
         let mut store = self.store(call);
         let outcome = timeout(left(), self.put(ask, &mut store)).await;
         // The instance ends here, before its place is free.
         let guest = store.into_data();
         self.remember(guest.memory_peak());
-        match outcome.unwrap_or(Err(Failure::TimeOut)) {
+        let outcome = outcome.unwrap_or(Err(Failure::TimeOut));
+        // Who got its place late had little time, and who waits for the store may not use it.
+        let is_late = matches!(outcome, Err(Failure::TimeOut)) && begun.elapsed() < whole / 2;
+        let counts = ask.question() != Question::Validate && run != Run::Counterpart;
+        if counts && !is_late && !guest.store_failed {
+            self.health.heard(Course {
+                begun,
+                took: begun.elapsed(),
+                failed: outcome.is_err(),
+            });
+        }
+        match outcome {
             Ok(said) => Ok(Heard {
                 said,
                 store_failed: guest.store_failed,
@@ -243,8 +302,12 @@ impl Plugin {
     }
 
     /// A place among those that run. Whoever has a store drops that first.
-    async fn place(&self, limit: Duration) -> Result<SemaphorePermit<'_>, Failure> {
-        let place = timeout(limit, self.guests.places.acquire()).await;
+    async fn place(&self, limit: Duration, run: Run) -> Result<SemaphorePermit<'_>, Failure> {
+        let places = match run.is_beside() {
+            true => &self.guests.shadows.places,
+            false => &self.guests.places,
+        };
+        let place = timeout(limit, places.acquire()).await;
         place.ok().and_then(Result::ok).ok_or(Failure::Busy)
     }
 
@@ -259,7 +322,7 @@ impl Plugin {
     pub(super) async fn try_out(&self, limit: Duration, call: Call) -> Result<(), Failed> {
         let end = Instant::now() + limit;
         let left = || end.saturating_duration_since(Instant::now());
-        let _place = self.place(left()).await?;
+        let _place = self.place(left(), call.run).await?;
         let mut store = self.store(call);
         let trial = async {
             let instance = self.pre.instantiate_async(&mut store).await;

@@ -5,6 +5,7 @@ use super::guest::Call;
 use super::limits::Limit;
 use super::plugin::{Failed, Failure, Heard, Plugin};
 use super::questions::{Ask, Question, Said};
+use super::shadow::Word;
 use super::words::Ear;
 use super::{Edit, Opinion, QuotaDecision, Route, Verdict};
 use postern_proto::smtp::Flaw;
@@ -65,7 +66,7 @@ async fn asked<T>(
     word: impl FnOnce(&T) -> &'static str,
 ) -> Result<T, ()> {
     let (question, begun, mut ear) = (ask.question(), Instant::now(), Ear::default());
-    let observer = call.observer.clone();
+    let (observer, told) = (call.observer.clone(), call.told.clone());
     let heard = plugin.ask(ask, call).await;
     let read = heard.and_then(|heard| reading(heard, &mut ear).map_err(Failed::from));
     mended(plugin, question, &ear.flaws);
@@ -83,6 +84,10 @@ async fn asked<T>(
             failed.failure.word()
         }
     };
+    if let Some(told) = told {
+        let failed = read.is_err();
+        told.decided(Word { word, failed });
+    }
     let took = begun.elapsed();
     count(plugin, question, word, took);
     opinions.push(Opinion {
@@ -94,6 +99,10 @@ async fn asked<T>(
 }
 
 fn lament(plugin: &Plugin, question: Question, failed: &Failed) {
+    // That it is out of service was said when it was taken out.
+    if matches!(failed.failure, Failure::OutOfService) {
+        return;
+    }
     tracing::warn!(
         plugin = %plugin.name,
         question = question.word(),
@@ -108,14 +117,14 @@ fn lament(plugin: &Plugin, question: Question, failed: &Failed) {
     match failed.failure {
         Failure::TimeOut => Limit::Deadline.hit(),
         Failure::Busy => Limit::Instances.hit(),
-        Failure::Trap(_) | Failure::Start(_) | Failure::Unfit(_) | Failure::Lost => {}
+        Failure::Trap(_) | Failure::Start(_) | Failure::Unfit(_) | Failure::Lost | Failure::OutOfService => {}
     }
     match failed.failure {
         Failure::TimeOut | Failure::Busy => {
             metrics::counter!("postern_plugin_timeouts_total", &labels).increment(1);
         }
         Failure::Trap(_) => metrics::counter!("postern_plugin_traps_total", &labels).increment(1),
-        Failure::Start(_) | Failure::Unfit(_) | Failure::Lost => {}
+        Failure::Start(_) | Failure::Unfit(_) | Failure::Lost | Failure::OutOfService => {}
     }
 }
 

@@ -81,6 +81,7 @@ impl Tables {
             Record::Quarantined(_)
             | Record::Content(_)
             | Record::Plugin(_)
+            | Record::Agreement(_)
             | Record::Fault { .. }
             | Record::Finding(_)
             | Record::Checked(_) => {}

@@ -1,8 +1,9 @@
-//! `random`: octets that nobody can foretell.
+//! `random`: octets that nobody can foretell; beside a decision those of the message.
 
 use super::PIECE;
 use crate::policy::bindings::postern::policy::random::Host;
 use crate::policy::guest::Guest;
+use rand::Rng as _;
 use wasmtime::Result;
 
 impl Host for Guest {
@@ -10,7 +11,10 @@ impl Host for Guest {
         self.budget.call()?;
         let mut octets = vec![0; (len as usize).min(PIECE)];
         self.budget.read(octets.len())?;
-        rand::fill(&mut octets[..]);
+        match &mut self.seeded {
+            Some(seeded) => seeded.fill_bytes(&mut octets),
+            None => rand::fill(&mut octets[..]),
+        }
         Ok(octets)
     }
 }

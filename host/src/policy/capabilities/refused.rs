@@ -7,6 +7,9 @@ use crate::policy::bindings::postern::policy::{auth, directory, dns, http};
 use crate::policy::guest::Guest;
 use wasmtime::Result;
 
+/// What `http` answers where nothing may leave.
+pub(super) const NOT_IN_THIS_MODE: &str = "not in this mode";
+
 /// What a capability without its grant answers.
 pub(super) const NOT_GRANTED: &str = "not granted";
 
@@ -88,6 +91,10 @@ impl directory::Host for Guest {
 
 impl http::Host for Guest {
     fn send(&mut self, _request: HttpRequest) -> Answer<HttpResponse> {
+        if self.call.run.is_beside() {
+            self.budget.call()?;
+            return Ok(Err(NOT_IN_THIS_MODE.to_owned()));
+        }
         self.not_granted()
     }
 }

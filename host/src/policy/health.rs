@@ -31,6 +31,11 @@ impl Health {
         }
     }
 
+    /// It is in service from here on.
+    pub(super) fn begin(&self) {
+        self.measure(0.0);
+    }
+
     /// Whether it may be called now; the one call after its pause may.
     pub(super) fn admits(&self) -> bool {
         self.breaker.admits(Instant::now())

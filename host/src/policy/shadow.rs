@@ -156,10 +156,12 @@ pub(super) fn ask(slot: &Arc<Slot>, plugin: &Arc<Plugin>, ask: &Ask, mut call: C
                 return dropped(&plugin);
             }
             Err(_) if gone.load(Ordering::Relaxed) => return dropped(&plugin),
-            Err(failed) => Word {
-                word: failed.failure.word(),
-                failed: true,
-            },
+            Err(failed) => {
+                tracing::warn!(plugin = %plugin.name, question = question.word(), error = %failed.failure,
+                    output = failed.output, "a policy's call beside a decision failed");
+                let word = failed.failure.word();
+                Word { word, failed: true }
+            }
         };
         // Its session may have ended before there was a decision.
         if let Ok(decided) = decision.await {

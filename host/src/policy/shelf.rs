@@ -437,6 +437,7 @@ impl Judge<'_> {
         }
         match self.loader.load(&wasm, manifest, listed) {
             Ok(plugin) => {
+                plugin.health.begin();
                 listed.serving = Some(listed.digest.clone());
                 Ok(Some(Version {
                     evidence,

@@ -498,3 +498,22 @@ async fn what_a_candidate_counted_lasts_as_long_as_its_versions() {
         "the figures of other versions are not theirs"
     );
 }
+
+#[tokio::test]
+async fn a_shadow_has_a_share_of_its_own_and_what_a_counterpart_writes_is_forgotten() {
+    let dir = Folder::new()
+        .with("20-x", &filter(ACCEPT, ""))
+        .file("20-x.yaml", "grants: { kv: {} }");
+    let shop = Shop::open(dir);
+    let services = shop.set.services.as_ref().unwrap();
+    let call = |run| {
+        let call = shop.set.plugins[0].call(services, Facts::default(), None, Vec::new());
+        apart(call, run)
+    };
+    let shadow = call(Run::Shadow);
+    assert_eq!(shadow.kv.unwrap().namespace, "shadow:x");
+    assert!(shadow.overlay.is_none());
+    let counterpart = call(Run::Counterpart);
+    assert_eq!(counterpart.kv.unwrap().namespace, "x");
+    assert!(counterpart.overlay.is_some());
+}

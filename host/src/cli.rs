@@ -113,11 +113,9 @@ fn administer(path: &Path, command: Command) -> anyhow::Result<ExitCode> {
             Command::Explain(arguments) => explain::run(&config, arguments).await,
             Command::Store(command) => store::run(&config, command).await,
             Command::Schema(command) => schema::run(&config, command).await,
-            Command::Plugin(plugin::Command::List(format)) => plugin::list(&config, format).await,
-            // Handled by those who make a runtime of their own, or need none.
-            Command::Serve | Command::Check | Command::Plugin(plugin::Command::Author(_)) => {
-                Ok(ExitCode::SUCCESS)
-            }
+            Command::Plugin(command) => plugin::run(&config, command).await,
+            // Handled by those who make a runtime of their own.
+            Command::Serve | Command::Check => Ok(ExitCode::SUCCESS),
         }
     })
 }

@@ -186,6 +186,9 @@ pub struct PolicyLimits {
     pub file: u64,
     /// Calls that run at the same time.
     pub instances: u32,
+    /// Calls beside decisions that run at the same time, and how many wait for a place.
+    pub shadow_instances: u32,
+    pub shadow_queue: usize,
     pub mime: MimeLimits,
 }
 

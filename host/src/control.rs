@@ -9,6 +9,7 @@ mod domains;
 mod explain;
 mod loops;
 mod mail;
+mod plugins;
 mod quarantine;
 mod socket;
 mod store;
@@ -144,6 +145,12 @@ pub enum Operation {
     ExplainAddress {
         address: String,
     },
+    PluginCompare {
+        name: String,
+    },
+    PluginReset {
+        name: String,
+    },
 }
 
 /// An account as it is listed.
@@ -197,6 +204,21 @@ pub struct PluginRecord {
     pub memory: u64,
     /// Octets of its kv grant, if it has one.
     pub kv: Option<u64>,
+    /// `enforce`, `shadow` or `canary 5 %`; empty for one whose own file is at fault.
+    pub mode: String,
+    /// Why it does not decide though it is loaded, and what does.
+    pub trouble: Option<String>,
+}
+
+/// How often a candidate said one thing where the enforced version said another, or the same.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgreementRecord {
+    pub policy: String,
+    pub question: String,
+    /// `none` where nothing is enforced.
+    pub enforced: String,
+    pub candidate: String,
+    pub count: u64,
 }
 
 impl From<&crate::policy::Listed> for PluginRecord {
@@ -211,6 +233,8 @@ impl From<&crate::policy::Listed> for PluginRecord {
             deadline_ms: u64::try_from(listed.deadline.as_millis()).unwrap_or(u64::MAX),
             memory: listed.memory,
             kv: listed.kv,
+            mode: listed.mode.clone(),
+            trouble: None,
         }
     }
 }
@@ -228,6 +252,7 @@ pub enum Record {
     Plugin(PluginRecord),
     Explained(Box<ExplainRecord>),
     Mail(MailRecord),
+    Agreement(AgreementRecord),
     /// A line of an import that was refused.
     Fault {
         line: u64,
@@ -357,7 +382,9 @@ pub async fn execute(
         Op::StoreBackup { folder } => store::backup(context, folder).await,
         Op::StoreCheck { mend } => store::check(context, *mend, records).await,
         Op::StoreSweep => store::sweep(context).await,
-        Op::PluginList => store::plugins(context, records).await,
+        Op::PluginList => plugins::list(context, records).await,
+        Op::PluginCompare { name } => plugins::compare(context, name, records).await,
+        Op::PluginReset { name } => plugins::reset(context, name),
         Op::Explain { id, mailbox } => explain::by_id(context, (id, mailbox.as_deref()), records).await,
         Op::MailList { since } => mail::list(context, *since, records).await,
         Op::MailRead { id, mailbox } => mail::read(context, (id, mailbox.as_deref()), records).await,

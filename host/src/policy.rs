@@ -3,9 +3,12 @@
 //! This file is the face that the rest of the gateway sees; no wasmtime type leaves this module. A
 //! component that traps, loops or hoards ends its own call, and its failure policy decides.
 
+mod agreement;
 mod auth;
 mod bindings;
+mod breaker;
 mod cache;
+mod canary;
 mod capabilities;
 mod contract;
 mod engine;
@@ -13,26 +16,33 @@ mod fold;
 mod folder;
 mod grants;
 mod guest;
+mod health;
 mod http;
 mod imports;
 mod limits;
 mod load;
 mod manifest;
 mod observer;
+mod overlay;
 mod plugin;
 mod questions;
 mod report;
 mod reuse;
 mod runtime;
+mod shadow;
 mod shelf;
+mod slot;
+mod standing;
 pub(crate) mod told;
 mod trail;
 mod watch;
 mod words;
 
+pub use agreement::Agreed;
 pub use auth::{AuthFacts, SignatureFacts};
 pub use grants::{Attribute, DirectorySource};
 pub use load::{Fault, Listed, LoadOptions, State, stand};
+pub use slot::Versions;
 pub use watch::Watch;
 
 use crate::store::{Ceiling, Usage};
@@ -45,6 +55,7 @@ use plugin::{Plugin, Services};
 use postern_proto::smtp::Reply;
 use questions::{Ask, Question};
 use shelf::Shelf;
+use slot::Slot;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -68,6 +79,9 @@ pub struct Facts {
     pub tags: Vec<String>,
     #[serde(default, skip_serializing_if = "AuthFacts::is_empty")]
     pub auth: AuthFacts,
+    /// Of policies that have several. It is no fact.
+    #[serde(skip)]
+    pub versions: Versions,
 }
 
 /// What is to become of a connection, an envelope or a message.
@@ -153,8 +167,14 @@ pub trait MessageSource: Send + Sync + std::fmt::Debug {
 /// Whether mail for an address can be delivered here; asked about addresses that policies put in.
 #[async_trait]
 pub trait AddressCheck: Send + Sync + std::fmt::Debug {
-    /// `policies` is the set that asks: its own routers have their say.
-    async fn deliverable(&self, policies: &Policies, address: &str) -> bool;
+    /// `policies` is the set that asks, about this session and envelope: its own routers have their say. The error is
+    /// the store's.
+    async fn deliverable(
+        &self,
+        policies: &Policies,
+        facts: &Facts,
+        address: &str,
+    ) -> crate::store::Result<bool>;
 }
 
 /// The place of the set in force. A session takes the set once, where it begins; all others take it anew
@@ -180,8 +200,10 @@ impl InForce {
 /// One set of policies. It never changes: another one takes its place.
 #[derive(Debug, Default)]
 pub struct Policies {
-    /// In the order in which they are asked.
+    /// All that run, in the order of their names.
     plugins: Vec<Arc<Plugin>>,
+    /// In the order in which they are asked.
+    slots: Vec<Arc<Slot>>,
     /// All files of the folder, refused and disabled ones included.
     listed: Vec<Listed>,
     /// None where there is nothing to run.
@@ -222,9 +244,11 @@ impl Policies {
     pub async fn route(&self, facts: &Facts, recipient: &str) -> (Route, Vec<Opinion>) {
         let ask = Ask::Route(recipient.to_owned());
         let mut opinions = Vec::new();
-        for (plugin, services) in self.asked(Question::Route) {
-            let call = plugin.call(services, facts.clone(), None, Vec::new());
-            let outcome = report::route(plugin, ask.clone(), call, &mut opinions).await;
+        for (slot, services) in self.asked(Question::Route) {
+            let Some((plugin, call)) = slot.call(services, &ask, facts.clone(), None, Vec::new()) else {
+                continue;
+            };
+            let outcome = report::route(&plugin, ask.clone(), call, &mut opinions).await;
             let route = match outcome {
                 Ok(route) => route,
                 Err(()) => match fold::refusal(plugin.on_failure(Question::Route)) {
@@ -255,9 +279,11 @@ impl Policies {
             incoming,
         };
         let (mut quotas, mut opinions) = (Quotas::default(), Vec::new());
-        for (plugin, services) in self.asked(Question::Quota) {
-            let call = plugin.call(services, facts.clone(), None, Vec::new());
-            let decision = match report::quota(plugin, ask.clone(), call, &mut opinions).await {
+        for (slot, services) in self.asked(Question::Quota) {
+            let Some((plugin, call)) = slot.call(services, &ask, facts.clone(), None, Vec::new()) else {
+                continue;
+            };
+            let decision = match report::quota(&plugin, ask.clone(), call, &mut opinions).await {
                 Ok(decision) => decision,
                 Err(()) => match fold::refusal(plugin.on_failure(Question::Quota)) {
                     Some(reply) => QuotaDecision::Deny(reply),
@@ -273,7 +299,7 @@ impl Policies {
 
     /// Whether any policy has a say about quota: where none has, usage need not be looked up for it.
     pub fn asks_quota(&self) -> bool {
-        self.asked(Question::Quota).next().is_some()
+        self.slots.iter().any(|slot| slot.decides(Question::Quota))
     }
 
     /// Every file of the folder in the order of their names.
@@ -281,9 +307,9 @@ impl Policies {
         &self.listed
     }
 
-    fn asked(&self, question: Question) -> impl Iterator<Item = (&Arc<Plugin>, &Services)> {
-        let plugins = self.plugins.iter().filter(move |plugin| plugin.answers(question));
-        plugins.zip(std::iter::repeat(self.services.as_ref()).flatten())
+    fn asked(&self, question: Question) -> impl Iterator<Item = (&Arc<Slot>, &Services)> {
+        let slots = self.slots.iter().filter(move |slot| slot.answers(question));
+        slots.zip(std::iter::repeat(self.services.as_ref()).flatten())
     }
 
     /// The filters of one stage, one after the other.
@@ -297,15 +323,18 @@ impl Policies {
         let question = ask.question();
         let mut filters = Filters::after(earlier);
         let letter = self.letter(message);
-        for (plugin, services) in self.asked(question) {
+        for (slot, services) in self.asked(question) {
             // At RCPT edits of recipients concern the one that is asked about, not those before it.
             let recipients = match question {
                 Question::Rcpt => &[],
                 _ => filters.edits(),
             };
             let seen = fold::seen(facts, recipients, filters.own());
-            let call = plugin.call(services, seen, letter.clone(), filters.edits().to_vec());
-            let next = match report::verdict(plugin, ask.clone(), call, &mut filters.opinions).await {
+            let edits = filters.edits().to_vec();
+            let Some((plugin, call)) = slot.call(services, ask, seen, letter.clone(), edits) else {
+                continue;
+            };
+            let next = match report::verdict(&plugin, ask.clone(), call, &mut filters.opinions).await {
                 Ok((verdict, edits)) => filters.take(verdict, edits),
                 Err(()) => filters.fail(plugin.on_failure(question)),
             };

@@ -42,8 +42,8 @@ struct Anywhere;
 
 #[async_trait::async_trait]
 impl AddressCheck for Anywhere {
-    async fn deliverable(&self, _policies: &Policies, _address: &str) -> bool {
-        true
+    async fn deliverable(&self, _: &Policies, _: &Facts, _: &str) -> postern::store::Result<bool> {
+        Ok(true)
     }
 }
 
@@ -85,6 +85,7 @@ pub(crate) async fn load_within(
         limits,
         addresses: Arc::new(Anywhere),
         directory: Arc::new(directory()),
+        listeners: Vec::new(),
     };
     let path = folder.path().to_owned();
     let loading = tokio::task::spawn_blocking(move || Policies::load(&path, options));

@@ -14,14 +14,29 @@ use super::client::Gateway;
 use super::output::Listing;
 use super::{ListFormat, output, policies};
 use crate::config::Config;
-use crate::control::{Operation, PluginRecord, Record};
+use crate::control::{AgreementRecord, Operation, PluginRecord, Record};
+use anyhow::Context as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
+
+const NO_GATEWAY: &str = "no gateway runs; start one with postern serve";
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
     /// Lists what decides, and what was refused and why.
     List(#[command(flatten)] ListFormat),
+    /// Shows how often a candidate said what the enforced version says, and how often something else.
+    Compare {
+        /// As it is listed; the number before it may be left out.
+        name: String,
+        #[command(flatten)]
+        format: ListFormat,
+    },
+    /// Puts a policy that is out of service back into it, and gives a canary its share again.
+    Reset {
+        /// As it is listed; the number before it may be left out.
+        name: String,
+    },
     #[command(flatten)]
     Author(Author),
 }
@@ -41,7 +56,24 @@ pub(super) enum Author {
     Replay(replay::Arguments),
 }
 
-pub(super) async fn list(config: &Config, format: ListFormat) -> anyhow::Result<ExitCode> {
+/// Carries out what does not need to be an author's.
+pub(super) async fn run(config: &Config, command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::List(format) => list(config, format).await,
+        Command::Compare { name, format } => {
+            let mut gateway = Gateway::running(config).await?.context(NO_GATEWAY)?;
+            output::list(&mut gateway, &Operation::PluginCompare { name }, format).await
+        }
+        Command::Reset { name } => {
+            let mut gateway = Gateway::running(config).await?.context(NO_GATEWAY)?;
+            output::say(&gateway.tell(&Operation::PluginReset { name }).await?)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Author(command) => author(command),
+    }
+}
+
+async fn list(config: &Config, format: ListFormat) -> anyhow::Result<ExitCode> {
     match Gateway::running(config).await? {
         Some(mut gateway) => output::list(&mut gateway, &Operation::PluginList, format).await,
         None => list_folder(config, format),
@@ -72,8 +104,26 @@ fn list_folder(config: &Config, format: ListFormat) -> anyhow::Result<ExitCode> 
 
 pub(super) fn line(plugin: &PluginRecord) -> String {
     let line = format!("{}  {}", plugin.name, plugin.state);
-    match plugin.answers.as_slice() {
-        [] => line,
-        answers => format!("{line}  {}", answers.join(", ")),
-    }
+    let answers = plugin.answers.join(", ");
+    let mode = match plugin.mode.as_str() {
+        "enforce" => "",
+        mode => mode,
+    };
+    let trouble = plugin.trouble.as_deref().unwrap_or_default();
+    let parts = [line.as_str(), mode, answers.as_str(), trouble];
+    let parts: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+    parts.join("  ")
+}
+
+/// One cell of the matrix.
+pub(super) fn agreement(cell: &AgreementRecord) -> String {
+    let AgreementRecord {
+        policy,
+        question,
+        enforced,
+        candidate,
+        count,
+    } = cell;
+    let mark = if enforced == candidate { "=" } else { "≠" };
+    format!("{policy}  {question:<8}  {enforced:<14} {mark}  {candidate:<14} {count:>10}")
 }

@@ -3,7 +3,7 @@
 //! What is wrong with one is logged in one line, and the gateway serves with the others; `check` names all
 //! that is wrong, and makes nothing.
 
-use crate::config::Config;
+use crate::config::{Config, Role};
 use crate::directory::{Accounts, Directory};
 use crate::dns::Resolver;
 use crate::policy::{AddressCheck, Facts, Fault, LoadOptions, Policies, Watch};
@@ -55,7 +55,17 @@ fn options(
         directory: Arc::new(Accounts::new(directory.clone(), Arc::clone(store))),
         addresses: Arc::new(Reach(directory)),
         explains: !config.explain.keep.is_zero(),
+        listeners: listeners(config),
     }
+}
+
+/// Those whose sessions ask policies.
+fn listeners(config: &Config) -> Vec<String> {
+    let asking = config.listeners.iter();
+    let asking = asking.filter(|listener| matches!(listener.role, Role::Smtp(_)));
+    let mut names: Vec<String> = asking.map(|listener| listener.name.clone()).collect();
+    names.dedup();
+    names
 }
 
 /// Where addresses lead that policies put in: routers are asked first, as for any other.
@@ -64,20 +74,23 @@ struct Reach(Directory);
 
 #[async_trait]
 impl AddressCheck for Reach {
-    /// Trouble of the store's counts as no, for now: the call fails, and its policy's failure is deferred
-    /// unless the administrator wants something else.
-    async fn deliverable(&self, policies: &Policies, address: &str) -> bool {
+    async fn deliverable(
+        &self,
+        policies: &Policies,
+        facts: &Facts,
+        address: &str,
+    ) -> crate::store::Result<bool> {
         let Ok(address) = Address::parse(address) else {
-            return false;
+            return Ok(false);
         };
         let router = Router {
             policies,
             directory: &self.0,
-            facts: &Facts::default(),
+            facts,
         };
         let led = router
             .resolve(&address, &mut Routes::default(), &mut Vec::new())
-            .await;
-        matches!(led, Ok(Routed::Mailboxes(_)))
+            .await?;
+        Ok(matches!(led, Routed::Mailboxes(_)))
     }
 }

@@ -171,6 +171,11 @@ fn policy_limits(raw: &raw::Policy, faults: &mut Collector) -> PolicyLimits {
         file: bounds.size("file", raw.file, 64 * MIB, 64 * KIB, GIB),
         // Each reserves some 8 GiB of address space (no memory), of which there are 128 TiB.
         instances: u32::try_from(bounds.count("instances", raw.instances, 64, 1, 1000)).unwrap_or(u32::MAX),
+        // Nobody waits for them, and the processor is the mail's.
+        shadow_instances: u32::try_from(bounds.count("shadow_instances", raw.shadow_instances, 4, 1, 1000))
+            .unwrap_or(u32::MAX),
+        // Each may keep a header section and 256 KiB of a message.
+        shadow_queue: bounds.count("shadow_queue", raw.shadow_queue, 64, 0, 10_000),
         mime: mime(raw.mime.as_ref().unwrap_or(&raw::Mime::default()), faults),
     }
 }

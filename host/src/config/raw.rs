@@ -154,6 +154,8 @@ pub(super) struct Policy {
     pub(super) settle: Option<Span>,
     pub(super) file: Option<ByteSize>,
     pub(super) instances: Option<usize>,
+    pub(super) shadow_instances: Option<usize>,
+    pub(super) shadow_queue: Option<usize>,
     pub(super) mime: Option<Mime>,
 }
 

@@ -204,6 +204,18 @@ fn both_edges_of_the_limits_that_standards_or_the_store_set() {
         ("explain: { max: 16GiB }", "explain: { max: 17GiB }"),
         ("policy: { instances: 1000 }", "policy: { instances: 1001 }"),
         (
+            "policy: { shadow_instances: 1 }",
+            "policy: { shadow_instances: 0 }",
+        ),
+        (
+            "policy: { shadow_instances: 1000 }",
+            "policy: { shadow_instances: 1001 }",
+        ),
+        (
+            "policy: { shadow_queue: 10000 }",
+            "policy: { shadow_queue: 10001 }",
+        ),
+        (
             "policy: { mime: { parameters: 10 } }",
             "policy: { mime: { parameters: 9 } }",
         ),

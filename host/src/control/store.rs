@@ -1,4 +1,4 @@
-//! The store as a whole, and the policies in force.
+//! The store as a whole.
 
 use super::{ControlContext, Outcome, Record, Records, Refusal};
 use crate::store::{Mend, Result, Store, Swept};
@@ -63,16 +63,4 @@ async fn apart<T: Send + 'static>(
     let store = Arc::clone(&context.store);
     let done = tokio::task::spawn_blocking(move || work(&*store)).await;
     Ok(done.map_err(|error| Refusal::new(error.to_string()))??)
-}
-
-pub(super) async fn plugins(context: &ControlContext, records: &Records) -> Outcome<String> {
-    let Some(policies) = &context.policies else {
-        return Err(Refusal::new(
-            "no gateway runs; start one with postern serve to see what decides",
-        ));
-    };
-    for listed in policies.now().list() {
-        records.send(Record::Plugin(listed.into())).await?;
-    }
-    Ok(String::new())
 }

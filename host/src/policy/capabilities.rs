@@ -35,6 +35,8 @@ const PIECE: usize = 64 << 10;
 
 /// What a capability without its grant answers.
 const NOT_GRANTED: &str = "not granted";
+/// What `http` answers where nothing may leave: beside a decision, and where a message is replayed.
+const NOT_IN_THIS_MODE: &str = "not in this mode";
 
 /// What a guest says of itself may not be longer in a log.
 const LINE: usize = 1024;

@@ -19,11 +19,16 @@ use super::http::Client;
 use super::limits::Limits;
 use super::manifest::{DnsGrant, KvGrant};
 use super::observer::Observer;
+use super::overlay::Overlay;
 use super::plugin::Addresses;
+use super::shadow::{Run, Told};
 use super::trail::Trail;
 use super::{Edit, Facts};
 use crate::dns::Lookup;
 use crate::store::Store;
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use wasmtime::ResourceLimiter;
@@ -58,6 +63,11 @@ pub(super) struct Call {
     pub(super) explains: bool,
     /// None in a gateway.
     pub(super) observer: Option<Arc<Observer>>,
+    pub(super) run: Run,
+    /// In the place of the store's `kv`.
+    pub(super) overlay: Option<Arc<Overlay>>,
+    /// Who waits for what this call comes to.
+    pub(super) told: Option<Arc<Told>>,
 }
 
 /// The data of a store: what one call has, and what stays with its instance.
@@ -69,8 +79,10 @@ pub(super) struct Guest {
     pub(super) view: Option<View>,
     /// Where it is noted what it reads.
     pub(super) trail: Option<Trail>,
-    /// The store failed one of its calls.
+    /// The store failed one of its calls, or is waited for.
     pub(super) store_failed: bool,
+    /// Beside a decision: the same octets for the same message.
+    pub(super) seeded: Option<StdRng>,
     /// The time of the call in milliseconds since 1970.
     pub(super) now: u64,
     /// Requests that it sent.
@@ -109,6 +121,7 @@ impl Guest {
             end: Instant::now() + limits.deadline,
             limiter: Limiter::new(memory, limits.table_elements),
             trail: call.explains.then(Trail::default),
+            seeded: seeded(&call),
             call,
             budget: Budget::new(limits),
             edits: Vec::new(),
@@ -125,6 +138,7 @@ impl Guest {
     pub(super) fn begin(&mut self, call: Call) {
         self.view = view(&call);
         self.trail = call.explains.then(Trail::default);
+        self.seeded = seeded(&call);
         self.now = now(&call);
         self.end = Instant::now() + call.limits.deadline;
         self.budget = Budget::new(call.limits);
@@ -169,6 +183,18 @@ fn view(call: &Call) -> Option<View> {
 fn now(call: &Call) -> u64 {
     let told = call.observer.as_ref().and_then(|observer| observer.now());
     told.unwrap_or_else(unix_millis)
+}
+
+/// Where what it draws is to be drawn again: by the message, or by the client where there is none yet.
+fn seeded(call: &Call) -> Option<StdRng> {
+    let replayed = call.observer.as_ref().and_then(|observer| observer.replayed());
+    let key = match (replayed, call.facts.queue_id.as_str()) {
+        (Some(id), _) => id,
+        (None, _) if !call.run.is_beside() => return None,
+        (None, "") => &call.facts.client_ip,
+        (None, id) => id,
+    };
+    Some(StdRng::from_seed(Sha256::digest(key).into()))
 }
 
 pub(super) fn unix_millis() -> u64 {

@@ -80,6 +80,8 @@ pub(super) enum Limit {
     /// Fixed: the file beside a policy.
     Yaml,
     Instances,
+    /// `shadow_instances` and `shadow_queue` together.
+    Shadow,
     MimeParts,
     MimeDepth,
     MimeText,
@@ -123,6 +125,7 @@ impl Limit {
             Self::File => "file",
             Self::Yaml => "yaml",
             Self::Instances => "instances",
+            Self::Shadow => "shadow",
             Self::MimeParts => "mime_parts",
             Self::MimeDepth => "mime_depth",
             Self::MimeText => "mime_text",

@@ -45,6 +45,8 @@ pub struct LoadOptions {
     pub directory: Arc<dyn DirectorySource>,
     /// Whether opinions have their steps, for `postern explain`.
     pub explains: bool,
+    /// Names of those whose sessions ask policies; none where they are not known.
+    pub listeners: Vec<String>,
 }
 
 /// Why a policy was not loaded.
@@ -87,6 +89,8 @@ pub struct Listed {
     pub memory: u64,
     /// The octets of its kv grant.
     pub kv: Option<u64>,
+    /// `enforce`, `shadow`, `canary 5 %`.
+    pub mode: String,
 }
 
 impl Listed {
@@ -170,6 +174,7 @@ pub(super) fn listed(file: &Path) -> Listed {
         deadline: Duration::ZERO,
         memory: 0,
         kv: None,
+        mode: String::new(),
     }
 }
 
@@ -233,6 +238,7 @@ pub(super) struct Loader {
     linker: Linker<Guest>,
     pub(super) cache: Cache,
     limits: PolicyLimits,
+    listeners: Vec<String>,
     /// Of a set that is not there yet.
     services: Services,
     trust: Trust,
@@ -242,14 +248,15 @@ pub(super) struct Loader {
 impl Loader {
     pub(super) fn new(options: &LoadOptions) -> anyhow::Result<Self> {
         let limits = options.limits;
-        let engine = engine::start(limits.instances)?;
+        let engine = engine::start(limits.instances + limits.shadow_instances)?;
         let mut linker = Linker::new(&engine);
         capabilities::link(&mut linker)?;
         Ok(Self {
             cache: Cache::open(options.cache_dir.as_deref(), &engine),
             linker,
-            guests: Arc::new(Guests::start(engine, limits.instances as usize)?),
+            guests: Arc::new(Guests::start(engine, &limits)?),
             limits,
+            listeners: options.listeners.clone(),
             services: Services {
                 store: Arc::clone(&options.store),
                 dns: Arc::clone(&options.dns),
@@ -277,9 +284,11 @@ impl Loader {
     /// What the administrator says about a policy, in the text of the file beside it.
     pub(super) fn manifest(&self, text: &str, listed: &mut Listed) -> Result<Manifest, Fault> {
         let usual = Limits::usual(self.limits.deadline, self.limits.memory);
-        let manifest = Manifest::parse(text, own_name(&listed.name), usual)
-            .map_err(|text| refused(&listed.file.with_extension("yaml"), text))?;
+        let wrong = |text: String| refused(&listed.file.with_extension("yaml"), text);
+        let manifest = Manifest::parse(text, own_name(&listed.name), usual).map_err(wrong)?;
+        manifest.check_listeners(text, &self.listeners).map_err(wrong)?;
         listed.yaml = cache::digest(text.as_bytes());
+        listed.mode = manifest.mode.to_string();
         listed.deadline = manifest.limits.deadline;
         listed.memory = manifest.limits.memory;
         listed.kv = manifest.kv.as_ref().map(|KvGrant { bytes, .. }| *bytes);

@@ -4,8 +4,11 @@
 //! cannot have refuses the policy: one line with key, line and mend of every such fault.
 
 mod dns;
+mod mode;
 
 pub(super) use dns::{DnsGrant, RecordType};
+pub(super) use mode::{Back, BreakerBounds, CanaryBounds, Mode, Scope};
+pub(super) use mode::{Place, placed};
 
 use super::grants::{Grants, RawDirectory, RawHttp};
 use super::limits::Limits;
@@ -21,6 +24,10 @@ use std::time::Duration;
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Manifest {
     pub(super) state: State,
+    pub(super) mode: Mode,
+    pub(super) scope: Scope,
+    /// None: it is never taken out of service.
+    pub(super) breaker: Option<BreakerBounds>,
     pub(super) settings: Arc<serde_json::Value>,
     /// None: `kv` answers `not granted`.
     pub(super) kv: Option<KvGrant>,
@@ -93,7 +100,10 @@ const LONGEST_DEADLINE: Duration = Duration::from_secs(60);
 #[serde(deny_unknown_fields)]
 struct Raw {
     enabled: Option<bool>,
-    mode: Option<String>,
+    mode: Option<mode::RawMode>,
+    breaker: Option<mode::RawBreaker>,
+    listeners: Option<Vec<Option<String>>>,
+    domains: Option<Vec<Option<String>>>,
     settings: Option<serde_json::Map<String, serde_json::Value>>,
     grants: Option<RawGrants>,
     limits: Option<RawLimits>,
@@ -151,11 +161,20 @@ impl Manifest {
     pub(super) fn parse(text: &str, name: &str, usual: Limits) -> Result<Self, String> {
         let mut faults = Collector::new(text);
         let raw: Raw = decode(text, &mut faults).map_err(|faults| one_line(&faults))?;
-        if let Some(mode) = raw.mode.filter(|mode| mode != "enforce") {
-            faults.add("mode", format!("there is no mode `{mode}`; write enforce"));
-        }
+        let (name, place) = placed(name);
+        let limits = limits(
+            raw.limits.as_ref().unwrap_or(&RawLimits::default()),
+            usual,
+            &mut faults,
+        );
+        let mode = mode::mode(&raw, place, limits.deadline, &mut faults);
+        let scope = mode::scope(&raw, &mut faults);
+        let breaker = mode::breaker(&raw, &mut faults);
         let grants = raw.grants.unwrap_or_default();
         let manifest = Self {
+            mode,
+            scope,
+            breaker,
             state: match raw.enabled {
                 Some(false) => State::Disabled,
                 Some(true) | None => State::Enabled,
@@ -165,11 +184,20 @@ impl Manifest {
             dns: dns::grant(grants.dns, &mut faults),
             grants: Grants::read(grants.directory.as_ref(), grants.http, &mut faults),
             reuse: raw.reuse.map(|raw| Reuse::read(&raw, &mut faults)),
-            limits: limits(&raw.limits.unwrap_or_default(), usual, &mut faults),
+            limits,
             failure: failures(&raw.failure.unwrap_or_default(), &mut faults),
         };
         let made = faults.unless_any(Some(manifest));
         made.map_err(|faults| one_line(&faults))
+    }
+
+    /// Whether the listeners that its text names are among these; none are known where there are none.
+    pub(super) fn check_listeners(&self, text: &str, known: &[String]) -> Result<(), String> {
+        let mut faults = Collector::new(text);
+        if !known.is_empty() {
+            self.scope.check(known, &mut faults);
+        }
+        faults.unless_any(Some(())).map_err(|faults| one_line(&faults))
     }
 }
 
@@ -350,8 +378,11 @@ mod tests {
             error.starts_with("this is not YAML: did not find expected"),
             "{error}"
         );
-        let error = parse("mode: shadow\n").unwrap_err();
-        assert_eq!(error, "mode: there is no mode `shadow`; write enforce (line 1)");
+        let error = parse("mode: shadwo\n").unwrap_err();
+        assert_eq!(
+            error,
+            "mode: there is no `shadwo` here; write enforce, shadow or { canary: 5 } (line 1)"
+        );
         assert!(
             parse("limits: { deadline: 5 }").is_err(),
             "a number without its unit"
@@ -366,11 +397,11 @@ mod tests {
     #[test]
     fn all_that_is_wrong_is_named_at_once_on_one_line() {
         let error = parse(
-            "mode: shadow\nlimits: { dedline: 1s, output: 1B, read: 1KiB }\nfailure: { quota: accept }\n",
+            "mode: shadwo\nlimits: { dedline: 1s, output: 1B, read: 1KiB }\nfailure: { quota: accept }\n",
         );
         let error = error.unwrap_err();
         for (fault, line) in [
-            ("mode: there is no mode `shadow`", 1),
+            ("mode: there is no `shadwo` here", 1),
             ("limits.dedline: unknown field `dedline`", 2),
             ("limits.output: out of bounds; write 4KiB to 256MiB", 2),
             ("limits.read: out of bounds; write 64KiB or more", 2),

@@ -2,9 +2,6 @@
 
 use super::plugin::Failed;
 use postern_proto::smtp::Flaw;
-use rand::rngs::StdRng;
-use rand::{RngExt as _, SeedableRng as _};
-use sha2::{Digest as _, Sha256};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Calls of capabilities that are kept of one question.
@@ -79,8 +76,8 @@ pub struct Replayed {
 pub(super) struct Observer {
     now: Option<u64>,
     seen: Mutex<Seen>,
-    /// Of a message that is asked about again.
-    random: Option<Mutex<StdRng>>,
+    /// The id of a message that is asked about again.
+    replayed: Option<String>,
 }
 
 impl Observer {
@@ -89,28 +86,20 @@ impl Observer {
         Self {
             now,
             seen: Mutex::default(),
-            random: None,
+            replayed: None,
         }
     }
 
     pub(super) fn replaying(message: Replayed) -> Self {
-        let seed: [u8; 32] = Sha256::digest(message.id.as_bytes()).into();
         Self {
-            random: Some(Mutex::new(StdRng::from_seed(seed))),
+            replayed: Some(message.id),
             ..Self::at(Some(message.at))
         }
     }
 
-    /// Whether it is about a message of the past: nothing may be sent anywhere for it.
-    pub(super) fn is_replay(&self) -> bool {
-        self.random.is_some()
-    }
-
-    /// Draws what is drawn again where the same message is asked about again; false: that is not to be.
-    pub(super) fn fill(&self, octets: &mut [u8]) -> bool {
-        let Some(random) = &self.random else { return false };
-        random.lock().unwrap_or_else(PoisonError::into_inner).fill(octets);
-        true
+    /// The message of the past that it is about: nothing may be sent anywhere for it, and what is drawn is drawn by it.
+    pub(super) fn replayed(&self) -> Option<&str> {
+        self.replayed.as_deref()
     }
 
     pub(super) fn now(&self) -> Option<u64> {

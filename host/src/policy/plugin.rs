@@ -4,16 +4,19 @@
 //! against: waiting for the place, starting, computing, waiting for the store. Whatever ends a call ends its
 //! instance; nobody else notices.
 
+use super::breaker::Course;
 use super::capabilities::tree::Room;
 use super::grants::DirectorySource;
 use super::guest::{Call, Guest, Letter};
+use super::health::Health;
 use super::http::Client;
 use super::limits::{Limit, Limits};
-use super::manifest::{Manifest, OnFailure};
+use super::manifest::{Manifest, Mode, OnFailure};
 use super::observer::Observer;
 use super::questions::{Answers, Ask, Question, Said};
 use super::reuse::{Kept, Owner};
 use super::runtime::Guests;
+use super::shadow::Run;
 use super::trail::Trail;
 use super::words::Unfit;
 use super::{AddressCheck, Edit, Facts, Listed, Policies};
@@ -45,7 +48,8 @@ pub(super) struct Plugin {
     http: Option<Arc<Client>>,
     pre: InstancePre<Guest>,
     answers: Answers,
-    guests: Arc<Guests>,
+    pub(super) guests: Arc<Guests>,
+    pub(super) health: Health,
     /// The most memory that one call has had.
     peak: AtomicUsize,
     /// Of its instances that wait for another call.
@@ -76,10 +80,10 @@ pub(super) struct Addresses {
 }
 
 impl Addresses {
-    pub(super) async fn deliverable(&self, address: &str) -> bool {
+    pub(super) async fn deliverable(&self, facts: &Facts, address: &str) -> crate::store::Result<bool> {
         match self.set.upgrade() {
-            Some(set) => self.check.deliverable(&set, address).await,
-            None => false,
+            Some(set) => self.check.deliverable(&set, facts, address).await,
+            None => Ok(false),
         }
     }
 }
@@ -121,6 +125,9 @@ pub(super) enum Failure {
     /// A fault of the host's.
     #[error("the call was lost")]
     Lost,
+    /// It was not called.
+    #[error("out of service")]
+    OutOfService,
 }
 
 impl Failure {
@@ -133,6 +140,7 @@ impl Failure {
             Self::Start(_) => "start",
             Self::Unfit(_) => "unfit",
             Self::Lost => "lost",
+            Self::OutOfService => "out-of-service",
         }
     }
 }
@@ -167,8 +175,10 @@ impl Plugin {
         answers: Answers,
         guests: Arc<Guests>,
     ) -> Self {
+        let name: Arc<str> = listed.name.as_str().into();
         Self {
-            name: listed.name.as_str().into(),
+            health: Health::new(&name, &listed.digest, &manifest),
+            name,
             digest: listed.digest.clone(),
             yaml: listed.yaml.clone(),
             manifest,
@@ -183,6 +193,25 @@ impl Plugin {
 
     pub(super) fn answers(&self, question: Question) -> bool {
         self.answers.has(question)
+    }
+
+    pub(super) fn mode(&self) -> Mode {
+        self.manifest.mode
+    }
+
+    /// Whether it is asked here, and about them.
+    pub(super) fn applies(&self, ask: &Ask, facts: &Facts) -> bool {
+        let scope = &self.manifest.scope;
+        let named = match ask {
+            Ask::Rcpt(address) | Ask::Route(address) => Some(std::slice::from_ref(address)),
+            Ask::Quota { mailbox, .. } => Some(std::slice::from_ref(mailbox)),
+            Ask::Message => Some(facts.rcpt_to.as_slice()),
+            Ask::Connect | Ask::Mail | Ask::Validate => None,
+        };
+        scope.covers(
+            &facts.listener,
+            named.map(|named| named.iter().map(String::as_str)),
+        )
     }
 
     /// What one call may know and do.
@@ -213,6 +242,9 @@ impl Plugin {
             limits: self.manifest.limits,
             explains: services.explains,
             observer: services.observer.clone(),
+            run: Run::Decides,
+            overlay: None,
+            told: None,
         }
     }
 
@@ -231,11 +263,25 @@ impl Plugin {
 
     /// Asks within the policy's deadline.
     pub(super) async fn ask(self: &Arc<Self>, ask: Ask, call: Call) -> Result<Heard, Failed> {
+        if call.run == Run::OutOfService {
+            self.health.refused();
+            return Err(Failure::OutOfService.into());
+        }
+        self.ask_within(self.time_for(&call), ask, call).await
+    }
+
+    /// Asks beside a decision, here: on the threads for that.
+    pub(super) async fn ask_beside(&self, ask: &Ask, call: Call) -> Result<Heard, Failed> {
+        let end = Instant::now() + self.time_for(&call);
+        self.run(ask, call, end).await
+    }
+
+    fn time_for(&self, call: &Call) -> Duration {
         let more = call
             .message
             .as_ref()
             .map_or(Duration::ZERO, |it| for_size(it.size()));
-        self.ask_within(self.limits().deadline + more, ask, call).await
+        self.limits().deadline + more
     }
 
     /// Asks, on the guests' threads. Who no longer waits for the answer ends the call.
@@ -260,18 +306,35 @@ impl Plugin {
 
     pub(super) async fn run(&self, ask: &Ask, call: Call, end: Instant) -> Result<Heard, Failed> {
         let left = || end.saturating_duration_since(Instant::now());
-        // Settings are judged by an instance that nobody had before and nobody has after.
-        let reuse = self.manifest.reuse.filter(|_| *ask != Ask::Validate);
+        let (whole, run) = (left(), call.run);
+        // Settings are judged by an instance that nobody had before and nobody has after, and what is asked beside a
+        // decision has places of its own.
+        let reuse = self
+            .manifest
+            .reuse
+            .filter(|_| *ask != Ask::Validate && !run.is_beside());
         let kept = reuse.and_then(|_| self.guests.kept.take(&self.owner));
         let mut running = match kept {
             Some(kept) => self.again(kept, call),
-            None => self.fresh(self.place(left()).await?, call),
+            None => self.fresh(self.place(whole, run).await?, call),
         };
         running.store.data_mut().end = end;
+        let begun = Instant::now();
         let outcome = timeout(left(), self.put(ask, &mut running)).await;
         let guest = running.store.data_mut();
         self.remember(guest.memory_peak());
-        let said = match outcome.unwrap_or(Err(Failure::TimeOut)) {
+        let outcome = outcome.unwrap_or(Err(Failure::TimeOut));
+        // Who got its place late had little time, and who waits for the store may not use it.
+        let is_late = matches!(outcome, Err(Failure::TimeOut)) && begun.elapsed() < whole / 2;
+        let counts = ask.question() != Question::Validate && run != Run::Counterpart;
+        if counts && !is_late && !guest.store_failed {
+            self.health.heard(Course {
+                begun,
+                took: begun.elapsed(),
+                failed: outcome.is_err(),
+            });
+        }
+        let said = match outcome {
             Ok(said) => said,
             // The instance ends here, before its place is free.
             Err(failure) => return Err(failed(failure, guest)),
@@ -310,14 +373,20 @@ impl Plugin {
             message: None,
             edits: Vec::new(),
             observer: None,
+            told: None,
             ..before.clone()
         }
     }
 
     /// A place among those that run. Whoever has a store drops that first.
-    async fn place(&self, limit: Duration) -> Result<OwnedSemaphorePermit, Failure> {
-        let place = timeout(limit, self.guests.place()).await;
-        place.ok().flatten().ok_or(Failure::Busy)
+    async fn place(&self, limit: Duration, run: Run) -> Result<OwnedSemaphorePermit, Failure> {
+        let place = async {
+            match run.is_beside() {
+                true => Arc::clone(&self.guests.shadows.places).acquire_owned().await.ok(),
+                false => self.guests.place().await,
+            }
+        };
+        timeout(limit, place).await.ok().flatten().ok_or(Failure::Busy)
     }
 
     async fn put(&self, ask: &Ask, running: &mut Kept) -> Result<Said, Failure> {
@@ -339,7 +408,7 @@ impl Plugin {
     pub(super) async fn try_out(&self, limit: Duration, call: Call) -> Result<(), Failed> {
         let end = Instant::now() + limit;
         let left = || end.saturating_duration_since(Instant::now());
-        let _place = self.place(left()).await?;
+        let _place = self.place(left(), call.run).await?;
         let mut store = self.store(call);
         let trial = async {
             let instance = self.pre.instantiate_async(&mut store).await;

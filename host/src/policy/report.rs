@@ -6,6 +6,7 @@ use super::limits::Limit;
 use super::manifest::OnFailure;
 use super::plugin::{Failed, Failure, Heard, Plugin};
 use super::questions::{Ask, Question, Said};
+use super::shadow::Word;
 use super::told::Tell;
 use super::words::Ear;
 use super::{Edit, Opinion, QuotaDecision, Route, Verdict};
@@ -68,7 +69,7 @@ async fn asked<T: Tell>(
     reading: impl FnOnce(Heard, &mut Ear) -> Result<T, Failure>,
 ) -> Result<T, ()> {
     let (question, begun, mut ear) = (ask.question(), Instant::now(), Ear::default());
-    let observer = call.observer.clone();
+    let (observer, told) = (call.observer.clone(), call.told.clone());
     let mut step = call.explains.then(|| begun_step(plugin, &ask));
     let mut heard = plugin.ask(ask, call).await;
     if let Some(step) = &mut step {
@@ -94,6 +95,10 @@ async fn asked<T: Tell>(
             failed.failure.word()
         }
     };
+    if let Some(told) = told {
+        let failed = read.is_err();
+        told.decided(Word { word, failed });
+    }
     let took = begun.elapsed();
     count(plugin, question, word, took);
     let step = step.map(|step| ended_step(step, plugin.on_failure(question), took, &read));
@@ -138,6 +143,10 @@ fn ended_step<T: Tell>(step: Step, on_failure: OnFailure, took: Duration, read: 
 }
 
 fn lament(plugin: &Plugin, question: Question, failed: &Failed) {
+    // That it is out of service was said when it was taken out.
+    if matches!(failed.failure, Failure::OutOfService) {
+        return;
+    }
     tracing::warn!(
         plugin = %plugin.name,
         question = question.word(),
@@ -152,14 +161,14 @@ fn lament(plugin: &Plugin, question: Question, failed: &Failed) {
     match failed.failure {
         Failure::TimeOut => Limit::Deadline.hit(),
         Failure::Busy => Limit::Instances.hit(),
-        Failure::Trap(_) | Failure::Start(_) | Failure::Unfit(_) | Failure::Lost => {}
+        Failure::Trap(_) | Failure::Start(_) | Failure::Unfit(_) | Failure::Lost | Failure::OutOfService => {}
     }
     match failed.failure {
         Failure::TimeOut | Failure::Busy => {
             metrics::counter!("postern_plugin_timeouts_total", &labels).increment(1);
         }
         Failure::Trap(_) => metrics::counter!("postern_plugin_traps_total", &labels).increment(1),
-        Failure::Start(_) | Failure::Unfit(_) | Failure::Lost => {}
+        Failure::Start(_) | Failure::Unfit(_) | Failure::Lost | Failure::OutOfService => {}
     }
 }
 

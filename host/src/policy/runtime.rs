@@ -4,6 +4,8 @@
 //! run together is bounded; who waits for a place waits within the deadline of its call.
 
 use super::reuse::Waiting;
+use super::shadow::Shadows;
+use crate::config::PolicyLimits;
 use anyhow::Context as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +15,8 @@ use wasmtime::{Engine, EngineWeak};
 
 /// How far guest threads stand back. Measured with four spinning guests: others' timers fire at most 4 ms late.
 const NICE: i32 = 10;
+/// And those of policies that are asked beside the decision: as far as there is.
+const BESIDE: i32 = 19;
 /// A guest that computes gives way to the other guests this often.
 const TICK: Duration = Duration::from_millis(10);
 
@@ -26,11 +30,13 @@ pub(super) struct Guests {
     pub(super) places: Arc<Semaphore>,
     /// Instances that wait for another call; each has a place.
     pub(super) kept: Waiting,
+    /// For those who are asked beside a decision.
+    pub(super) shadows: Shadows,
 }
 
 impl Guests {
     /// Starts the threads. They end when this is dropped, whatever guests do.
-    pub(super) fn start(engine: Engine, places: usize) -> anyhow::Result<Self> {
+    pub(super) fn start(engine: Engine, limits: &PolicyLimits) -> anyhow::Result<Self> {
         let runtime = Builder::new_multi_thread()
             .thread_name("guest")
             .on_thread_start(step_back)
@@ -46,8 +52,9 @@ impl Guests {
             handle: runtime.handle().clone(),
             runtime: Some(runtime),
             engine,
-            places: Arc::new(Semaphore::new(places)),
+            places: Arc::new(Semaphore::new(limits.instances as usize)),
             kept: Waiting::default(),
+            shadows: Shadows::new(limits),
         })
     }
 
@@ -74,8 +81,17 @@ impl Drop for Guests {
 /// For the thread that calls it: Linux gives each a nice value of its own, and those it starts begin with it. One that
 /// stands back already goes no further.
 pub(super) fn step_back() {
+    step(NICE);
+}
+
+/// Likewise, behind the guests that decide.
+pub(super) fn step_far_back() {
+    step(BESIDE);
+}
+
+fn step(by: i32) {
     let main = rustix::process::getpriority_process(Some(rustix::process::getpid()));
-    let far = main.map_or(NICE, |nice| (nice + NICE).min(19));
+    let far = main.map_or(by, |nice| (nice + by).min(19));
     if let Err(error) = rustix::process::setpriority_process(None, far) {
         tracing::warn!(%error, "policies run, or are compiled, at the sessions' priority");
     }
@@ -99,7 +115,7 @@ mod tests {
 
     #[tokio::test]
     async fn guests_run_on_threads_that_stand_back_and_sessions_do_not() {
-        let guests = Guests::start(engine::on_demand().unwrap(), 1).unwrap();
+        let guests = Guests::start(engine::on_demand().unwrap(), &PolicyLimits::default()).unwrap();
         let niceness = || rustix::process::nice(0).unwrap();
         let theirs = guests.handle.spawn(async move { niceness() }).await.unwrap();
         assert_eq!(theirs, (niceness() + NICE).min(19));
@@ -107,7 +123,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_runtime_may_be_dropped_where_nothing_may_block() {
-        let guests = Guests::start(engine::on_demand().unwrap(), 1).unwrap();
+        let guests = Guests::start(engine::on_demand().unwrap(), &PolicyLimits::default()).unwrap();
         let (sender, receiver) = tokio::sync::oneshot::channel::<()>();
         guests.handle.spawn(async move {
             std::future::pending::<()>().await;

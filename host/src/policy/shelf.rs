@@ -10,8 +10,9 @@ use super::cache;
 use super::folder::{Folder, Size};
 use super::limits::Limit;
 use super::load::{Fault, Listed, LoadOptions, Loader, State, listed, own_name, passing, refused, short};
-use super::manifest;
+use super::manifest::{self, Mode, Place, placed};
 use super::plugin::Plugin;
+use super::slot::Slot;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -166,6 +167,8 @@ struct Wrong {
 struct Entry {
     /// The version that decides.
     good: Option<Version>,
+    /// The one before it, which decides while that is out of service.
+    earlier: Option<Arc<Plugin>>,
     wrong: Option<Wrong>,
     listed: Listed,
 }
@@ -319,8 +322,10 @@ impl Shelf {
             wrong.push((told, Instead::All));
         }
         let loader = self.loader.as_ref();
+        let slots = self.slots();
         self.set = Arc::new_cyclic(|set| Policies {
             plugins,
+            slots,
             listed,
             services: loader.map(|loader| loader.services(set)),
         });
@@ -344,6 +349,26 @@ impl Shelf {
     fn plugins(&self) -> impl Iterator<Item = &Arc<Plugin>> {
         let good = self.files.values().filter_map(|entry| entry.good.as_ref());
         good.map(|version| &version.plugin)
+    }
+
+    /// What is asked, in its order: a policy and what lies beside it have one place.
+    fn slots(&self) -> Vec<Arc<Slot>> {
+        let mut pairs: BTreeMap<String, (Option<&Entry>, Option<&Entry>)> = BTreeMap::new();
+        for entry in self.files.values().filter(|entry| entry.good.is_some()) {
+            let (name, place) = placed(&entry.listed.name);
+            // As their files are ordered.
+            let pair = pairs.entry(format!("{name}.wasm")).or_default();
+            match place {
+                Place::Own => pair.0 = Some(entry),
+                Place::Beside => pair.1 = Some(entry),
+            }
+        }
+        let plugin = |entry: &Entry| entry.good.as_ref().map(|good| Arc::clone(&good.plugin));
+        let made = pairs.into_values().flat_map(|(own, beside)| {
+            let own = own.and_then(|own| Some((plugin(own)?, own.earlier.clone())));
+            Slot::make(own, beside.and_then(plugin), &self.set.slots)
+        });
+        made.collect()
     }
 
     /// Of all that was compiled and may be wanted again.
@@ -377,6 +402,18 @@ impl Entry {
     }
 }
 
+impl Version {
+    /// The last version that was in service before this one.
+    fn behind(&self, before: Option<&Entry>) -> Option<Arc<Plugin>> {
+        let (entry, good) = before.and_then(|entry| Some((entry, entry.good.as_ref()?)))?;
+        let is_fit = good.plugin.mode() == Mode::Enforce && good.plugin.health.trouble().is_none();
+        match !Arc::ptr_eq(&good.plugin, &self.plugin) && is_fit {
+            true => Some(Arc::clone(&good.plugin)),
+            false => entry.earlier.clone(),
+        }
+    }
+}
+
 fn is_compiled(file: &Path) -> bool {
     file.extension().is_some_and(|extension| extension == "cwasm")
 }
@@ -401,6 +438,7 @@ impl Judge<'_> {
         let earlier = before.and_then(|entry| entry.good.clone()).filter(|_| !is_taken);
         match self.version(content, before, is_taken, &mut listed) {
             Ok(version) => Entry {
+                earlier: version.as_ref().and_then(|version| version.behind(before)),
                 listed: version.as_ref().map_or(listed, |version| version.listed.clone()),
                 good: version,
                 wrong: None,
@@ -416,6 +454,7 @@ impl Judge<'_> {
                 let wrong = Wrong { told, stuck, listed };
                 Entry {
                     listed: wrong.listed(earlier.as_ref()),
+                    earlier: before.and_then(|entry| entry.earlier.clone()),
                     good: earlier,
                     wrong: Some(wrong),
                 }
@@ -447,6 +486,7 @@ impl Judge<'_> {
         }
         match self.loader.load(&wasm, manifest, listed) {
             Ok(plugin) => {
+                plugin.health.begin();
                 listed.serving = Some(listed.digest.clone());
                 Ok(Some(Version {
                     evidence,

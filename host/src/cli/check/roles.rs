@@ -83,6 +83,7 @@ impl Tables {
             | Record::Plugin(_)
             | Record::Explained(_)
             | Record::Mail(_)
+            | Record::Agreement(_)
             | Record::Fault { .. }
             | Record::Finding(_)
             | Record::Checked(_) => {}

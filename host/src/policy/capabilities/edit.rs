@@ -37,7 +37,19 @@ impl Guest {
 
     async fn deliverable(&mut self, text: &str) -> Result<String> {
         let address = address(text)?;
-        if !self.call.addresses.deliverable(&address).await {
+        // Nothing comes of it, and no router need be asked.
+        if self.call.run.is_beside() {
+            return Ok(address);
+        }
+        // A call that ends meanwhile, or by it, ends by the store's trouble.
+        let before = std::mem::replace(&mut self.store_failed, true);
+        let deliverable = self
+            .call
+            .addresses
+            .deliverable(&self.call.facts, &address)
+            .await?;
+        self.store_failed = before;
+        if !deliverable {
             return Err(Refused::Undeliverable(address).into());
         }
         Ok(address)

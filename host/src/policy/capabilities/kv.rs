@@ -4,7 +4,7 @@ use crate::policy::bindings::postern::policy::kv::Host;
 use crate::policy::guest::Guest;
 use crate::policy::limits::Limit;
 use crate::policy::manifest::KvGrant;
-use crate::store::{self, KvWrite, Store, StoreError};
+use crate::store::{self, Kv, KvWrite, StoreError};
 use bytes::Bytes;
 use std::sync::Arc;
 use wasmtime::Result;
@@ -18,7 +18,7 @@ type Answer<T> = std::result::Result<T, String>;
 
 impl Guest {
     /// The store and the grant, if there is one and the key fits.
-    fn share(&mut self, key: &str) -> Result<Answer<(Arc<dyn Store>, KvGrant)>> {
+    fn share(&mut self, key: &str) -> Result<Answer<(Arc<dyn Kv>, KvGrant)>> {
         self.budget.call()?;
         let Some(grant) = &self.call.kv else {
             return Ok(Err(super::NOT_GRANTED.to_owned()));
@@ -27,7 +27,11 @@ impl Guest {
             Limit::KvKey.hit();
             return Ok(Err(format!("a key has at most {KEY} octets")));
         }
-        Ok(Ok((Arc::clone(&self.call.store), grant.clone())))
+        let store: Arc<dyn Kv> = match &self.call.overlay {
+            Some(overlay) => Arc::clone(overlay) as _,
+            None => Arc::clone(&self.call.store) as _,
+        };
+        Ok(Ok((store, grant.clone())))
     }
 
     fn write(&self, grant: &KvGrant, value: Vec<u8>, ttl: u32) -> Answer<KvWrite> {
@@ -41,6 +45,14 @@ impl Guest {
             now: self.now,
             quota: grant.bytes,
         })
+    }
+
+    /// Waits for the store. A call that ends meanwhile ends by the store's trouble.
+    async fn stored<T>(&mut self, request: impl Future<Output = store::Result<T>>) -> Answer<T> {
+        let before = std::mem::replace(&mut self.store_failed, true);
+        let result = request.await;
+        self.store_failed = before;
+        self.told(result)
     }
 
     /// The store's trouble is logged in its own words and told in few.
@@ -74,8 +86,8 @@ macro_rules! or_tell {
 impl Host for Guest {
     async fn get(&mut self, key: String) -> Result<Answer<Option<Vec<u8>>>> {
         let (store, grant) = or_tell!(self.share(&key)?);
-        let found = store.kv_get(&grant.namespace, &key, self.now).await;
-        let found = or_tell!(self.told(found)).map(|value| value.to_vec());
+        let request = store.kv_get(&grant.namespace, &key, self.now);
+        let found = or_tell!(self.stored(request).await).map(|value| value.to_vec());
         self.budget.read(found.as_ref().map_or(0, Vec::len))?;
         Ok(Ok(found))
     }
@@ -83,22 +95,20 @@ impl Host for Guest {
     async fn set(&mut self, key: String, value: Vec<u8>, ttl: u32) -> Result<Answer<()>> {
         let (store, grant) = or_tell!(self.share(&key)?);
         let write = or_tell!(self.write(&grant, value, ttl));
-        let written = store.kv_set(&grant.namespace, &key, write).await;
-        Ok(self.told(written))
+        let request = store.kv_set(&grant.namespace, &key, write);
+        Ok(self.stored(request).await)
     }
 
     async fn remove(&mut self, key: String) -> Result<Answer<()>> {
         let (store, grant) = or_tell!(self.share(&key)?);
-        let removed = store.kv_remove(&grant.namespace, &key).await;
-        Ok(self.told(removed))
+        let request = store.kv_remove(&grant.namespace, &key);
+        Ok(self.stored(request).await)
     }
 
     async fn increment(&mut self, key: String, by: i64, ttl: u32) -> Result<Answer<i64>> {
         let (store, grant) = or_tell!(self.share(&key)?);
-        let sum = store
-            .kv_increment(&grant.namespace, &key, by, ttl, self.now, grant.bytes)
-            .await;
-        Ok(self.told(sum))
+        let request = store.kv_increment(&grant.namespace, &key, by, ttl, self.now, grant.bytes);
+        Ok(self.stored(request).await)
     }
 
     async fn compare_and_set(
@@ -111,9 +121,7 @@ impl Host for Guest {
         let (store, grant) = or_tell!(self.share(&key)?);
         let write = or_tell!(self.write(&grant, value, ttl));
         let expected = expected.map(Bytes::from);
-        let done = store
-            .kv_compare_and_set(&grant.namespace, &key, expected, write)
-            .await;
-        Ok(self.told(done))
+        let request = store.kv_compare_and_set(&grant.namespace, &key, expected, write);
+        Ok(self.stored(request).await)
     }
 }

@@ -67,7 +67,10 @@ impl Host for Guest {
         let Some(view) = &self.view else {
             return Ok(Vec::new());
         };
+        // A call that ends meanwhile, or by it, ends by the store's trouble.
+        let before = std::mem::replace(&mut self.store_failed, true);
         let octets = view.read(offset.into(), (len as usize).min(PIECE)).await?;
+        self.store_failed = before;
         self.budget.read(octets.len())?;
         Ok(octets.to_vec())
     }

@@ -11,10 +11,14 @@ use wasmtime::Result;
 
 impl Guest {
     async fn tree(&mut self) -> Result<Option<Arc<Tree>>> {
-        match &self.view {
-            Some(view) => Ok(Some(view.tree().await?)),
-            None => Ok(None),
-        }
+        let Some(view) = &self.view else {
+            return Ok(None);
+        };
+        // A call that ends meanwhile, or by it, ends by the store's trouble, or for want of room.
+        let before = std::mem::replace(&mut self.store_failed, true);
+        let tree = view.tree().await?;
+        self.store_failed = before;
+        Ok(Some(tree))
     }
 }
 

@@ -1,8 +1,9 @@
-//! `random`: octets that nobody can foretell, save where a message is replayed: there they are drawn by its id.
+//! `random`: octets that nobody can foretell; beside a decision, and where a message is replayed, those of the message.
 
 use super::PIECE;
 use crate::policy::bindings::postern::policy::random::Host;
 use crate::policy::guest::Guest;
+use rand::Rng as _;
 use wasmtime::Result;
 
 impl Host for Guest {
@@ -10,9 +11,9 @@ impl Host for Guest {
         self.budget.call()?;
         let mut octets = vec![0; (len as usize).min(PIECE)];
         self.budget.read(octets.len())?;
-        let observer = self.call.observer.as_ref();
-        if !observer.is_some_and(|observer| observer.fill(&mut octets)) {
-            rand::fill(&mut octets[..]);
+        match &mut self.seeded {
+            Some(seeded) => seeded.fill_bytes(&mut octets),
+            None => rand::fill(&mut octets[..]),
         }
         Ok(octets)
     }

@@ -17,6 +17,7 @@ use crate::policy::load::stand::Zone;
 use crate::policy::manifest::KvGrant;
 use crate::policy::observer::{Observer, Replayed};
 use crate::policy::plugin::Addresses;
+use crate::policy::shadow::Run;
 use crate::policy::{AddressCheck, Edit, Facts, MessageSource, Policies, Verdict};
 use crate::store::{self, MemoryStore};
 use async_trait::async_trait;
@@ -30,8 +31,8 @@ struct Here;
 
 #[async_trait]
 impl AddressCheck for Here {
-    async fn deliverable(&self, _: &Policies, address: &str) -> bool {
-        address.ends_with("@example.org")
+    async fn deliverable(&self, _: &Policies, _: &Facts, address: &str) -> store::Result<bool> {
+        Ok(address.ends_with("@example.org"))
     }
 }
 
@@ -85,6 +86,9 @@ fn call() -> Call {
         limits: limits(),
         explains: false,
         observer: None,
+        run: Run::Decides,
+        overlay: None,
+        told: None,
     }
 }
 
@@ -463,4 +467,45 @@ async fn a_call_is_noted_where_it_is_to_be_explained() {
         let called: Vec<&str> = facts.iter().map(|fact| fact.call.as_str()).collect();
         assert_eq!(called, expected);
     }
+}
+
+#[test]
+fn beside_a_decision_nothing_is_sent_and_randomness_is_the_messages() {
+    let octets = |run, id: &str| {
+        let mut call = call();
+        call.run = run;
+        call.facts.queue_id = id.to_owned();
+        random::Host::bytes(&mut Guest::new(call), 32).unwrap()
+    };
+    assert_eq!(octets(Run::Shadow, "one"), octets(Run::Counterpart, "one"));
+    assert_ne!(octets(Run::Shadow, "one"), octets(Run::Shadow, "two"));
+    assert_ne!(octets(Run::Decides, "one"), octets(Run::Decides, "one"));
+    let request = types::HttpRequest {
+        method: "GET".to_owned(),
+        url: "https://example.org/".to_owned(),
+        headers: Vec::new(),
+        body: Vec::new(),
+        timeout_ms: 0,
+    };
+    for (run, said) in [(Run::Decides, "not granted"), (Run::Shadow, "not in this mode")] {
+        let mut call = call();
+        call.run = run;
+        let answer = http::Host::send(&mut Guest::new(call), request.clone()).unwrap();
+        assert_eq!(answer.unwrap_err(), said);
+    }
+}
+
+#[tokio::test]
+async fn beside_a_decision_an_address_is_one_wherever_it_leads() {
+    let mut call = call();
+    call.run = Run::Shadow;
+    let mut guest = Guest::new(call);
+    edit::Host::redirect(&mut guest, "x@elsewhere.example".to_owned())
+        .await
+        .unwrap();
+    assert!(
+        edit::Host::redirect(&mut guest, "no address".to_owned())
+            .await
+            .is_err()
+    );
 }

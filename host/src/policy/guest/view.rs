@@ -46,6 +46,15 @@ impl Letter {
         }
     }
 
+    /// The message for somebody else, who waits for nobody's tree and keeps nobody waiting with his.
+    pub(in crate::policy) fn beside(
+        &self,
+        source: impl FnOnce(&Arc<dyn MessageSource>) -> Arc<dyn MessageSource>,
+        room: Room,
+    ) -> Self {
+        Self::new(source(&self.source), room)
+    }
+
     /// Octets of the whole message.
     pub(in crate::policy) fn size(&self) -> u64 {
         self.source.size()

@@ -23,9 +23,10 @@ use crate::config::PolicyLimits;
 use crate::policy::cache;
 use crate::policy::guest::unix_millis;
 use crate::policy::http::Answering;
-use crate::policy::manifest::{KvGrant, Manifest};
+use crate::policy::manifest::{KvGrant, Manifest, Scope};
 use crate::policy::observer::Observer;
 use crate::policy::plugin::Services;
+use crate::policy::slot::Slot;
 use crate::policy::{
     AddressCheck, Decision, Edit, Facts, MessageSource, Opinion, Policies, QuotaDecision, Route, Verdict,
 };
@@ -332,6 +333,7 @@ impl Bench {
             addresses: Arc::new(Anywhere),
             directory: Arc::new(DirectoryTable::default()),
             explains: false,
+            listeners: Vec::new(),
         };
         let no_engine = |error: anyhow::Error| refused(file, format!("{error:#}"));
         let loader = Loader::new(&options).map_err(no_engine)?;
@@ -361,6 +363,12 @@ impl Bench {
             false => files::text(&self.manifest)?,
         };
         let manifest = self.loader.manifest(&text, &mut self.listed);
+        // What is asked here is asked, wherever it applies and however it went before.
+        let manifest = manifest.map(|manifest| Manifest {
+            scope: Scope::default(),
+            breaker: None,
+            ..manifest
+        });
         manifest.map_err(|fault| self.of_manifest(fault))
     }
 
@@ -393,6 +401,7 @@ impl Bench {
         });
         let plugin = plugin.map_err(|fault| self.of_manifest(fault))?;
         Ok(Arc::new_cyclic(|set| Policies {
+            slots: vec![Slot::of(&plugin)],
             plugins: vec![plugin],
             listed: vec![listed],
             services: Some(loader.services(set)),
@@ -423,8 +432,8 @@ struct Anywhere;
 
 #[async_trait]
 impl AddressCheck for Anywhere {
-    async fn deliverable(&self, _policies: &Policies, _address: &str) -> bool {
-        true
+    async fn deliverable(&self, _: &Policies, _: &Facts, _: &str) -> crate::store::Result<bool> {
+        Ok(true)
     }
 }
 

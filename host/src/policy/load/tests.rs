@@ -56,16 +56,16 @@ pub(in crate::policy) const REFUSES_SETTINGS: &str = r#"(component
 
 pub(in crate::policy) const ACCEPT: &str = "(i32.const 0)";
 pub(in crate::policy) const REJECT: &str = "(i32.const 64)";
-const TRAP: &str = "unreachable";
-const LOOP: &str = "(loop (br 0)) unreachable";
+pub(in crate::policy) const TRAP: &str = "unreachable";
+pub(in crate::policy) const LOOP: &str = "(loop (br 0)) unreachable";
 
 #[derive(Debug)]
 struct Anywhere;
 
 #[async_trait::async_trait]
 impl AddressCheck for Anywhere {
-    async fn deliverable(&self, _: &Policies, _: &str) -> bool {
-        true
+    async fn deliverable(&self, _: &Policies, _: &Facts, _: &str) -> crate::store::Result<bool> {
+        Ok(true)
     }
 }
 
@@ -99,6 +99,7 @@ impl Folder {
             addresses: Arc::new(Anywhere),
             directory: Arc::new(stand::DirectoryTable::default()),
             explains: true,
+            listeners: vec!["mx".to_owned(), "submission".to_owned()],
         }
     }
 

@@ -1,7 +1,7 @@
 //! What policies say about a message, all the way to mailbox, quarantine and reply.
 
 use super::*;
-use crate::policy::{AddressCheck, LoadOptions};
+use crate::policy::{AddressCheck, Facts, LoadOptions};
 
 /// A component that answers `message-filter` with the verdict at `place`: 0 accept, 64 reject with
 /// `550 5.7.1 not today`, 96 defer with `451 4.7.1 not today`, 160 discard, 192 quarantine as `odd`.
@@ -52,8 +52,8 @@ struct Nowhere;
 
 #[async_trait::async_trait]
 impl AddressCheck for Nowhere {
-    async fn deliverable(&self, _: &Policies, _: &str) -> bool {
-        false
+    async fn deliverable(&self, _: &Policies, _: &Facts, _: &str) -> crate::store::Result<bool> {
+        Ok(false)
     }
 }
 
@@ -79,6 +79,7 @@ pub(super) async fn house_with(place: u32, (listener, more): (&str, &str), quara
         addresses: Arc::new(Nowhere),
         directory: Arc::new(crate::policy::stand::DirectoryTable::default()),
         explains: true,
+        listeners: Vec::new(),
     };
     let (policies, faults) = Policies::load(folder.path(), options).unwrap();
     assert!(faults.is_empty(), "{faults:?}");

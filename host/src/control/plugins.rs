@@ -1,0 +1,66 @@
+//! The policies in force: what decides, how candidates compare, and what is put back into service.
+
+use super::{AgreementRecord, ControlContext, Outcome, PluginRecord, Record, Records, Refusal};
+use crate::policy::{Agreed, Policies};
+use std::sync::Arc;
+
+fn in_force(context: &ControlContext) -> Outcome<Arc<Policies>> {
+    let policies = context.policies.as_ref().map(|policies| policies.now());
+    policies.ok_or_else(|| Refusal::new("no gateway runs; start one with postern serve to see what decides"))
+}
+
+pub(super) async fn list(context: &ControlContext, records: &Records) -> Outcome<String> {
+    let policies = in_force(context)?;
+    for listed in policies.list() {
+        let record = PluginRecord {
+            trouble: policies.trouble(listed),
+            ..listed.into()
+        };
+        records.send(Record::Plugin(record)).await?;
+    }
+    Ok(String::new())
+}
+
+pub(super) async fn compare(context: &ControlContext, name: &str, records: &Records) -> Outcome<String> {
+    let Some(cells) = in_force(context)?.agreement(name) else {
+        return Err(Refusal::new(format!(
+            "{name} has no candidate; put one beside it as {name}.candidate.wasm, or see postern plugin list"
+        )));
+    };
+    let (mut all, mut differing) = (0, 0);
+    for cell in cells {
+        all += cell.count;
+        differing += if cell.enforced == cell.candidate {
+            0
+        } else {
+            cell.count
+        };
+        records.send(Record::Agreement(cell.into())).await?;
+    }
+    Ok(match all {
+        0 => "the candidate was not asked yet".to_owned(),
+        all => format!("{differing} of {all} differ"),
+    })
+}
+
+pub(super) fn reset(context: &ControlContext, name: &str) -> Outcome<String> {
+    match in_force(context)?.reset(name) {
+        None => Err(Refusal::new(format!(
+            "no policy of the name {name} is loaded; postern plugin list shows those there are"
+        ))),
+        Some(0) => Ok(format!("{name} was in service")),
+        Some(_) => Ok(format!("{name} is back in service")),
+    }
+}
+
+impl From<Agreed> for AgreementRecord {
+    fn from(cell: Agreed) -> Self {
+        Self {
+            policy: cell.policy,
+            question: cell.question.to_owned(),
+            enforced: cell.enforced.to_owned(),
+            candidate: cell.candidate.to_owned(),
+            count: cell.count,
+        }
+    }
+}

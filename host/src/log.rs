@@ -11,9 +11,10 @@ use tracing_subscriber::EnvFilter;
 pub const VARIABLE: &str = "POSTERN_LOG";
 
 /// Libraries that tell of their own upkeep: heard from `warn` on, unless a level names them. Of the driver of Cassandra
-/// nothing: each try to reach a node that is away is a line of its own, and what matters the store tells.
-const QUIET: &str =
-    "scylla=off,fjall=warn,lsm_tree=warn,value_log=warn,wasmtime=warn,cranelift=warn,regalloc2=warn";
+/// nothing: each try to reach a node that is away is a line of its own, and what matters the store tells. The
+/// resolver warns of each stray packet, which anybody can send.
+const QUIET: &str = "scylla=off,hickory_net=error,hickory_resolver=error,fjall=warn,lsm_tree=warn,value_log=warn,\
+                     wasmtime=warn,cranelift=warn,regalloc2=warn";
 
 /// Begins to log; once in a process. A level that is none is refused with the variable's name.
 pub fn start(config: &LogConfig) -> anyhow::Result<()> {

@@ -17,7 +17,7 @@ use mail_auth::dmarc::verify::DmarcParameters;
 use mail_auth::{
     AuthenticatedMessage, DkimOutput, DkimResult, DmarcOutput, DmarcResult, Error, MessageAuthenticator,
 };
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use tokio::time::timeout;
 
 /// Steps of finding the fields that one signature names. The library looks for each name among all fields.
@@ -113,7 +113,8 @@ impl Verified {
 impl Senders {
     /// `head` is as it was received. Ends within `sender_auth.timeout`.
     pub async fn verify(&self, head: &[u8], source: &dyn MessageSource, spf: &Spf) -> Verified {
-        let mut message = AuthenticatedMessage::parse(head).unwrap_or_default();
+        let parsed = catch_unwind(|| AuthenticatedMessage::parse(head));
+        let mut message = parsed.ok().flatten().unwrap_or_default();
         let left_out = bounded(&mut message, self.bounds.signatures);
         let mut found = Verified::pending(&message);
         let filling = AssertUnwindSafe(self.fill(&mut found, &mut message, source, spf)).catch_unwind();
@@ -150,6 +151,8 @@ impl Senders {
         let message = &*message;
         let outputs = Box::pin(authenticator.verify_dkim(message)).await;
         found.dkim = outputs.iter().map(signed).collect();
+        // What could not be read stands behind what could, and is cut off first.
+        found.dkim.sort_by_key(|signed| signed.domain.is_empty());
         let arc = Box::pin(authenticator.verify_arc(message)).await;
         found.arc = chain(arc.result());
         found.dmarc(authenticator, message, &outputs, spf).await;

@@ -202,6 +202,21 @@ async fn so_many_signatures_are_verified_and_one_result_stands_for_the_others() 
 }
 
 #[tokio::test]
+async fn signatures_that_cannot_be_read_hide_none_that_can() {
+    let (key, record) = key();
+    let server = Records::default()
+        .txt("s._domainkey.example.net", &record)
+        .serve()
+        .await;
+    let unreadable = "DKIM-Signature: v=7; a=rsa-sha256; d=a.example; s=s; h=From; bh=AA==; b=AA==\r\n";
+    let message = format!("{}{}", unreadable.repeat(5), signed(key, "example.net", PLAIN));
+    let few = senders(&server, "signatures: 2");
+    let verified = found(&few, &message, "ann@example.net").await;
+    let words: Vec<_> = verified.dkim.iter().map(|one| one.outcome.word).collect();
+    assert_eq!(words, ["pass", "neutral"]);
+}
+
+#[tokio::test]
 async fn a_signature_that_names_more_fields_than_can_be_found_is_not_verified() {
     let server = Records::default().serve().await;
     let senders = senders(&server, "");

@@ -28,7 +28,7 @@ mod watch;
 mod words;
 
 pub use grants::{Attribute, DirectorySource};
-pub use load::{Fault, Listed, LoadOptions, State, stand};
+pub use load::{Ended, Fault, Listed, LoadOptions, State, stand};
 pub use watch::Watch;
 
 use crate::store::{Ceiling, Usage};

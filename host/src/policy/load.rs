@@ -60,7 +60,18 @@ pub struct Fault {
     /// What the policy itself has against its settings, where that is all.
     pub objection: Option<Box<str>>,
     /// How a trial ended whose text has words of the guest's, which may be others each time.
-    pub ending: Option<&'static str>,
+    pub ending: Option<Ended>,
+}
+
+/// How a trial ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Ended {
+    TimeOut,
+    Busy,
+    /// By a trap, or by an answer that is none.
+    Failed,
+    /// The policy has something against its settings.
+    Settings,
 }
 
 impl fmt::Display for Fault {
@@ -413,7 +424,7 @@ impl Loader {
 fn objection(path: &Path, text: &str, store_failed: bool) -> Fault {
     match store_failed {
         true => Fault {
-            ending: Some("settings"),
+            ending: Some(Ended::Settings),
             ..passing(
                 path,
                 format!("settings: {text}; the store failed meanwhile, try again"),
@@ -460,7 +471,11 @@ fn unfit(file: &Path, error: &Failed, limit: Duration) -> Fault {
         ),
     };
     Fault {
-        ending: Some(error.failure.word()),
+        ending: Some(match error.failure {
+            Failure::TimeOut => Ended::TimeOut,
+            Failure::Busy => Ended::Busy,
+            _ => Ended::Failed,
+        }),
         ..fault
     }
 }

@@ -9,7 +9,9 @@ use super::Policies;
 use super::cache;
 use super::folder::{Folder, Size};
 use super::limits::Limit;
-use super::load::{Fault, Listed, LoadOptions, Loader, State, listed, own_name, passing, refused, short};
+use super::load::{
+    Ended, Fault, Listed, LoadOptions, Loader, State, listed, own_name, passing, refused, short,
+};
 use super::manifest::{self, Mode, Place, placed};
 use super::plugin::Plugin;
 use super::slot::Slot;
@@ -114,7 +116,7 @@ type Known = (PathBuf, String, Option<Evidence>);
 
 fn known((fault, evidence): &Told) -> Known {
     let what = match (fault.ending, evidence) {
-        (Some(ending), Some(_)) => ending.to_owned(),
+        (Some(ending), Some(_)) => format!("{ending:?}"),
         _ => fault.text.clone(),
     };
     (fault.path.clone(), what, evidence.clone())
@@ -136,7 +138,7 @@ struct Stuck {
 impl Stuck {
     /// None: the trial ended otherwise, and the next look may try again.
     fn after(fault: &Fault, before: Option<Self>, now: Instant) -> Option<Self> {
-        if fault.ending != Some("timeout") {
+        if fault.ending != Some(Ended::TimeOut) {
             return None;
         }
         let trials = before.map_or(0, |before| before.trials).saturating_add(1);

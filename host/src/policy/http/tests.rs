@@ -13,13 +13,18 @@ use tokio_util::task::AbortOnDropHandle;
 /// Octets of an answer to the text of a request.
 type Answer = Arc<dyn Fn(&str) -> Vec<u8> + Send + Sync>;
 
+/// Told that a request is held, and told to answer it.
+type Hold = (Notify, Notify);
+/// What each connection is served with.
+type Serving = (Arc<Mutex<Vec<String>>>, Arc<Hold>, Answer);
+
 /// A server on this machine, over TLS by its own authority or in the clear.
 struct Server {
     port: u16,
     /// Requests as they came.
     seen: Arc<Mutex<Vec<String>>>,
     /// A request for `/hold` is answered when this is.
-    held: Arc<(Notify, Notify)>,
+    held: Arc<Hold>,
     folder: TempDir,
     _task: AbortOnDropHandle<()>,
 }
@@ -31,7 +36,7 @@ impl Server {
         let folder = tempfile::tempdir().unwrap();
         let acceptor = is_tls.then(|| acceptor(folder.path()));
         let (seen, held) = (Arc::default(), Arc::default());
-        let served = (Arc::clone(&seen), Arc::clone(&held), Arc::new(answer) as Answer);
+        let served: Serving = (Arc::clone(&seen), Arc::clone(&held), Arc::new(answer) as Answer);
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let (served, acceptor) = (served.clone(), acceptor.clone());
@@ -96,10 +101,7 @@ fn acceptor(folder: &Path) -> TlsAcceptor {
     TlsAcceptor::from(Arc::new(config))
 }
 
-async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
-    mut stream: S,
-    (seen, held, answer): (Arc<Mutex<Vec<String>>>, Arc<(Notify, Notify)>, Answer),
-) {
+async fn serve<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, (seen, held, answer): Serving) {
     let mut request = Vec::new();
     while !request.windows(4).any(|four| four == b"\r\n\r\n") {
         if stream.read_buf(&mut request).await.unwrap_or(0) == 0 {

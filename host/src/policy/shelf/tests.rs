@@ -544,11 +544,11 @@ fn pauses_double_up_to_ten_minutes_and_only_a_trial_without_an_end_has_one() {
     };
     let (mut before, mut pauses) = (None, Vec::new());
     for _ in 0..9 {
-        before = Stuck::after(&fault("timeout"), before, now);
+        before = Stuck::after(&fault(Ended::TimeOut), before, now);
         pauses.push((before.unwrap().next - now).as_secs());
     }
     assert_eq!(pauses, [8, 16, 32, 64, 128, 256, 512, 600, 600]);
-    assert!(Stuck::after(&fault("busy"), before, now).is_none());
+    assert!(Stuck::after(&fault(Ended::Busy), before, now).is_none());
     assert!(Stuck::after(&passing(Path::new("10-x.wasm"), "x"), before, now).is_none());
 }
 
@@ -565,7 +565,7 @@ fn one_version_that_says_something_else_at_each_trial_is_the_same_fault() {
         };
         known(&(fault, version.map(evidence)))
     };
-    let said = |text, version| told(text, Some("trap"), Some(version));
+    let said = |text, version| told(text, Some(Ended::Failed), Some(version));
     assert_eq!(
         said("does not run: at 12:00", "a"),
         said("does not run: at 12:01", "a")
@@ -574,7 +574,10 @@ fn one_version_that_says_something_else_at_each_trial_is_the_same_fault() {
         said("does not run: at 12:00", "a"),
         said("does not run: at 12:00", "b")
     );
-    assert_ne!(said("x", "a"), told("x", Some("timeout"), Some("a")));
+    assert_ne!(said("x", "a"), told("x", Some(Ended::TimeOut), Some("a")));
     assert_ne!(told("x", None, Some("a")), told("y", None, Some("a")));
-    assert_ne!(told("x", Some("trap"), None), told("y", Some("trap"), None));
+    assert_ne!(
+        told("x", Some(Ended::Failed), None),
+        told("y", Some(Ended::Failed), None)
+    );
 }

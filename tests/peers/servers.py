@@ -5,6 +5,7 @@ last lines in the error.
 """
 
 import os
+import random
 import re
 import shutil
 import socket
@@ -16,15 +17,23 @@ from peers import install, settings
 from peers.usage import Group
 
 PATIENCE = 60
+PORTS = range(20000, 32000)
+# In the logs of Dovecot and Postfix, of Haraka, of Postern.
+COMPLAINT = re.compile(r"\b(?:[Ww]arning|[Ee]rror|[Ff]atal|[Pp]anic): |\[(?:WARN|ERROR|CRIT|ALERT|EMERG)\]| (?:WARN|ERROR) ")
 
 
 def free_ports(names):
-    """Ports that nobody listens on now, by name."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in names]
-    ports = {name: listener.getsockname()[1] for name, listener in zip(names, sockets, strict=True)}
-    for listener in sockets:
-        listener.close()
-    return ports
+    """Ports that nobody listens on now, by name; below those that clients get, one of which might be asked for itself."""
+    ports = {}
+    for port in random.sample(PORTS, len(PORTS)):
+        if len(ports) == len(names):
+            return ports
+        try:
+            socket.create_server(("127.0.0.1", port)).close()
+        except OSError:
+            continue
+        ports[names[len(ports)]] = port
+    raise RuntimeError(f"no free ports in {PORTS}")
 
 
 def password_hash():
@@ -40,6 +49,8 @@ class Server:
 
     serves = ()
     logs = ()
+    # Does it put a tag before subjects?
+    tags = False
 
     def __init__(self, site):
         self.site = site
@@ -51,7 +62,7 @@ class Server:
 
     def __enter__(self):
         self.site.folder.mkdir(mode=0o755)
-        self.group = Group(self.site.folder.name)
+        self.group = Group(f"{self.site.folder.parent.name}-{self.site.folder.name}")
         try:
             self._start()
             for port in self.ports.values():
@@ -90,10 +101,10 @@ class Server:
         return "\n".join(line for text in texts for line in text)
 
     def complaints(self):
-        """Warnings and errors in its logs, for a run that is not what it should be."""
+        """Warnings and errors in its logs."""
         found = [path.read_text(errors="replace").splitlines()
                  for path in (self.site.folder / log for log in self.logs) if path.exists()]
-        return [line for lines in found for line in lines if re.search(r"warning|error|fatal|panic", line, re.I)]
+        return [line for lines in found for line in lines if COMPLAINT.search(line)]
 
 
 class Dovecot(Server):
@@ -120,16 +131,16 @@ class PostfixDovecot(Dovecot):
 
     def __init__(self, site, format, password_hash, milter=False):
         super().__init__(site, format, password_hash)
-        self.milter = milter
+        self.tags = milter
 
     def _start(self):
         super()._start()
         folder = self.site.folder
-        settings.write(settings.postfix(self.site, self.site.lmtp_socket, self.milter), folder)
+        settings.write(settings.postfix(self.site, self.site.lmtp_socket, self.tags), folder)
         for owned in ("queue", "data"):
             (folder / owned).mkdir()
         shutil.chown(folder / "data", "postfix")
-        if self.milter:
+        if self.tags:
             self.spawn([install.milter(), f"unix:{self.site.milter_socket}"], "output.log")
             self._await_socket(self.site.milter_socket)
         self._await_socket(self.site.lmtp_socket)
@@ -167,6 +178,7 @@ class Postern(Server):
         self.binary = binary
         self.prepared = prepared
         self.policies = policies
+        self.tags = bool(policies)
 
     def _start(self):
         folder = self.site.folder

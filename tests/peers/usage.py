@@ -55,25 +55,36 @@ def processes():
     return parents, seconds
 
 
+def running(pid):
+    """Whether it is there and has not ended; one that its parent did not ask for yet has."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def made_group(name):
+    """The folder of a new control group; None where none can be made."""
+    for hierarchy in control_groups(Path("/proc/self/mounts").read_text()):
+        try:
+            (hierarchy / name).mkdir()
+            return hierarchy / name
+        except OSError:
+            continue
+    return None
+
+
 class Group:
     """The processes of one server."""
 
     def __init__(self, name):
         self.started = []
-        self.folder = None
-        for hierarchy in control_groups(Path("/proc/self/mounts").read_text()):
-            folder = hierarchy / name
-            try:
-                folder.mkdir()
-            except OSError:
-                continue
-            self.folder = folder
-            break
+        self.folder = made_group(name)
 
     @property
     def counted(self):
-        """How CPU time is counted, for the record."""
-        return "process tree" if self.folder is None else "control group"
+        """How, for the record."""
+        return "control group" if self.folder else "process tree"
 
     def spawn(self, command, **options):
         """Starts a process that is in the group before it runs, and hears SIGTERM should this one die."""
@@ -143,5 +154,4 @@ class Group:
     def _left(self, before):
         if self.folder:
             return self.pids()
-        parents, _ = processes()
-        return [pid for pid in before if pid in parents]
+        return [pid for pid in before if running(pid)]

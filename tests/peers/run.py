@@ -2,10 +2,11 @@
 """Measures Postern beside Postfix, Dovecot and Haraka on this machine, one server at a time, in turns.
 
 Each measurement is of a fresh server; its record is a line of JSON in INTO/peers.jsonl, and INTO/peers.md has the tables.
-Needs root: the servers have users of their own. It ends what it started, also when it is ended itself.
+Needs root: the servers have users of their own. It ends what it started, also when it is killed.
 """
 
 import argparse
+import ctypes
 import json
 import os
 import platform
@@ -26,6 +27,7 @@ from peers import cases, figures, install, servers, settings  # noqa: E402
 from peers.load import Failed, Load  # noqa: E402
 
 LISTENERS = ("smtp", "smtps", "lmtp", "pop3", "pop3s")
+PR_SET_PDEATHSIG = 1
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 TAG_SUBJECT = TESTS.parent / "plugins" / "tag-subject" / "30-tag-subject.yaml"
 
@@ -172,10 +174,21 @@ def ended(signum, _):
     sys.exit(128 + signum)
 
 
-def main():
-    options = arguments()
+def in_child(work):
+    """Does it in a child, which hears of it when this process is killed, and still ends what it started."""
+    if child := os.fork():
+        for signum in ENDING:
+            signal.signal(signum, lambda *_: os.kill(child, signal.SIGTERM))
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     for signum in ENDING:
         signal.signal(signum, ended)
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    work()
+    return 0
+
+
+def main():
+    options = arguments()
     if os.geteuid():
         sys.exit("peers: not root: Postfix and Dovecot start as root and change to users of their own")
     for wanted in (options.postern, options.load, options.guests / "tag_subject.wasm"):
@@ -187,9 +200,13 @@ def main():
         install.everything()
     except install.Missing as fault:
         sys.exit(f"peers: {fault}")
-    with own_folder(options.folder) as folder:
-        print(measure(options, folder))
+
+    def work():
+        with own_folder(options.folder) as folder:
+            print(measure(options, folder))
+
+    return in_child(work)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -4,7 +4,6 @@ Processes are counted by a control group of their own where the machine lets one
 the tree below the processes that were started here, with what they waited for.
 """
 
-import ctypes
 import os
 import re
 import signal
@@ -13,7 +12,6 @@ import time
 from pathlib import Path
 
 TICKS = os.sysconf("SC_CLK_TCK")
-PR_SET_PDEATHSIG = 1
 
 
 def control_groups(mounts):
@@ -87,13 +85,10 @@ class Group:
         return "control group" if self.folder else "process tree"
 
     def spawn(self, command, **options):
-        """Starts a process that is in the group before it runs, and hears SIGTERM should this one die."""
-        libc = ctypes.CDLL(None, use_errno=True)
-
+        """Starts a process that is in the group before it runs."""
         def enter():
             if self.folder:
                 (self.folder / "cgroup.procs").write_text("0")
-            libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
         process = subprocess.Popen(command, preexec_fn=enter, start_new_session=True, stdin=subprocess.DEVNULL, **options)
         self.started.append(process)

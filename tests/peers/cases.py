@@ -143,6 +143,10 @@ def idle(listener):
                 return Smtp(port, context=tls)
             return Pop3(port, settings.plain(number), settings.PASSWORD, context=tls)
 
+        # Before it, what the first session of its kind and the first login of each mailbox need.
+        if listener.startswith("pop3"):
+            for number in range(amount.idle + 1):
+                connect(number).quit()
         sessions = [connect(0)]
         try:
             before = server.group.memory()

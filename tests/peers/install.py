@@ -14,7 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-PACKAGES = ("postfix", "dovecot-core", "dovecot-lmtpd", "dovecot-pop3d", "libmilter-dev", "argon2", "openssl")
+PACKAGES = ("postfix", "dovecot-core", "dovecot-lmtpd", "dovecot-pop3d", "dovecot-sqlite", "libmilter-dev", "argon2",
+            "openssl")
 UNITS = {"postfix": "postfix", "dovecot-core": "dovecot"}
 POLICY_RC_D = Path("/usr/sbin/policy-rc.d")
 REFUSES = "#!/bin/sh\nexit 101\n"
@@ -93,7 +94,7 @@ def npm():
     target = cache() / f"haraka-{HARAKA}"
     target.mkdir(parents=True, exist_ok=True)
     quietly(["npm", "install", "--prefix", str(target), "--no-audit", "--no-fund", "--omit=dev", "--omit=optional",
-             f"Haraka@{HARAKA}"], "npm")
+             "--ignore-scripts", f"Haraka@{HARAKA}"], "npm")
 
 
 def build():

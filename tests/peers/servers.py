@@ -9,8 +9,10 @@ import random
 import re
 import shutil
 import socket
+import sqlite3
 import subprocess
 import time
+from contextlib import closing
 from pathlib import Path
 
 from peers import install, settings
@@ -118,7 +120,11 @@ class Dovecot(Server):
 
     def _start(self):
         folder = self.site.folder
-        settings.write(settings.dovecot(self.site, self.format, self.password_hash), folder)
+        settings.write(settings.dovecot(self.site, self.format), folder)
+        with closing(sqlite3.connect(folder / settings.HASHES)) as hashes, hashes:
+            hashes.execute("CREATE TABLE hashes (user TEXT PRIMARY KEY, hash TEXT NOT NULL)")
+            hashes.executemany("INSERT INTO hashes VALUES (?, ?)",
+                               [(settings.hashed(number), self.password_hash) for number in range(self.site.logins)])
         for kept in ("mail", "state"):
             (folder / kept).mkdir()
         shutil.chown(folder / "mail", "mail", "mail")

@@ -16,16 +16,18 @@ def main_cf(files):
 class Files(unittest.TestCase):
     def test_dovecot_syncs_what_it_takes_in_every_format(self):
         for format in settings.FORMATS:
-            conf = settings.dovecot(SITE, format, "$argon2id$x")["dovecot.conf"]
+            conf = settings.dovecot(SITE, format)["dovecot.conf"]
             self.assertIn(f"mail_location = {format}:~/mail\nmail_fsync = optimized\n", conf)
             for port in ("lmtp", "pop3", "pop3s"):
                 self.assertIn(f"port = {PORTS[port]}\n", conf)
             self.assertEqual(conf.count("{"), conf.count("}"))
 
-    def test_dovecot_hashes_the_passwords_of_the_logins_alone(self):
-        lines = settings.dovecot(SITE, "maildir", "$argon2id$x")["dovecot.passwords"].splitlines()
-        self.assertEqual(lines, [f"u{n}@example.org:{{PLAIN}}correct horse battery::::::" for n in range(3)]
-                         + [f"h{n}@example.org:{{ARGON2ID}}$argon2id$x::::::" for n in range(2)])
+    def test_dovecot_has_plain_passwords_in_a_file_and_hashes_in_a_database(self):
+        files = settings.dovecot(SITE, "maildir")
+        self.assertEqual(files["dovecot.passwords"].splitlines(),
+                         [f"u{n}@example.org:{{PLAIN}}correct horse battery::::::" for n in range(3)])
+        self.assertIn("connect = /srv/peers/7/hashes.sqlite\n", files["dovecot.sql"])
+        self.assertLess(files["dovecot.conf"].index("driver = passwd-file"), files["dovecot.conf"].index("driver = sql"))
 
     def test_postfix_limits_no_rate_asks_no_dns_and_lives_in_its_folder(self):
         files = settings.postfix(SITE, SITE.lmtp_socket)

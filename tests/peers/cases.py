@@ -38,11 +38,13 @@ def mailboxes(amount):
     return [settings.plain(number) for number in range(amount.mailboxes)]
 
 
-def count(server, user):
-    """Messages in a maildrop now."""
-    session = Pop3(server.ports["pop3"], user, settings.PASSWORD)
-    messages = int(session.command("STAT").split()[1])
-    session.quit()
+def count(server, users):
+    """Messages in these maildrops now."""
+    messages = 0
+    for user in users:
+        session = Pop3(server.ports["pop3"], user, settings.PASSWORD)
+        messages += int(session.command("STAT").split()[1])
+        session.quit()
     return messages
 
 
@@ -73,7 +75,7 @@ def delivered(connections):
         users = mailboxes(amount)
 
         def look():
-            return sum(count(server, user) for user in users)
+            return count(server, users)
 
         def deliver(seconds, already):
             before = server.group.cpu()
@@ -91,12 +93,15 @@ def delivered(connections):
 
 
 def lmtp(server, load, amount):
-    """LMTP, 16 connections."""
+    """LMTP, 16 connections; what was acknowledged is visible at once."""
     users = mailboxes(amount)
-    load.lmtp(server.ports["lmtp"], users, 16, amount.warm, SIZE)
+    warmed = load.lmtp(server.ports["lmtp"], users, 16, amount.warm, SIZE)
     before = server.group.cpu()
     sent = load.lmtp(server.ports["lmtp"], users, 16, amount.seconds, SIZE)
-    return sent | {"cpu_ms": used(server, before, sent["count"])}
+    sent["cpu_ms"] = used(server, before, sent["count"])
+    if (seen := count(server, users)) < (total := warmed["count"] + sent["count"]):
+        raise RuntimeError(f"{seen} of {total} messages are visible")
+    return sent
 
 
 def message(number, size=SIZE):
@@ -176,7 +181,7 @@ def policy(server, load, amount):
     with Smtp(server.ports["smtp"]) as client:
         client.envelope("load@example.net", [settings.plain(0)])
         client.data(message(0))
-    until_visible(lambda: count(server, settings.plain(0)), 1)
+    until_visible(lambda: count(server, [settings.plain(0)]), 1)
     wanted = "[EXTERNAL] number 0" if server.tags else "number 0"
     if (found := subject(server, settings.plain(0))) != wanted:
         raise RuntimeError(f"the subject is {found!r}, not {wanted!r}")

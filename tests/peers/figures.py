@@ -48,10 +48,10 @@ POLICIES = (("postfix", "postfix-milter"), ("postern", "postern-policy"))
 
 
 def by_server(records, case):
-    """Records of a case by server, in the order they came."""
+    """Records of a case by server, in the order they came, but those of measurements that failed."""
     found = defaultdict(list)
     for record in records:
-        if record["case"] == case:
+        if record["case"] == case and "fault" not in record:
             found[record["server"]].append(record)
     return found
 
@@ -122,11 +122,11 @@ def policies(records):
     lines = head("subject tagged by", "CPU-ms without", "with", "added", "lowest – highest", "delivered with it")
     found = by_server(records, "policy")
     for without, with_it in POLICIES:
-        pairs = list(zip(found.get(without, []), found.get(with_it, [])))
-        if not pairs:
-            continue
-        added = [theirs["cpu_ms"] - bare["cpu_ms"] for bare, theirs in pairs]
         bare, theirs = found[without], found[with_it]
+        costs = {record["round"]: record["cpu_ms"] for record in bare}
+        added = [record["cpu_ms"] - costs[record["round"]] for record in theirs if record["round"] in costs]
+        if not added:
+            continue
         kept = middle(theirs, "visible_rate") / middle(bare, "visible_rate")
         lines.append(row(NAMES[with_it], number(middle(bare, "cpu_ms")), number(middle(theirs, "cpu_ms")), number(median(added)),
                          f"{number(min(added))} – {number(max(added))}", f"{kept:.0%}"))
@@ -158,6 +158,8 @@ def _notes(records):
     said, logged = defaultdict(int), {}
     for record in records:
         place = f"{NAMES[record['server']]}, {record['case']}"
+        if "fault" in record:
+            said[f"{place}, not measured: {record['fault']}"] += 1
         for failure, times in record.get("failures", {}).items():
             said[f"{place}: {failure}"] += times
         for complaint in record["complaints"][:1]:

@@ -2,6 +2,7 @@
 """Measures Postern beside Postfix, Dovecot and Haraka on this machine, one server at a time, in turns.
 
 Each measurement is of a fresh server; its record is a line of JSON in INTO/peers.jsonl, and INTO/peers.md has the tables.
+One that fails is told and left out of them, and the exit code is 1.
 Needs root: the servers have users of their own. It ends what it started, also when it is killed.
 """
 
@@ -27,6 +28,8 @@ from peers import cases, figures, install, servers, settings  # noqa: E402
 from peers.load import Failed, Load  # noqa: E402
 
 LISTENERS = ("smtp", "smtps", "lmtp", "pop3", "pop3s")
+# What a line on the way says of a record.
+SHOWN = ("rate", "visible_rate", "cpu_ms", "kib")
 PR_SET_PDEATHSIG = 1
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 TAG_SUBJECT = TESTS.parent / "plugins" / "tag-subject" / "30-tag-subject.yaml"
@@ -124,7 +127,8 @@ class Bench:
                 try:
                     measured = case.measure(server, self.load, self.amount)
                 except (OSError, AssertionError, EOFError, RuntimeError, Failed, subprocess.SubprocessError) as fault:
-                    raise SystemExit(f"peers: {name}, {case.key}: {fault!r}\n{server.said()}") from fault
+                    print(f"peers: {name}, {case.key}: {fault!r}\n{server.said()}", file=sys.stderr)
+                    measured = {"fault": repr(fault)}
                 yield {"case": case.key, "server": name, "round": round_number, **measured, "took": time.monotonic() - began,
                        "counted": server.group.counted, "complaints": server.complaints()[:5]}
 
@@ -159,12 +163,12 @@ def measure(options, folder):
                 for record in bench.records(case, round_number):
                     records.append(record)
                     print(json.dumps(record), file=lines, flush=True)
-                    shown = {name: figures.number(record[name]) for name in ("rate", "visible_rate", "cpu_ms", "kib") if name in record}
-                    print(f"{case.key:<16} {record['server']:<18} round {round_number}  "
-                          + "  ".join(f"{name} {value}" for name, value in shown.items()), flush=True)
+                    shown = "  ".join(f"{name} {figures.number(record[name])}" for name in SHOWN if name in record)
+                    print(f"{case.key:<16} {record['server']:<18} round {round_number}  {shown or 'failed'}", flush=True)
     page = figures.page(run, records, settings.SAID)
     (options.into / "peers.md").write_text(page)
-    return page
+    print(page)
+    return 1 if any("fault" in record for record in records) else 0
 
 
 def ended(signum, _):
@@ -183,8 +187,7 @@ def in_child(work):
     for signum in ENDING:
         signal.signal(signum, ended)
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-    work()
-    return 0
+    return work()
 
 
 def main():
@@ -203,7 +206,7 @@ def main():
 
     def work():
         with own_folder(options.folder) as folder:
-            print(measure(options, folder))
+            return measure(options, folder)
 
     return in_child(work)
 

@@ -5,6 +5,10 @@ import unittest
 from peers import cases, figures
 
 
+RUN = {"machine": "2 cores", "at": "today", "load_average": "0.10", "command": "run.py --rounds 1", "rounds": 1, "seconds": 5,
+       "warm": 3, "mailboxes": 64, "size": 4096, "versions": {"Postern": "0.1.0", "postfix": "3.7"}}
+
+
 def record(case, server, **more):
     return {"case": case, "server": server, "round": 1, "failed": 0, "failures": {}, "complaints": [],
             "counted": "control group", "count": 100} | more
@@ -34,20 +38,25 @@ class Figures(unittest.TestCase):
 
     def test_a_policy_costs_the_median_of_what_it_adds_round_by_round(self):
         costs = {"postern": (0.5, 0.9, 0.4), "postern-policy": (0.6, 0.95, 0.7)}
-        records = [record("policy", server, cpu_ms=cost, visible_rate=100.0 if server == "postern" else 90.0)
-                   for server, rounds in costs.items() for cost in rounds]
+        records = [record("policy", server, round=number, cpu_ms=cost, visible_rate=100.0 if server == "postern" else 90.0)
+                   for server, rounds in costs.items() for number, cost in enumerate(rounds)]
+        # Its partner failed.
+        records.append(record("policy", "postern-policy", round=9, cpu_ms=0.7, visible_rate=90.0))
         self.assertEqual(figures.policies(records)[2],
                          "| Postern, tag-subject.wasm | 0.500 | 0.700 | 0.100 | 0.050 – 0.300 | 90% |")
+
+    def test_what_could_not_be_measured_is_told_and_in_no_table(self):
+        failed = record("lmtp-16", "dovecot-sdbox", fault="TimeoutError('late')")
+        self.assertEqual(len(figures.rates([rate("postern", 10), failed])), 3)
+        self.assertIn("* 1 × Dovecot, sdbox, lmtp-16, not measured: TimeoutError('late')", figures.page(RUN, [failed], []))
 
     def test_numbers_have_three_digits_that_count(self):
         shown = [figures.number(value) for value in (12345.6, 100, 99.94, 10, 9.996, 1, 0.1234, None)]
         self.assertEqual(shown, ["12,346", "100", "99.9", "10.0", "10.00", "1.00", "0.123", "–"])
 
     def test_the_page_names_machine_command_failures_and_complaints(self):
-        run = {"machine": "2 cores", "at": "today", "load_average": "0.10", "command": "run.py --rounds 1", "rounds": 1, "seconds": 5,
-               "warm": 3, "mailboxes": 64, "size": 4096, "versions": {"Postern": "0.1.0", "postfix": "3.7"}}
         records = [rate("postern", 10, failed=2, failures={"451 no": 2}), rate("dovecot-sdbox", 10, complaints=["Error: why", "Error: b"])]
-        page = figures.page(run, records, ["All alike."])
+        page = figures.page(RUN, records, ["All alike."])
         for said in ("2 cores. today, load average 0.10", "`run.py --rounds 1`", "Postern 0.1.0, postfix 3.7", "* All alike.",
                      "by control group", "* 2 × Postern, lmtp-16: 451 no", "* in the log of Dovecot, sdbox, lmtp-16: `Error: why`"):
             self.assertIn(said, page)

@@ -1,7 +1,8 @@
 """The order of the servers in rounds, and what is told of a run."""
 
 import unittest
-from contextlib import nullcontext
+from contextlib import nullcontext, redirect_stderr
+from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -27,12 +28,16 @@ class Rounds(unittest.TestCase):
     def test_every_second_one_goes_backwards(self):
         self.assertEqual([self.order(number) for number in (1, 2, 3)], [["a", "b", "c"], ["c", "b", "a"], ["a", "b", "c"]])
 
-    def test_a_measurement_that_fails_ends_the_run_with_the_servers_log(self):
+    def test_a_measurement_that_fails_is_told_with_the_servers_log_and_the_others_go_on(self):
         def fails(server, load, amount):
-            raise RuntimeError("no answer")
+            if server.name == "a":
+                raise RuntimeError("no answer")
+            return {"rate": 1}
 
-        with self.assertRaisesRegex(SystemExit, "peers: a, x: RuntimeError.*no answer.*\n.*log of a"):
-            list(Bench().records(cases.Case("x", ("a",), fails), 1))
+        with redirect_stderr(StringIO()) as told:
+            first, second = Bench().records(cases.Case("x", ("a", "b"), fails), 1)
+        self.assertEqual((first["fault"], second["rate"]), ("RuntimeError('no answer')", 1))
+        self.assertEqual(told.getvalue(), "peers: a, x: RuntimeError('no answer')\nthe log of a\n")
 
 
 class Told(unittest.TestCase):

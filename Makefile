@@ -10,7 +10,7 @@ BUILT      := $(abspath $(or $(CARGO_TARGET_DIR),plugins/target))
 GUESTS     := $(BUILT)/$(WASM)/release
 STATE      := .postern
 
-.PHONY: run demo-cluster test faults mutations lint bench bench-cassandra peers fuzz plugins target gateway clients
+.PHONY: run demo-cluster test faults mutations lint bench bench-cassandra fuzz plugins target gateway clients
 
 ## A working gateway on the embedded store, on unprivileged ports, with a demo account.
 run: plugins
@@ -73,6 +73,7 @@ bench-cassandra:
 
 ## Postfix, Dovecot and Haraka beside Postern, in turns (30 minutes, as root; it installs what is missing). PEERS has more
 ## words for tests/peers/run.py, such as PEERS="--only lmtp-16 --rounds 5". Tables go to tests/results.
+.PHONY: peers
 peers: plugins
 	$(CARGO) build --locked --release --package postern --package load
 	tests/peers/run.py --postern "$(RELEASE)" --load "$(BUILD)/release/load" --guests "$(GUESTS)" $(PEERS)

@@ -40,6 +40,9 @@ def milter():
 
 
 def installed(package):
+    """Its version, or None."""
+    if not shutil.which("dpkg-query"):
+        return None
     found = subprocess.run(["dpkg-query", "-W", "-f", "${Status}\t${Version}", package], capture_output=True, text=True)
     status, _, version = found.stdout.partition("\t")
     return version if found.returncode == 0 and status.endswith("ok installed") else None
@@ -71,6 +74,8 @@ def packages():
     missing = [package for package in PACKAGES if not installed(package)]
     if not missing:
         return
+    if not shutil.which("apt-get"):
+        raise Missing("apt-get is missing: the peers are Debian's packages")
     if os.geteuid():
         raise Missing(f"not installed: {' '.join(missing)}; run this as root, or install them with apt-get")
     environment = dict(os.environ, DEBIAN_FRONTEND="noninteractive")

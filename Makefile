@@ -26,6 +26,7 @@ demo-cluster:
 test: target
 	cd plugins && $(CARGO) test --locked --quiet
 	$(CARGO) test --locked --workspace
+	cd tests && python3 -m unittest discover -s peers -t .
 	$(MAKE) --no-print-directory gateway clients
 
 ## A real process and what happens around it: odd mail, policies, hostile guests, memory, kill -9, full disk,
@@ -69,6 +70,13 @@ bench-cassandra:
 	$(CARGO) build --locked --release --package postern --package load
 	"$(BUILD)/release/load" cassandra $(PART) --runs "$(RUNS)"
 	python3 tests/load/tables.py "$(RUNS)" --into tests/results
+
+## Postfix, Dovecot and Haraka beside Postern, in turns (30 minutes, as root; it installs what is missing). PEERS has more
+## words for tests/peers/run.py, such as PEERS="--only lmtp-16 --rounds 5". Tables go to tests/results.
+.PHONY: peers
+peers: plugins
+	$(CARGO) build --locked --release --package postern --package load
+	tests/peers/run.py --postern "$(RELEASE)" --load "$(BUILD)/release/load" --guests "$(GUESTS)" $(PEERS)
 
 ## A bounded run of every fuzz target (FUZZ_SECONDS each).
 fuzz:

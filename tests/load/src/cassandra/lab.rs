@@ -6,10 +6,9 @@ use crate::gateway::{Gateway, Place};
 use crate::ledger::Work;
 use crate::message::Size;
 use crate::nodes::{Cluster, Life};
-use crate::pace::{self, Client, Pace, Tally};
+use crate::pace::{self, Client, Observer, Pace, Tally};
 use crate::process::{self, Meter};
 use crate::smtp::Sender;
-use indicatif::ProgressBar;
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
@@ -180,7 +179,7 @@ impl Lab {
 
 impl Opened {
     /// So many clients of the gateways and of the driver at once.
-    async fn load(&self, clients: usize, length: Duration, bar: &ProgressBar) -> anyhow::Result<()> {
+    async fn load(&self, clients: usize, length: Duration, bar: &Observer) -> anyhow::Result<()> {
         let size = Size::Fixed(4096);
         let (mut past, mut through) = (
             self.deliveries(size, Writing::USUAL),

@@ -1,0 +1,5 @@
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {}
+pub(crate) async fn run(_options: Options) -> anyhow::Result<()> {
+    Ok(())
+}

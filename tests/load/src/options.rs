@@ -73,8 +73,7 @@ impl Telling {
         observer.finish_and_clear();
         let tally = tally?;
         let mut outcome = tally.json();
-        let each = tally.messages().max(tally.turns());
-        merge(&mut outcome, meter.since(&before, each, tally.octets)?);
+        merge(&mut outcome, meter.since(&before, tally.work(), tally.octets)?);
         merge(&mut outcome, traffic.json());
         if !lines.is_empty() {
             merge(&mut outcome, json!({ "lines": lines }));
@@ -99,6 +98,22 @@ impl Telling {
         }
         Ok(())
     }
+}
+
+/// Runs a load and measures who used what for it; answers all figures.
+pub(crate) async fn measured<C: pace::Client>(
+    meter: &Meter,
+    clients: Vec<C>,
+    pace: Pace,
+    length: Duration,
+) -> anyhow::Result<(Tally, Value)> {
+    let before = meter.read()?;
+    let bar = pace::progress("measured");
+    let tally = pace::run(clients, pace, length, &bar).await?;
+    bar.finish_and_clear();
+    let mut figures = tally.json();
+    merge(&mut figures, meter.since(&before, tally.work(), tally.octets)?);
+    Ok((tally, figures))
 }
 
 pub(crate) fn merge(into: &mut Value, more: Value) {

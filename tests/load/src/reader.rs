@@ -19,7 +19,7 @@ pub(crate) struct Visit {
     pub(crate) read: u8,
     /// Percent of those that are deleted.
     pub(crate) delete: u8,
-    /// The most messages that are read in one visit.
+    /// The most messages that one visit looks at.
     pub(crate) most: usize,
     /// RETR and DELE that are asked for in one go.
     pub(crate) at_once: usize,
@@ -137,14 +137,14 @@ impl Reader {
     async fn poll(&mut self) -> anyhow::Result<Did> {
         let mut session = self.login().await?;
         let mut count = 0;
-        if self.visit.stat || self.visit.read > 0 {
+        if self.visit.stat || (self.visit.read > 0 && !self.visit.list) {
             count = session.count().await?;
         }
         if self.visit.list {
             let listed = session.block("LIST").await?;
             count = memchr::memchr_iter(b'\n', listed).count();
         }
-        let wanted = share(count, self.visit.read).min(self.visit.most);
+        let wanted = share(count.min(self.visit.most), self.visit.read);
         let (mut found, mut octets) = (Vec::new(), 0);
         let mut deleted: Vec<Option<Identity>> = Vec::new();
         let told = self.work.is_some();

@@ -105,7 +105,7 @@ pub(crate) async fn echo(script: &Script, connections: usize, length: Duration) 
     if let Some((told, _)) = tally.failures.first_key_value() {
         bail!("{}: {told}", script.name);
     }
-    let each = tally.messages().max(tally.turns()).max(1);
+    let each = tally.work().max(1);
     Ok(json!({
         "what": script.name, "connections": connections, "rate": each as f64 / tally.took.as_secs_f64(),
         "p50_ms": tally.percentile(50.0), "p99_ms": tally.percentile(99.0), "cpu_ms": cpu_ms / each as f64,

@@ -42,7 +42,7 @@ pub(crate) struct Visits {
     /// Percent of those that are deleted
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=100))]
     delete: u8,
-    /// The most that are read in a visit
+    /// The most that a visit looks at
     #[arg(long)]
     most: Option<usize>,
     /// RETR and DELE that are asked for in one go

@@ -117,6 +117,11 @@ impl Tally {
         self.latencies.count()
     }
 
+    /// Messages, or visits where those are more: what costs are divided by.
+    pub(crate) fn work(&self) -> u64 {
+        self.messages().max(self.turns())
+    }
+
     pub(crate) fn failed(&self) -> u64 {
         self.failures.values().sum()
     }

@@ -104,6 +104,8 @@ struct Bench {
     sessions: usize,
     maildrop: usize,
     policy: Option<Policy>,
+    /// Without what only pictures need.
+    quick: bool,
 }
 
 /// Octets of a message where nothing else is said.
@@ -155,6 +157,7 @@ impl Bench {
             round: Duration::from_secs(options.seconds.unwrap_or(usual(5, 3) as u64)),
             sessions: options.sessions.unwrap_or(usual(5000, 1000)),
             maildrop: options.maildrop.unwrap_or(usual(100_000, 10_000)),
+            quick: options.quick,
             policy: options.policy.and_then(|mut files| {
                 Some(Policy {
                     settings: files.pop()?,
@@ -191,7 +194,11 @@ impl Bench {
         if let Some((told, times)) = tally.failures.first_key_value() {
             say(&format!("{id}: {times} × {told}"));
         }
-        self.runs.add(&id, &[&trial.facts(), &figures])
+        let offered = match pace {
+            Pace::Open(rate) => json!({ "offered": rate }),
+            Pace::Closed | Pace::Capped(_) => json!({}),
+        };
+        self.runs.add(&id, &[&trial.facts(), &offered, &figures])
     }
 
     /// Writes what was measured of the machine, or of something else than a load.

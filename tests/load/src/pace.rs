@@ -55,6 +55,11 @@ impl Did {
 
 /// One connection's worth of work.
 pub(crate) trait Client: Send + 'static {
+    /// Before the first turn, and not in its time. What fails here is tried again there.
+    fn begin(&mut self) -> impl Future<Output = ()> + Send {
+        std::future::ready(())
+    }
+
     /// One turn: a message to its acknowledgement, or a visit to a maildrop.
     fn once(&mut self) -> impl Future<Output = anyhow::Result<Did>> + Send;
 
@@ -76,11 +81,14 @@ pub(crate) enum Pace {
 /// Runs `clients` for so long, or until the observer is told to stop. In an open loop they are the most messages
 /// that are under way at once; what finds them all busy begins late, which its latency tells.
 pub(crate) async fn run<C: Client>(
-    clients: Vec<C>,
+    mut clients: Vec<C>,
     pace: Pace,
     length: Duration,
     observer: &Observer,
 ) -> anyhow::Result<Tally> {
+    for client in &mut clients {
+        client.begin().await;
+    }
     let shared = Arc::new(Shared::begin(pace));
     let end = shared.begun + length;
     let mut running = JoinSet::new();

@@ -5,7 +5,7 @@ use crate::message::{Identity, identify};
 use crate::pace::{Client, Did};
 use crate::pop3::Session;
 use crate::target::Target;
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use rand::RngExt as _;
 use std::sync::Arc;
 use tokio::time::Instant;
@@ -111,16 +111,19 @@ impl Reader {
         Session::login(&target, user, password).await
     }
 
+    /// A session that is to be kept, and its number of messages.
+    async fn opened(&mut self) -> anyhow::Result<(Session, usize, usize)> {
+        let mut session = self.login().await?;
+        let count = session.count().await?;
+        ensure!(count > 0, "the maildrop is empty");
+        Ok((session, count, 1))
+    }
+
     /// Reads the next messages over the session that is kept.
     async fn next_messages(&mut self) -> anyhow::Result<Did> {
         let (mut session, count, next) = match self.kept.take() {
             Some(kept) => kept,
-            None => {
-                let mut session = self.login().await?;
-                let count = session.count().await?;
-                anyhow::ensure!(count > 0, "the maildrop is empty");
-                (session, count, 1)
-            }
+            None => self.opened().await?,
         };
         let last = (next + self.visit.at_once - 1).min(count);
         let (mut read, mut octets) = (0, 0);
@@ -185,6 +188,12 @@ fn share(count: usize, percent: u8) -> usize {
 }
 
 impl Client for Reader {
+    async fn begin(&mut self) {
+        if self.visit.kept {
+            self.kept = self.opened().await.ok();
+        }
+    }
+
     async fn once(&mut self) -> anyhow::Result<Did> {
         match self.visit.kept {
             true => self.next_messages().await,

@@ -100,6 +100,13 @@ impl Sender {
     }
 }
 
+impl Sender {
+    async fn connected(&self) -> anyhow::Result<(Connection, u32)> {
+        let connection = Connection::open(&self.target, &self.manner).await?;
+        Ok((connection, self.manner.per_connection.draw()))
+    }
+}
+
 /// A clone has a connection of its own.
 impl Clone for Sender {
     fn clone(&self) -> Self {
@@ -113,14 +120,18 @@ impl Clone for Sender {
 }
 
 impl Client for Sender {
+    /// A connection that is kept is no part of its first message.
+    async fn begin(&mut self) {
+        if self.manner.per_connection == PerConnection::All {
+            self.connection = self.connected().await.ok();
+        }
+    }
+
     /// After a fault the next message goes over a new connection.
     async fn once(&mut self) -> anyhow::Result<Did> {
         let (mut connection, left) = match self.connection.take() {
             Some(kept) => kept,
-            None => (
-                Connection::open(&self.target, &self.manner).await?,
-                self.manner.per_connection.draw(),
-            ),
+            None => self.connected().await?,
         };
         if left == 0 {
             connection.quit().await?;

@@ -6,7 +6,7 @@ use crate::gateway::{Gateway, PASSWORD};
 use crate::ledger::Work;
 use crate::message::{LEAST, Size};
 use crate::options::merge;
-use crate::pace::{Pace, progress};
+use crate::pace::{Client as _, Pace};
 use crate::pop3::Session;
 use crate::process::Meter;
 use crate::reader::{Order, Reader, Visit};
@@ -30,22 +30,22 @@ fn users(names: &[String]) -> Vec<(String, String)> {
         .collect()
 }
 
-/// So many messages for one mailbox.
+/// So many messages for one mailbox, whose owner has logged in before.
 async fn filled(bench: &Bench, count: usize, size: usize) -> anyhow::Result<(Gateway, String)> {
     const AT_ONCE: usize = 64;
     let mailbox = "user0@example.org".to_owned();
     let gateway = bench.gateway(std::slice::from_ref(&mailbox), &[])?;
+    let mut session = Session::login(&gateway.pop3.into(), &mailbox, PASSWORD).await?;
+    session.ask("QUIT").await?;
     let work = Work::new(vec![mailbox.clone()], Size::Fixed(size)).forgetting();
     let sender = Sender::mannered(gateway.mx, &Arc::new(work), Manner::default());
     let mut senders = vec![sender; AT_ONCE.min(count)];
-    let observer = progress("fills");
     let mut left = count;
     while left > 0 {
-        let turns = senders.iter_mut().take(left).map(crate::pace::Client::once);
+        let turns = senders.iter_mut().take(left).map(|sender| sender.once());
         let done = futures_util::future::try_join_all(turns).await?;
         left -= done.len();
     }
-    observer.finish_and_clear();
     Ok((gateway, mailbox))
 }
 

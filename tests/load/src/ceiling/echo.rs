@@ -197,6 +197,12 @@ async fn ask_turn(stream: &mut TcpStream, octets: &mut [u8], (there, back): Turn
 }
 
 impl Client for Echo {
+    async fn begin(&mut self) {
+        if self.script.closing.is_none() {
+            self.kept = self.connect().await.ok();
+        }
+    }
+
     async fn once(&mut self) -> anyhow::Result<Did> {
         let (mut stream, mut octets) = match self.kept.take() {
             Some(kept) => kept,

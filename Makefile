@@ -59,13 +59,13 @@ lint: target
 	@tests/lint.sh
 
 ## Rates, latencies and memory over the embedded store, each beside its ceiling in the same run (15 minutes): tables and
-## pictures go to tests/results. BENCH are options and parts of `load bench`.
+## pictures go to tests/results; with parts and options in BENCH (`load bench --help`) to target/bench.
 bench: plugins
 	$(CARGO) build --locked --release --package postern --package load
 	@rm -f "$(BUILD)/bench/runs.jsonl"
 	"$(BUILD)/release/load" bench --runs "$(BUILD)/bench/runs.jsonl" \
 	  --policy "$(GUESTS)/tag_subject.wasm" plugins/tag-subject/30-tag-subject.yaml $(BENCH)
-	python3 tests/load/report.py "$(BUILD)/bench/runs.jsonl" --into tests/results
+	python3 tests/load/report.py "$(BUILD)/bench/runs.jsonl" --into $(if $(BENCH),"$(BUILD)/bench",tests/results)
 
 ## The main ratios in three minutes, beside those that are committed.
 bench-quick:

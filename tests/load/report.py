@@ -181,7 +181,8 @@ def beside(runs, part, key, subjects):
         for subject in subjects:
             ceiling = rate(runs.one(part, subject, **{key: varied}))
             cells += [show(ceiling), show(over(rate(rounds), ceiling, 100), 1)]
-        rows.append((varied, *cells, *figures(rounds)))
+        offered = median(rounds, "offered")
+        rows.append((varied if offered is None else f"{varied}: {show(offered)}/s", *cells, *figures(rounds)))
     headings = [heading for subject in subjects for heading in (f"{subject} /s", "% of it")]
     return table((key.replace("_", " "), *headings, *FIGURES), rows)
 
@@ -199,9 +200,9 @@ def idle(runs):
     rows = []
     for rounds in runs.those("idle"):
         line = rounds[0]
-        each, pss = (median(rounds, "memory", name) for name in ("rss_each_kib", "pss_each_kib"))
-        rows.append((line["kind"], show(line["sessions"]), show(line["alive"]), show(each, 1), show(pss, 1), show(line["opened_rate"])))
-    return table(("what", "sessions", "alive at the end", "KiB each (RSS)", "KiB each (PSS)", "opened /s"), rows)
+        each = median(rounds, "memory", "rss_each_kib")
+        rows.append((line["kind"], show(line["sessions"]), show(line["alive"]), show(each, 1), show(line["opened_rate"])))
+    return table(("what", "sessions", "alive at the end", "KiB each", "opened /s"), rows)
 
 
 def maildrops(runs):

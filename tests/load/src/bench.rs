@@ -203,7 +203,7 @@ impl Bench {
 
     /// Writes what was measured of the machine, or of something else than a load.
     fn add(&mut self, trial: &Trial, figures: &Value) -> anyhow::Result<()> {
-        self.runs.add(&trial.id(), &[&trial.facts(), figures])
+        self.runs.add(&trial.id(), &[figures, &trial.facts()])
     }
 }
 

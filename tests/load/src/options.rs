@@ -48,9 +48,10 @@ impl Load {
     /// The load with all that is told of it; Ctrl-C ends it early.
     pub(crate) async fn run<C: pace::Client>(
         &self,
-        clients: Vec<C>,
+        mut clients: Vec<C>,
         traffic: &Traffic,
     ) -> anyhow::Result<Value> {
+        pace::ready(&mut clients).await;
         let observer = pace::progress("load");
         observer.stop_at_interrupt();
         let work = pace::run(clients, self.pace(), self.length(), &observer);
@@ -103,10 +104,11 @@ impl Telling {
 /// Runs a load and measures who used what for it; answers all figures.
 pub(crate) async fn measured<C: pace::Client>(
     meter: &Meter,
-    clients: Vec<C>,
+    mut clients: Vec<C>,
     pace: Pace,
     length: Duration,
 ) -> anyhow::Result<(Tally, Value)> {
+    pace::ready(&mut clients).await;
     let before = meter.read()?;
     let bar = pace::progress("measured");
     let tally = pace::run(clients, pace, length, &bar).await?;

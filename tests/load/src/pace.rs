@@ -55,7 +55,7 @@ impl Did {
 
 /// One connection's worth of work.
 pub(crate) trait Client: Send + 'static {
-    /// Before the first turn, and not in its time. What fails here is tried again there.
+    /// Before the first turn, and not in its time; once is enough. What fails here is tried again there.
     fn begin(&mut self) -> impl Future<Output = ()> + Send {
         std::future::ready(())
     }
@@ -86,9 +86,7 @@ pub(crate) async fn run<C: Client>(
     length: Duration,
     observer: &Observer,
 ) -> anyhow::Result<Tally> {
-    for client in &mut clients {
-        client.begin().await;
-    }
+    ready(&mut clients).await;
     let shared = Arc::new(Shared::begin(pace));
     let end = shared.begun + length;
     let mut running = JoinSet::new();
@@ -129,6 +127,13 @@ pub(crate) async fn run<C: Client>(
     all.took = shared.begun.elapsed();
     all.gap = shared.gap();
     Ok(all)
+}
+
+/// Makes clients ready for their first turn, where that is not to be measured.
+pub(crate) async fn ready<C: Client>(clients: &mut [C]) {
+    for client in clients {
+        client.begin().await;
+    }
 }
 
 /// False: it is to stop.

@@ -189,7 +189,7 @@ fn share(count: usize, percent: u8) -> usize {
 
 impl Client for Reader {
     async fn begin(&mut self) {
-        if self.visit.kept {
+        if self.visit.kept && self.kept.is_none() {
             self.kept = self.opened().await.ok();
         }
     }

@@ -122,7 +122,7 @@ impl Clone for Sender {
 impl Client for Sender {
     /// A connection that is kept is no part of its first message.
     async fn begin(&mut self) {
-        if self.manner.per_connection == PerConnection::All {
+        if self.manner.per_connection == PerConnection::All && self.connection.is_none() {
             self.connection = self.connected().await.ok();
         }
     }

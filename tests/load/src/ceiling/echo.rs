@@ -95,9 +95,10 @@ pub(crate) async fn echo(script: &Script, connections: usize, length: Duration) 
         script: Arc::clone(&script),
         kept: None,
     };
+    let mut clients: Vec<_> = (0..connections).map(|_| client.fresh()).collect();
+    pace::ready(&mut clients).await;
     let before = process::own_cpu_ms();
     let observer = pace::progress(&script.name);
-    let clients = (0..connections).map(|_| client.fresh()).collect();
     let tally = pace::run(clients, Pace::Closed, length, &observer).await?;
     observer.finish_and_clear();
     let cpu_ms = process::own_cpu_ms() - before;
@@ -198,7 +199,7 @@ async fn ask_turn(stream: &mut TcpStream, octets: &mut [u8], (there, back): Turn
 
 impl Client for Echo {
     async fn begin(&mut self) {
-        if self.script.closing.is_none() {
+        if self.script.closing.is_none() && self.kept.is_none() {
             self.kept = self.connect().await.ok();
         }
     }

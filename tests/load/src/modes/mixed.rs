@@ -50,7 +50,8 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     let with_password = |name: &String| (name.clone(), options.password.clone());
     let users: Vec<_> = work.mailboxes().iter().map(with_password).collect();
     let sender = Sender::mannered(target.clone(), &work, mail.manner(Protocol::Smtp));
-    let senders = vec![sender; load.connections];
+    let mut senders = vec![sender; load.connections];
+    pace::ready(&mut senders).await;
     let visit = options.visit.visit(false);
     let readers = Reader::fleet(options.readers, &pop3, (users, Order::Turn), &visit, Some(&work));
 

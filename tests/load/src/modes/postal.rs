@@ -109,11 +109,12 @@ fn target(server: &str, usual: u16) -> anyhow::Result<Target> {
 const FOR_GOOD: Duration = Duration::from_secs(30 * 24 * 3600);
 
 async fn run<C: pace::Client>(
-    clients: Vec<C>,
+    mut clients: Vec<C>,
     rate: f64,
     (seconds, telling): (Option<u64>, Telling),
     target: &Target,
 ) -> anyhow::Result<()> {
+    pace::ready(&mut clients).await;
     let observer = pace::progress("postal");
     observer.stop_at_interrupt();
     let length = seconds.map_or(FOR_GOOD, Duration::from_secs);

@@ -213,6 +213,36 @@ def maildrops(runs):
     return table(("messages", "visit", "login ms", "STAT ms", "UIDL ms", "server's CPU ms"), rows)
 
 
+def agreement(runs):
+    rows = []
+    for subject, who in (("real", "itself"), ("gateway", "load")):
+        for rounds in runs.those("agreement", subject):
+            line = rounds[0]
+            size = over(line["octets"], line["messages"], 1 / 1024)
+            rows.append((f"`{line['line']}`", who, show(60 * line["rate"]), show(line["messages"]), show(size, 1), show(line["failed"]), show(line["cpu_ms"]["gateway"], 3)))
+    rows.sort(key=lambda row: row[0])
+    return table(("line", "by", "turns a minute", "messages", "KiB each", "failed", "server's CPU ms"), rows)
+
+
+def soak(runs):
+    """The medians of the first and the last tenth, that one may see what grew."""
+    rows = []
+    for rounds in runs.those("soak"):
+        line = rounds[0]
+        lines = line["lines"]
+        tenth = max(1, len(lines) // 10)
+        ends = [[statistics.median(at[name] for at in part) for name in SOAKED] for part in (lines[:tenth], lines[-tenth:])]
+        for name, *both in zip(SOAKED.values(), *ends):
+            rows.append((name, *(show(it, 2 if it < 100 else 0) for it in both)))
+        for name in ("acknowledged", "deleted", "lost", "doubled", "altered", "failed"):
+            rows.append((name, "", show(line[name])))
+        rows.append(("minutes", "", show(line["seconds"] / 60, 1)))
+    return table(("what", "first tenth", "last tenth, or in all"), rows)
+
+
+SOAKED = {"rate": "deliveries a second", "p50_ms": "p50 ms", "p99_ms": "p99 ms", "rss_kib": "resident KiB", "disk_kib": "on the disk KiB", "live": "messages there"}
+
+
 def pictures(runs):
     """File name and drawing of each for which there are runs."""
     points = [(rounds[0]["connections"], rate(rounds)) for rounds in runs.those("connections")]
@@ -229,6 +259,12 @@ def pictures(runs):
             grown = (line["memory"]["rss_with_kib"] - line["memory"]["rss_before_kib"]) / 1024
             lines[line["kind"]].append((line["sessions"], grown))
     yield "bench-idle.svg", curves("Memory of idle sessions", "MiB", "sessions", lines)
+    for rounds in runs.those("soak"):
+        over_time = lambda name, unit: [(at["at_s"] / 60, at[name] / unit) for at in rounds[0]["lines"]]
+        yield "bench-soak-memory.svg", curves("Memory of a soak", "MiB", "minutes", {"resident": over_time("rss_kib", 1024)})
+        live = [(minute, count * 4 / 1024) for minute, count in over_time("live", 1)]
+        yield "bench-soak-disk.svg", curves("Disk of a soak", "MiB", "minutes", {"on the disk": over_time("disk_kib", 1024), "messages of 4 KiB that are there": live})
+        yield "bench-soak-latency.svg", curves("Latency of a soak", "ms", "minutes", {name: over_time(f"{name}_ms", 1) for name in ("p50", "p99")})
     points = [(rounds[0]["policies"], median(rounds, "cpu_ms", "gateway")) for rounds in runs.those("policies")]
     yield "bench-policies.svg", curves("CPU of a delivery through policies", "ms", "policies", {"server's CPU-ms": points})
 
@@ -273,6 +309,8 @@ def document(runs, drawn):
         ("Reading", "RETR over one connection, by how many are asked for in one go.\n\n" + beside(runs, "retr", "at_once", ("echo",)) + "\nLogin and STAT, of clients that come again.\n\n" + beside(runs, "login", "connections", ("argon2id", "echo"))),
         ("Large maildrops", maildrops(runs)),
         ("Idle sessions", idle(runs) + drawing("bench-idle.svg")),
+        ("postal and rabid", "Their command lines by themselves and by `load`, a minute each.\n\n" + agreement(runs)),
+        ("Soak", "At 70 % of the highest rate.\n\n" + soak(runs) + "".join(drawing(f"bench-soak-{name}.svg") for name in ("memory", "disk", "latency"))),
         ("Policies", "Copies of one policy, one behind another; 64 connections.\n\n" + beside(runs, "policies", "policies", ()) + drawing("bench-policies.svg")),
     )
     return "\n".join(parts + [f"## {heading}\n\n{text}" for heading, text in sections])

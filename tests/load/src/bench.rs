@@ -3,10 +3,12 @@
 //! What is compared alternates, round by round, so that what befalls the machine befalls all. Each run is a line of
 //! JSON; one that is in the file is not made again. `tests/load/report.py` makes tables and pictures of it.
 
+mod agreement;
 mod deliveries;
 mod maildrops;
 mod policies;
 mod sessions;
+mod soak;
 
 use crate::gateway::{self, Gateway, Keeps, Policy};
 use crate::options::{self, merge};
@@ -39,8 +41,14 @@ enum Part {
     Offered,
     /// Deliveries through 0 to 10 policies
     Policies,
+    /// postal and rabid beside their command lines here (10 minutes; only where it is named)
+    Agreement,
+    /// Deliveries at 70 % of the highest rate through the policy, readers who delete, and all accounted for (30 minutes; only
+    /// where it is named)
+    Soak,
 }
 
+/// What a bench without named parts is.
 const ALL: [Part; 9] = [
     Part::Deliveries,
     Part::Half,
@@ -88,7 +96,10 @@ pub(crate) struct Options {
     /// Messages of the large maildrop [default: 100000, quick 10000]
     #[arg(long)]
     maildrop: Option<usize>,
-    /// A policy to measure, and its settings; without it there is no part of policies
+    /// Minutes of the soak
+    #[arg(long, default_value_t = 30.0)]
+    soak: f64,
+    /// A policy to measure, and its settings; without it there is no part of policies, and none in the soak
     #[arg(long, num_args = 2, value_names = ["WASM", "YAML"])]
     policy: Option<Vec<PathBuf>>,
 }
@@ -103,6 +114,7 @@ struct Bench {
     round: Duration,
     sessions: usize,
     maildrop: usize,
+    soak: Duration,
     policy: Option<Policy>,
     /// Without what only pictures need.
     quick: bool,
@@ -132,6 +144,8 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
             Part::Connections => deliveries::connections(&mut bench).await?,
             Part::Offered => deliveries::offered(&mut bench).await?,
             Part::Policies => policies::policies(&mut bench).await?,
+            Part::Agreement => agreement::agreement(&mut bench).await?,
+            Part::Soak => soak::soak(&mut bench).await?,
         }
     }
     Ok(())
@@ -157,6 +171,7 @@ impl Bench {
             round: Duration::from_secs(options.seconds.unwrap_or(usual(5, 3) as u64)),
             sessions: options.sessions.unwrap_or(usual(5000, 1000)),
             maildrop: options.maildrop.unwrap_or(usual(100_000, 10_000)),
+            soak: Duration::from_secs_f64(options.soak * 60.0),
             quick: options.quick,
             policy: options.policy.and_then(|mut files| {
                 Some(Policy {

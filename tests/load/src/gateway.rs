@@ -44,7 +44,7 @@ pub(crate) struct Gateway {
     /// All listeners by name.
     places: HashMap<String, SocketAddr>,
     read: Arc<Mutex<Read>>,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 /// The POP3 listeners let in with a password in clear; `mxs` is after STARTTLS.
@@ -144,13 +144,18 @@ impl Gateway {
             child,
             places,
             read,
-            _folder: folder,
+            folder,
         })
     }
 
     pub(crate) fn listener(&self, name: &str) -> anyhow::Result<SocketAddr> {
         let place = self.places.get(name).copied();
         place.with_context(|| format!("the gateway has no listener {name}"))
+    }
+
+    /// With its configuration and, where it is embedded, its mail.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     pub(crate) fn pid(&self) -> u32 {

@@ -100,6 +100,12 @@ impl Work {
         }
     }
 
+    /// Messages that were acknowledged and that no reader deleted yet.
+    pub(crate) fn live(&self) -> usize {
+        let ledger = self.ledger();
+        ledger.map_or(0, |it| it.acknowledged.len().saturating_sub(it.taken.len()))
+    }
+
     pub(crate) fn mailboxes(&self) -> &[String] {
         &self.mailboxes
     }

@@ -18,6 +18,7 @@ mod options;
 mod pace;
 mod pop3;
 mod process;
+mod programs;
 mod reader;
 mod recipients;
 mod record;

@@ -1,7 +1,7 @@
 //! What the modes are told, and what all of them answer.
 
 use crate::pace::{self, Observer, Pace, Tally};
-use crate::process::Meter;
+use crate::process::{Memory, Meter};
 use crate::record;
 use crate::target::Traffic;
 use serde_json::{Value, json};
@@ -70,7 +70,7 @@ impl Telling {
         let meter = Meter::of(self.pid.map(|pid| ("server".to_owned(), pid)));
         let before = meter.read()?;
         let every = Duration::from_secs(self.every.max(1));
-        let (tally, lines) = observer.observing(every, self.pid, work).await?;
+        let (tally, lines) = observer.observing(every, || resident(self.pid), work).await?;
         observer.finish_and_clear();
         let tally = tally?;
         let mut outcome = tally.json();
@@ -99,6 +99,12 @@ impl Telling {
         }
         Ok(())
     }
+}
+
+/// The memory of a process, as a line says it.
+pub(crate) fn resident(pid: Option<u32>) -> Value {
+    let memory = pid.and_then(|pid| Memory::of(pid).ok());
+    json!({ "rss_kib": memory.map(|memory| memory.rss) })
 }
 
 /// Runs a load and measures who used what for it; answers all figures.

@@ -10,7 +10,7 @@ use crate::pace::{Client as _, Pace};
 use crate::pop3::Session;
 use crate::process::Meter;
 use crate::reader::{Order, Reader, Visit};
-use crate::smtp::{Manner, Sender};
+use crate::smtp::Sender;
 use crate::target::Target;
 use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
@@ -32,21 +32,31 @@ fn users(names: &[String]) -> Vec<(String, String)> {
 
 /// So many messages for one mailbox, whose owner has logged in before.
 async fn filled(bench: &Bench, count: usize, size: usize) -> anyhow::Result<(Gateway, String)> {
-    const AT_ONCE: usize = 64;
     let mailbox = "user0@example.org".to_owned();
     let gateway = bench.gateway(std::slice::from_ref(&mailbox), &[])?;
     let mut session = Session::login(&gateway.pop3.into(), &mailbox, PASSWORD).await?;
     session.ask("QUIT").await?;
-    let work = Work::new(vec![mailbox.clone()], Size::Fixed(size)).forgetting();
-    let sender = Sender::mannered(gateway.mx, &Arc::new(work), Manner::default());
+    fill(&gateway, std::slice::from_ref(&mailbox), count, size).await?;
+    Ok((gateway, mailbox))
+}
+
+/// So many messages for these mailboxes, in turn.
+pub(super) async fn fill(
+    gateway: &Gateway,
+    mailboxes: &[String],
+    count: usize,
+    size: usize,
+) -> anyhow::Result<()> {
+    const AT_ONCE: usize = 64;
+    let work = Work::new(mailboxes.to_vec(), Size::Fixed(size)).forgetting();
+    let sender = Sender::new(gateway.mx, &Arc::new(work));
     let mut senders = vec![sender; AT_ONCE.min(count)];
     let mut left = count;
     while left > 0 {
         let turns = senders.iter_mut().take(left).map(|sender| sender.once());
-        let done = futures_util::future::try_join_all(turns).await?;
-        left -= done.len();
+        left -= futures_util::future::try_join_all(turns).await?.len();
     }
-    Ok((gateway, mailbox))
+    Ok(())
 }
 
 pub(super) async fn retr(bench: &mut Bench) -> anyhow::Result<()> {

@@ -13,6 +13,7 @@ use crate::recipients;
 use crate::smtp::{Manner, PerConnection, Protocol, Sender};
 use crate::target::{Target, Tls};
 use anyhow::Context as _;
+use clap::Parser as _;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -109,76 +110,114 @@ fn target(server: &str, usual: u16) -> anyhow::Result<Target> {
 const FOR_GOOD: Duration = Duration::from_secs(30 * 24 * 3600);
 
 async fn run<C: pace::Client>(
-    mut clients: Vec<C>,
+    clients: Vec<C>,
     rate: f64,
     (seconds, telling): (Option<u64>, Telling),
     target: &Target,
 ) -> anyhow::Result<()> {
-    pace::ready(&mut clients).await;
     let observer = pace::progress("postal");
     observer.stop_at_interrupt();
     let length = seconds.map_or(FOR_GOOD, Duration::from_secs);
-    let work = pace::run(clients, Pace::Capped(rate / 60.0), length, &observer);
+    let work = pace::run(clients, capped(rate), length, &observer);
     let outcome = telling.measured(&observer, work, &target.traffic).await?;
     telling.show(&outcome)
+}
+
+/// Of turns a minute.
+fn capped(rate: f64) -> Pace {
+    Pace::Capped(rate / 60.0)
+}
+
+impl Postal {
+    /// Its clients for this server and these users.
+    fn clients(&self, target: &Target, users: Vec<String>) -> Vec<Sender> {
+        let size = Size::Text(self.smallest * KIB, self.largest * KIB);
+        let work = Work::new(users, size).choosing(recipients::Choice::Uniform);
+        let manner = Manner {
+            protocol: if self.lmtp { Protocol::Lmtp } else { Protocol::Smtp },
+            per_connection: self.messages_per_connection,
+            in_turn: true,
+            expected: Vec::new(),
+        };
+        let sender = Sender::mannered(target.clone(), &Arc::new(work.forgetting()), manner);
+        vec![sender; self.threads]
+    }
+}
+
+impl Rabid {
+    /// Its clients for this server and these users with their passwords.
+    fn clients(&self, target: &Target, users: Vec<(String, String)>) -> Vec<Reader> {
+        let Shares(read, delete) = self.download;
+        let visit = Visit {
+            stat: false,
+            list: true,
+            read,
+            delete,
+            most: match self.messages_per_connection {
+                PerConnection::All => usize::MAX,
+                PerConnection::UpTo(most) => most as usize,
+            },
+            at_once: 1,
+            kept: false,
+        };
+        Reader::fleet(self.processes, target, (users, Order::Random), &visit, None)
+    }
+}
+
+#[derive(Debug, clap::Parser)]
+enum Line {
+    Postal(Postal),
+    Rabid(Rabid),
+}
+
+/// Senders or readers, and their pace.
+#[derive(Debug)]
+pub(crate) enum Clients {
+    Send(Vec<Sender>, Pace),
+    Read(Vec<Reader>, Pace),
+}
+
+/// Those of a command line.
+pub(crate) fn of_line(words: &[&str]) -> anyhow::Result<Clients> {
+    let line = Line::try_parse_from(std::iter::once("load").chain(words.iter().copied()))?;
+    Ok(match line {
+        Line::Postal(options) => {
+            let users = recipients::of_file(&options.users)?;
+            let users = users.into_iter().map(|(user, _)| user).collect();
+            let clients = options.clients(&target(&options.server, 25)?, users);
+            Clients::Send(clients, capped(options.rate))
+        }
+        Line::Rabid(options) => {
+            let users = recipients::of_file(&options.users)?;
+            let clients = options.clients(&target(&options.server, 110)?, users);
+            Clients::Read(clients, capped(options.rate))
+        }
+    })
 }
 
 pub(crate) async fn postal(options: Postal) -> anyhow::Result<()> {
     let target = target(&options.server, 25)?;
     let users = recipients::of_file(&options.users)?;
     let users = users.into_iter().map(|(user, _)| user).collect();
-    let size = Size::Text(options.smallest * KIB, options.largest * KIB);
-    let work = Work::new(users, size).choosing(recipients::Choice::Uniform);
-    let manner = Manner {
-        protocol: if options.lmtp {
-            Protocol::Lmtp
-        } else {
-            Protocol::Smtp
-        },
-        per_connection: options.messages_per_connection,
-        in_turn: true,
-        expected: Vec::new(),
-    };
-    let sender = Sender::mannered(target.clone(), &Arc::new(work.forgetting()), manner);
-    let clients = vec![sender; options.threads];
+    let clients = options.clients(&target, users);
     run(clients, options.rate, (options.seconds, options.telling), &target).await
 }
 
 pub(crate) async fn rabid(options: Rabid) -> anyhow::Result<()> {
     let target = target(&options.server, 110)?;
     let users = recipients::of_file(&options.users)?;
-    let Shares(read, delete) = options.download;
-    let visit = Visit {
-        stat: false,
-        list: true,
-        read,
-        delete,
-        most: match options.messages_per_connection {
-            PerConnection::All => usize::MAX,
-            PerConnection::UpTo(most) => most as usize,
-        },
-        at_once: 1,
-        kept: false,
-    };
-    let clients = Reader::fleet(options.processes, &target, (users, Order::Random), &visit, None);
+    let clients = options.clients(&target, users);
     run(clients, options.rate, (options.seconds, options.telling), &target).await
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::Parser as _;
-
-    #[derive(Debug, clap::Parser)]
-    enum Lines {
-        Postal(Postal),
-        Rabid(Rabid),
-    }
 
     #[test]
     fn published_command_lines_are_read_as_they_are() {
         let line = "load postal -M50 -m500 -t32 [127.0.0.1]2525 users";
-        let Lines::Postal(options) = Lines::try_parse_from(line.split(' ')).unwrap() else {
+        let Line::Postal(options) = Line::try_parse_from(line.split(' ')).unwrap() else {
             panic!("postal");
         };
         assert_eq!(
@@ -188,13 +227,13 @@ mod tests {
         assert_eq!(options.messages_per_connection, PerConnection::UpTo(1));
         assert!((options.rate - 24_000.0).abs() < 0.1);
         let line = "load rabid -p 4 -r 600 -c 3 -d 100:50 localhost users";
-        let Lines::Rabid(options) = Lines::try_parse_from(line.split(' ')).unwrap() else {
+        let Line::Rabid(options) = Line::try_parse_from(line.split(' ')).unwrap() else {
             panic!("rabid");
         };
         assert_eq!((options.processes, options.download), (4, Shares(100, 50)));
         assert_eq!(options.messages_per_connection, PerConnection::UpTo(3));
         let line = "load postal -c -1 -r 120000 localhost users";
-        let Lines::Postal(options) = Lines::try_parse_from(line.split(' ')).unwrap() else {
+        let Line::Postal(options) = Line::try_parse_from(line.split(' ')).unwrap() else {
             panic!("postal");
         };
         assert_eq!(options.messages_per_connection, PerConnection::All);

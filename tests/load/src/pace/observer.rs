@@ -3,7 +3,7 @@
 use super::alarm::Alarm;
 use super::tally::Latencies;
 use super::{Did, Pace};
-use crate::process;
+use crate::options::merge;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use std::io::Write as _;
@@ -192,11 +192,11 @@ impl Observer {
         interval.turns += 1;
     }
 
-    /// Writes a line every so often, with the memory of a process, while `work` goes on; answers all lines.
+    /// Writes a line every so often, with what `probe` finds, while `work` goes on; answers all lines.
     pub(crate) async fn observing<T>(
         &self,
         every: Duration,
-        pid: Option<u32>,
+        probe: impl Fn() -> Value,
         work: impl Future<Output = T>,
     ) -> anyhow::Result<(T, Vec<Value>)> {
         *locked(&self.since) = Some(Interval::new()?);
@@ -209,7 +209,8 @@ impl Observer {
                 _ = tick.tick() => {
                     let interval = locked(&self.since).replace(Interval::new()?);
                     if let Some(interval) = interval {
-                        let line = interval.json(begun.elapsed(), every, pid);
+                        let mut line = interval.json(begun.elapsed(), every);
+                        merge(&mut line, probe());
                         self.bar.suspend(|| say(&line));
                         lines.push(line);
                     }
@@ -222,13 +223,11 @@ impl Observer {
 }
 
 impl Interval {
-    fn json(&self, at: Duration, every: Duration, pid: Option<u32>) -> Value {
+    fn json(&self, at: Duration, every: Duration) -> Value {
         let millis = |percent| self.latencies.percentile(percent);
-        let memory = pid.and_then(|pid| process::Memory::of(pid).ok());
         json!({
             "at_s": at.as_secs(), "rate": self.turns as f64 / every.as_secs_f64(),
             "p50_ms": millis(50.0), "p99_ms": millis(99.0), "longest_ms": millis(100.0), "failed": self.failed,
-            "rss_kib": memory.map(|memory| memory.rss),
         })
     }
 }

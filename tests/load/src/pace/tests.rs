@@ -131,12 +131,16 @@ async fn lines_say_what_happened_since_the_last_one() {
         &observer,
     );
     let every = Duration::from_millis(44);
-    let (tally, lines) = observer.observing(every, None, load).await.unwrap();
+    let (tally, lines) = observer
+        .observing(every, || serde_json::json!({ "rss_kib": 2048 }), load)
+        .await
+        .unwrap();
     assert_eq!(tally.unwrap().messages(), 10);
     let turns: Vec<_> = lines
         .iter()
         .map(|line| line["rate"].as_f64().unwrap() * 0.044)
         .collect();
+    assert_eq!(lines[1]["rss_kib"], 2048);
     assert_eq!(turns.len(), 2);
     assert!(
         (turns[0] - 4.0).abs() < 0.01 && (turns[1] - 4.0).abs() < 0.01,

@@ -78,20 +78,20 @@ def failed(rounds):
 HIGHER, LOWER = "≥", "≤"
 
 
-def largest(runs, kind):
-    """The idle sessions of a kind, as many as were held."""
-    return max(runs.those("idle"), key=lambda rounds: (rounds[0]["kind"] == kind, rounds[0]["sessions"]), default=[])
+def sessions(runs):
+    return {rounds[0]["sessions"] for rounds in runs.those("idle")}
 
 
-def of_kind(runs, kind):
-    rounds = largest(runs, kind)
-    return median(rounds, "memory", "rss_each_kib") if rounds and rounds[0]["kind"] == kind else None
+def each(runs, kind, count):
+    return median(runs.one("idle", kind=kind, sessions=count), "memory", "rss_each_kib")
 
 
-def ratios(runs):
-    """Name, figure, unit, which direction is better, what is wanted at least and what is aimed at."""
-    many, one = (runs.one("deliveries", connections=count) for count in (64, 1))
-    appended = lambda count: runs.one("deliveries", "append", connections=count)
+def ratios(runs, count=None):
+    """Name, figure, unit, which direction is better, what is wanted at least and what is aimed at. `count` is of idle
+    sessions, the most that there were where it is left out."""
+    count = count or max(sessions(runs), default=None)
+    many, one = (runs.one("deliveries", connections=connections) for connections in (64, 1))
+    appended = lambda writers: runs.one("deliveries", "append", connections=writers)
     login = runs.one("login")
     yield "deliveries over 64 connections, of append + fdatasync", over(rate(many), rate(appended(64)), 100), "%", HIGHER, 12, 25
     sixteen = runs.one("deliveries", connections=16)
@@ -105,20 +105,20 @@ def ratios(runs):
         echoed = runs.one("retr", "echo", at_once=at_once)
         yield f"RETR over one connection, {name}, of an echo", over(rate(read), rate(echoed), 100), "%", HIGHER, None, None
     yield "login and STAT of polling clients, of argon2id on all cores", over(rate(login), rate(runs.one("login", "argon2id"))), "×", HIGHER, None, None
-    yield "idle SMTP session in clear", of_kind(runs, "SMTP in clear"), "KiB", LOWER, 12, 6
-    yield "idle SMTP session over TLS", of_kind(runs, "SMTP over TLS"), "KiB", LOWER, 40, 20
-    yield "idle POP3 session in clear", of_kind(runs, "POP3 in clear"), "KiB", LOWER, 12, 6
-    yield "idle POP3 session over TLS", of_kind(runs, "POP3 over TLS"), "KiB", LOWER, 40, 20
+    yield "idle SMTP session in clear", each(runs, "SMTP in clear", count), "KiB", LOWER, 12, 6
+    yield "idle SMTP session over TLS", each(runs, "SMTP over TLS", count), "KiB", LOWER, 40, 20
+    yield "idle POP3 session in clear", each(runs, "POP3 in clear", count), "KiB", LOWER, 12, 6
+    yield "idle POP3 session over TLS", each(runs, "POP3 over TLS", count), "KiB", LOWER, 40, 20
     for rounds in runs.those("maildrop"):
         there = rounds[0]["messages_there"]
         wanted = (60, 20) if there == 100_000 else (None, None)
         yield f"login and STAT of a maildrop of {there:,} messages", median(rounds, "login_stat_ms"), "ms", LOWER, *wanted
     yield "generator's CPU, of the server's", over(median(many, "cpu_ms", "generator"), median(many, "cpu_ms", "gateway"), 100), "%", LOWER, 25, None
     alone = median(runs.one("policies", policies=0), "cpu_ms", "gateway")
-    for count in (1, 10):
-        with_them = median(runs.one("policies", policies=count), "cpu_ms", "gateway")
-        added = None if None in (alone, with_them) else 1000 * (with_them - alone) / count
-        yield f"CPU that each of {count} policies adds to a delivery", added, "µs", LOWER, 40, 20
+    for copies in (1, 10):
+        with_them = median(runs.one("policies", policies=copies), "cpu_ms", "gateway")
+        added = None if None in (alone, with_them) else 1000 * (with_them - alone) / copies
+        yield f"CPU that each of {copies} policies adds to a delivery", added, "µs", LOWER, 40, 20
 
 
 def figure(value, unit):
@@ -141,11 +141,12 @@ def wanted(runs):
 
 
 def compared(now, then):
-    known = {name: value for name, value, *_ in ratios(then)}
+    count = max(sessions(now) & sessions(then), default=None)
+    known = {name: value for name, value, *_ in ratios(then, count)}
     rows = []
-    for name, value, unit, better, *_ in ratios(now):
+    for name, value, unit, better, *_ in ratios(now, count):
         before = known.get(name)
-        if value is None and before is None:
+        if value is None:
             continue
         change = over(value, before, 100)
         worse = change is not None and (change < 75 if better == HIGHER else change > 133)
@@ -200,8 +201,7 @@ def idle(runs):
     rows = []
     for rounds in runs.those("idle"):
         line = rounds[0]
-        each = median(rounds, "memory", "rss_each_kib")
-        rows.append((line["kind"], show(line["sessions"]), show(line["alive"]), show(each, 1), show(line["opened_rate"])))
+        rows.append((line["kind"], show(line["sessions"]), show(line["alive"]), show(median(rounds, "memory", "rss_each_kib"), 1), show(line["opened_rate"])))
     return table(("what", "sessions", "alive at the end", "KiB each", "opened /s"), rows)
 
 

@@ -33,7 +33,7 @@ enum Part {
     Login,
     /// Silent sessions in clear and over TLS
     Idle,
-    /// STAT of a large maildrop
+    /// STAT of large maildrops
     Maildrop,
     /// The rate by the number of connections
     Connections,
@@ -93,9 +93,9 @@ pub(crate) struct Options {
     /// Silent sessions [default: 5000, quick 1000]
     #[arg(long)]
     sessions: Option<usize>,
-    /// Messages of the large maildrop [default: 100000, quick 10000]
-    #[arg(long)]
-    maildrop: Option<usize>,
+    /// Messages of large maildrops [default: 10000,100000, quick 10000]
+    #[arg(long, value_delimiter = ',')]
+    maildrop: Vec<usize>,
     /// Minutes of the soak
     #[arg(long, default_value_t = 30.0)]
     soak: f64,
@@ -113,7 +113,7 @@ struct Bench {
     rounds: usize,
     round: Duration,
     sessions: usize,
-    maildrop: usize,
+    maildrops: Vec<usize>,
     soak: Duration,
     policy: Option<Policy>,
     /// Without what only pictures need.
@@ -170,7 +170,11 @@ impl Bench {
             rounds: options.rounds.unwrap_or(usual(3, 2)),
             round: Duration::from_secs(options.seconds.unwrap_or(usual(5, 3) as u64)),
             sessions: options.sessions.unwrap_or(usual(5000, 1000)),
-            maildrop: options.maildrop.unwrap_or(usual(100_000, 10_000)),
+            maildrops: match (options.maildrop.is_empty(), options.quick) {
+                (false, _) => options.maildrop,
+                (true, true) => vec![10_000],
+                (true, false) => vec![10_000, 100_000],
+            },
             soak: Duration::from_secs_f64(options.soak * 60.0),
             quick: options.quick,
             policy: options.policy.and_then(|mut files| {

@@ -65,7 +65,7 @@ enum What {
     Postal(postal::Postal),
     /// Reads as rabid does, by its command line
     Rabid(postal::Rabid),
-    /// What this machine can do without a gateway
+    /// What this machine can do without a gateway (what a guest's call costs: `bench policies`)
     Ceiling(ceiling::Options),
     /// Starts gateways over the embedded store and measures them beside those ceilings
     Bench(bench::Options),

@@ -137,7 +137,13 @@ pub(super) async fn login(bench: &mut Bench) -> anyhow::Result<()> {
 }
 
 pub(super) async fn large(bench: &mut Bench) -> anyhow::Result<()> {
-    let count = bench.maildrop;
+    for count in bench.maildrops.clone() {
+        visits(bench, count).await?;
+    }
+    Ok(())
+}
+
+async fn visits(bench: &mut Bench, count: usize) -> anyhow::Result<()> {
     let trial = |round| Trial::new("maildrop", "gateway", json!({ "messages_there": count }), round);
     let wanted: Vec<_> = (1..=bench.rounds).map(|round| trial(round).id()).collect();
     if !bench.lacks(&wanted) {

@@ -28,9 +28,9 @@ pub(crate) struct Telling {
     /// One line of JSON instead of a table
     #[arg(long)]
     pub(crate) json: bool,
-    /// The server's process, to tell what it uses
-    #[arg(long)]
-    pub(crate) pid: Option<u32>,
+    /// The server's processes, to tell what they use together
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) pid: Vec<u32>,
     /// Seconds between two lines that say how it goes
     #[arg(long, default_value_t = 10)]
     pub(crate) every: u64,
@@ -67,10 +67,10 @@ impl Telling {
         work: impl Future<Output = anyhow::Result<Tally>>,
         traffic: &Traffic,
     ) -> anyhow::Result<Value> {
-        let meter = Meter::of(self.pid.map(|pid| ("server".to_owned(), pid)));
+        let meter = Meter::of(self.pid.iter().map(|pid| ("server".to_owned(), *pid)));
         let before = meter.read()?;
         let every = Duration::from_secs(self.every.max(1));
-        let (tally, lines) = observer.observing(every, || resident(self.pid), work).await?;
+        let (tally, lines) = observer.observing(every, || resident(&self.pid), work).await?;
         observer.finish_and_clear();
         let tally = tally?;
         let mut outcome = tally.json();
@@ -101,9 +101,9 @@ impl Telling {
     }
 }
 
-/// The memory of a process, as a line says it.
-pub(crate) fn resident(pid: Option<u32>) -> Value {
-    let memory = pid.and_then(|pid| Memory::of(pid).ok());
+/// The memory of processes, as a line says it; nothing where there are none.
+pub(crate) fn resident(pids: &[u32]) -> Value {
+    let memory = Memory::of(pids).ok().flatten();
     json!({ "rss_kib": memory.map(|memory| memory.rss) })
 }
 

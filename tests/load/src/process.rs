@@ -26,7 +26,7 @@ pub(crate) fn most_files() -> u64 {
     getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
-/// What a process has resident, in KiB.
+/// What processes have resident together, in KiB.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Memory {
     pub(crate) rss: u64,
@@ -35,7 +35,19 @@ pub(crate) struct Memory {
 }
 
 impl Memory {
-    pub(crate) fn of(pid: u32) -> anyhow::Result<Self> {
+    /// None where there are none.
+    pub(crate) fn of(pids: &[u32]) -> anyhow::Result<Option<Self>> {
+        let all: Vec<_> = pids
+            .iter()
+            .map(|pid| Self::of_one(*pid))
+            .collect::<anyhow::Result<_>>()?;
+        Ok(all.into_iter().reduce(|one, other| Self {
+            rss: one.rss + other.rss,
+            pss: one.pss + other.pss,
+        }))
+    }
+
+    fn of_one(pid: u32) -> anyhow::Result<Self> {
         let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))
             .with_context(|| format!("the memory of process {pid} cannot be read"))?;
         Ok(Self {
@@ -198,8 +210,11 @@ mod tests {
 
     #[test]
     fn memory_of_this_process_is_read() {
-        let memory = Memory::of(std::process::id()).unwrap();
+        let own = std::process::id();
+        let memory = Memory::of(&[own]).unwrap().unwrap();
         assert!(memory.pss > 0 && memory.rss >= memory.pss);
+        assert!(Memory::of(&[own, own]).unwrap().unwrap().rss > memory.rss, "both");
+        assert!(Memory::of(&[]).unwrap().is_none());
         assert_eq!(kib("Rss:    12 kB\nPss: 7 kB\n", "Pss:"), Some(7));
     }
 

@@ -33,8 +33,8 @@ pub(super) async fn idle(bench: &mut Bench) -> anyhow::Result<()> {
             let place = gateway.listener(listener)?.to_string();
             let target = Target::new(&place, &tls)?.frugal();
             // What a first session makes for all is not a session's.
-            hold(&target, speaks, 1, 0, None).await?;
-            let figures = hold(&target, speaks, sessions, SILENT, Some(gateway.pid())).await?;
+            hold(&target, speaks, 1, 0, &[]).await?;
+            let figures = hold(&target, speaks, sessions, SILENT, &[gateway.pid()]).await?;
             bench.add(&trial, &figures)?;
         }
     }

@@ -31,7 +31,7 @@ pub(super) async fn soak(bench: &mut Bench) -> anyhow::Result<()> {
     let observer = pace::progress("soak");
     let before = meter.read()?;
     let probe = || {
-        let mut found = resident(Some(warm.gateway.pid()));
+        let mut found = resident(&[warm.gateway.pid()]);
         let disk = occupied(warm.gateway.folder());
         merge(
             &mut found,

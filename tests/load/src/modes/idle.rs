@@ -75,12 +75,12 @@ pub(crate) async fn hold(
     speaks: Speaks,
     sessions: usize,
     seconds: u64,
-    pid: Option<u32>,
+    pids: &[u32],
 ) -> anyhow::Result<Value> {
     if most_files() < sessions as u64 + 64 {
         bail!("{sessions} sessions need as many open files: raise `ulimit -Hn`");
     }
-    let before = pid.map(Memory::of).transpose()?;
+    let before = Memory::of(pids)?;
     let begun = Instant::now();
     let mut opened = stream::iter(0..sessions)
         .map(|_| Held::open(target, speaks))
@@ -98,7 +98,7 @@ pub(crate) async fn hold(
     // Nobody may read it, which does not stop a run.
     let _ = writeln!(std::io::stderr(), "{open} sessions are open after {took:.1} s");
     tokio::time::sleep(Duration::from_secs(seconds)).await;
-    let with = pid.map(Memory::of).transpose()?;
+    let with = Memory::of(pids)?;
     let asked = stream::iter(held)
         .map(async |mut session| (session.lives().await, session))
         .buffer_unordered(AT_ONCE);
@@ -124,7 +124,7 @@ pub(crate) async fn hold(
 
 pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     let target = Target::new(&options.server, &options.tls)?.frugal();
-    let pid = options.telling.pid;
-    let outcome = hold(&target, options.protocol, options.sessions, options.seconds, pid).await?;
+    let pids = &options.telling.pid;
+    let outcome = hold(&target, options.protocol, options.sessions, options.seconds, pids).await?;
     options.telling.show(&outcome)
 }

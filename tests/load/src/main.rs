@@ -40,6 +40,8 @@ use modes::{idle, mixed, postal, read, send};
 use options::merge;
 use smtp::Protocol;
 use std::future::Future;
+use std::io::Write as _;
+use std::process::ExitCode;
 use tokio::runtime::Builder;
 
 #[derive(Debug, Parser)]
@@ -75,8 +77,20 @@ enum What {
     Cassandra(cassandra::Options),
 }
 
-fn main() -> anyhow::Result<()> {
-    match Options::parse().what {
+/// A fault is one line.
+fn main() -> ExitCode {
+    match begin(Options::parse().what) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Nobody may read it.
+            let _ = writeln!(std::io::stderr(), "load: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn begin(what: What) -> anyhow::Result<()> {
+    match what {
         What::Smtp(options) => alone(send::run(options, Protocol::Smtp)),
         What::Lmtp(options) => alone(send::run(options, Protocol::Lmtp)),
         What::Pop3(options) => alone(read::run(options)),

@@ -10,7 +10,7 @@ BUILT      := $(abspath $(or $(CARGO_TARGET_DIR),plugins/target))
 GUESTS     := $(BUILT)/$(WASM)/release
 STATE      := .postern
 
-.PHONY: run demo-cluster test faults mutations lint bench bench-cassandra fuzz plugins target gateway clients
+.PHONY: run demo-cluster test faults mutations lint bench bench-quick bench-cassandra fuzz plugins target gateway clients
 
 ## A working gateway on the embedded store, on unprivileged ports, with a demo account.
 run: plugins
@@ -32,9 +32,9 @@ test: target
 ## A real process and what happens around it: odd mail, policies, hostile guests, memory, kill -9, full disk,
 ## vanishing, stalled and idle clients.
 gateway: plugins
-	$(CARGO) build --locked --package postern
+	$(CARGO) build --locked --package postern --package load
 	cd tests/guests && $(CARGO) build --locked --release --target $(WASM) --target-dir "$(BUILT)" --package hostile
-	cd tests && POSTERN="$(DEBUG)" POSTERN_GUESTS="$(GUESTS)" python3 -m unittest discover -v -s gateway -t .
+	cd tests && POSTERN="$(DEBUG)" POSTERN_LOAD="$(BUILD)/debug/load" POSTERN_GUESTS="$(GUESTS)" python3 -m unittest discover -v -s gateway -t .
 
 ## The mail clients that are installed here, against a real gateway.
 clients: plugins
@@ -59,9 +59,21 @@ lint: target
 	cd tests/guests && $(CARGO) fmt --all --check && $(CARGO) clippy --locked --target $(WASM) --target-dir "$(BUILT)" -- -D warnings
 	@tests/lint.sh
 
-## Rates, each beside its ceiling in the same run.
-bench:
-	$(CARGO) bench --locked --package postern --bench deliveries
+## Rates, latencies and memory over the embedded store, each beside its ceiling in the same run (15 minutes): tables and
+## pictures go to tests/results; with parts and options in BENCH (`load bench --help`) to target/bench.
+bench: plugins
+	$(CARGO) build --locked --release --package postern --package load
+	@rm -f "$(BUILD)/bench/runs.jsonl"
+	"$(BUILD)/release/load" bench --runs "$(BUILD)/bench/runs.jsonl" \
+	  --policy "$(GUESTS)/tag_subject.wasm" plugins/tag-subject/30-tag-subject.yaml $(BENCH)
+	python3 tests/load/report.py "$(BUILD)/bench/runs.jsonl" --into $(if $(BENCH),"$(BUILD)/bench",tests/results)
+
+## The main ratios in three minutes, beside those that are committed.
+bench-quick:
+	$(CARGO) build --locked --release --package postern --package load
+	@rm -f "$(BUILD)/bench/quick.jsonl"
+	"$(BUILD)/release/load" bench --quick --runs "$(BUILD)/bench/quick.jsonl" $(BENCH)
+	@python3 tests/load/report.py "$(BUILD)/bench/quick.jsonl" --against tests/results/bench.jsonl
 
 ## CassMail's evaluation over real Cassandra nodes: PART=a…g, 30 minutes each, which goes on where it was broken off
 ## when it is said again; without PART the short form of a and b. Tables and pictures go to tests/results.

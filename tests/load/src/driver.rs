@@ -8,8 +8,10 @@ mod layout;
 pub(crate) use layout::Layout;
 
 use crate::ledger::Work;
-use crate::message::Message;
-use crate::pace::Client;
+use crate::message::{Message, Size};
+use crate::options::Load;
+use crate::pace::{Client, Did};
+use crate::target::Traffic;
 use anyhow::Context as _;
 use futures_util::FutureExt as _;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
@@ -365,6 +367,35 @@ async fn prepare(session: &Session, cql: &str) -> anyhow::Result<PreparedStateme
     Ok(prepared)
 }
 
+#[derive(Debug, clap::Args)]
+pub(crate) struct Bare {
+    /// host:port of nodes
+    #[arg(required = true)]
+    nodes: Vec<String>,
+    /// With a gateway's tables
+    #[arg(long, default_value = "mail")]
+    keyspace: String,
+    #[arg(long, value_enum, default_value = "local_quorum")]
+    consistency: Level,
+    /// Octets of a message, or lognormal
+    #[arg(long, default_value = "4096")]
+    size: Size,
+    #[command(flatten)]
+    load: Load,
+}
+
+pub(crate) async fn run(options: Bare) -> anyhow::Result<()> {
+    let driver = Driver::open(&options.nodes, &options.keyspace, options.consistency).await?;
+    let client = Delivering {
+        driver: Arc::new(driver),
+        work: Arc::new(Work::new(vec!["bare".to_owned()], options.size).forgetting()),
+        writing: Writing::USUAL,
+    };
+    let clients = vec![client; options.load.connections];
+    let outcome = options.load.run(clients, &Traffic::default()).await?;
+    options.load.telling.show(&outcome)
+}
+
 /// One of the deliveries that are under way.
 #[derive(Debug, Clone)]
 pub(crate) struct Delivering {
@@ -374,10 +405,10 @@ pub(crate) struct Delivering {
 }
 
 impl Client for Delivering {
-    async fn once(&mut self) -> anyhow::Result<usize> {
+    async fn once(&mut self) -> anyhow::Result<Did> {
         let (message, to) = self.work.next();
         let delivery = self.driver.deliver(to, Place::now(), &message, self.writing);
         Box::pin(delivery).await?;
-        Ok(message.octets.len())
+        Ok(Did::message(message.octets.len()))
     }
 }

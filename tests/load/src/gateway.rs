@@ -1,6 +1,7 @@
-//! Gateways as processes, each with a configuration of its own over one cluster.
+//! Gateways as processes, each with a configuration of its own.
 
 use anyhow::{Context as _, bail};
+use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -19,15 +20,42 @@ pub(crate) struct Place {
     pub(crate) consistency: &'static str,
 }
 
+/// Where a gateway keeps mail.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Keeps<'a> {
+    In(&'a Place),
+    /// In a folder of its own inside this one, which tells what disk is measured.
+    Embedded(&'a Path),
+}
+
+/// A policy's component, and its YAML.
+#[derive(Debug, Clone)]
+pub(crate) struct Policy {
+    pub(crate) component: PathBuf,
+    pub(crate) settings: PathBuf,
+}
+
 /// A gateway that runs; killed when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Gateway {
     child: Child,
     pub(crate) mx: SocketAddr,
     pub(crate) pop3: SocketAddr,
+    /// All listeners by name.
+    places: HashMap<String, SocketAddr>,
     read: Arc<Mutex<Read>>,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
+
+/// The POP3 listeners let in with a password in clear; `mxs` is after STARTTLS.
+const LISTENERS: &str = "\
+    listeners:
+    - { name: mx, role: mx, tls: none, address: \"127.0.0.1:0\" }
+    - { name: mxs, role: mx, address: \"127.0.0.1:0\" }
+    - { name: lmtp, role: lmtp, tls: none, address: \"127.0.0.1:0\" }
+    - { name: pop3, role: pop3, tls: none, plaintext_auth: true, address: \"127.0.0.1:0\" }
+    - { name: pop3s, role: pop3, tls: implicit, address: \"127.0.0.1:0\" }
+";
 
 /// What POP3 sessions that ended had read, by the gateway's log.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -66,22 +94,24 @@ impl Read {
 impl Gateway {
     /// Makes the mailboxes where they are not there yet, and serves.
     pub(crate) fn start(postern: &Path, place: &Place, mailboxes: &[String]) -> anyhow::Result<Self> {
-        let folder = tempfile::Builder::new().prefix("postern-load-").tempdir()?;
+        Self::launch(postern, Keeps::In(place), mailboxes, &[])
+    }
+
+    pub(crate) fn launch(
+        postern: &Path,
+        keeps: Keeps<'_>,
+        mailboxes: &[String],
+        policies: &[Policy],
+    ) -> anyhow::Result<Self> {
+        let mut named = tempfile::Builder::new();
+        let named = named.prefix("postern-load-");
+        let folder = match keeps {
+            Keeps::Embedded(inside) => named.tempdir_in(inside),
+            Keeps::In(_) => named.tempdir(),
+        }?;
         let config = folder.path().join("postern.yaml");
-        let Place {
-            nodes,
-            keyspace,
-            replication,
-            consistency,
-        } = place;
-        let text = format!(
-            "hostname: localhost\nstate: state\npostmaster: postmaster@example.org\nlisteners:\n\
-             - {{ name: mx, role: mx, tls: none, address: \"127.0.0.1:0\" }}\n\
-             - {{ name: pop3, role: pop3, tls: none, plaintext_auth: true, address: \"127.0.0.1:0\" }}\n\
-             limits: {{ sessions_per_address: 2000 }}\n\
-             store: {{ cassandra: {{ nodes: {nodes:?}, keyspace: {keyspace}, replication: {replication}, consistency: {consistency} }} }}\n"
-        );
-        std::fs::write(&config, text)?;
+        std::fs::write(&config, configuration(keeps))?;
+        install(policies, &folder.path().join("plugins.d"))?;
         let accounts = folder.path().join("accounts.csv");
         let lines: String = mailboxes.iter().map(|to| format!("{to},{PASSWORD}\n")).collect();
         std::fs::write(&accounts, lines)?;
@@ -99,7 +129,7 @@ impl Gateway {
         serve.env_remove("POSTERN_LOG").env_remove("NOTIFY_SOCKET");
         let mut child = serve.stdin(Stdio::null()).stderr(Stdio::piped()).spawn()?;
         let read = Arc::default();
-        let [mx, pop3] = match ready(&mut child, &read) {
+        let places = match ready(&mut child, &read) {
             Ok(places) => places,
             Err(error) => {
                 let _ = child.kill();
@@ -107,13 +137,25 @@ impl Gateway {
                 return Err(error);
             }
         };
+        let place = |name: &str| places.get(name).copied().context("no listener in the log");
         Ok(Self {
+            mx: place("mx")?,
+            pop3: place("pop3")?,
             child,
-            mx,
-            pop3,
+            places,
             read,
-            _folder: folder,
+            folder,
         })
+    }
+
+    pub(crate) fn listener(&self, name: &str) -> anyhow::Result<SocketAddr> {
+        let place = self.places.get(name).copied();
+        place.with_context(|| format!("the gateway has no listener {name}"))
+    }
+
+    /// With its configuration and, where it is embedded, its mail.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -132,8 +174,39 @@ impl Drop for Gateway {
     }
 }
 
+fn configuration(keeps: Keeps<'_>) -> String {
+    let store = match keeps {
+        Keeps::Embedded(_) => "embedded".to_owned(),
+        Keeps::In(Place {
+            nodes,
+            keyspace,
+            replication,
+            consistency,
+        }) => format!(
+            "{{ cassandra: {{ nodes: {nodes:?}, keyspace: {keyspace}, replication: {replication}, consistency: {consistency} }} }}"
+        ),
+    };
+    format!(
+        "hostname: localhost\nstate: state\npostmaster: postmaster@example.org\n{LISTENERS}\
+         limits: {{ sessions_per_address: 20000, sessions: 20000 }}\n\
+         policy: {{ folder: plugins.d }}\nstore: {store}\n"
+    )
+}
+
+/// In their order.
+fn install(policies: &[Policy], folder: &Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(folder)?;
+    for (nth, policy) in policies.iter().enumerate() {
+        for (file, extension) in [(&policy.component, "wasm"), (&policy.settings, "yaml")] {
+            let copy = folder.join(format!("{:02}-policy-{nth}.{extension}", nth + 10));
+            std::fs::copy(file, copy).with_context(|| format!("{} cannot be copied", file.display()))?;
+        }
+    }
+    Ok(())
+}
+
 /// Reads the log until it says that it is ready; of the rest only the ends of POP3 sessions are kept.
-fn ready(child: &mut Child, read: &Arc<Mutex<Read>>) -> anyhow::Result<[SocketAddr; 2]> {
+fn ready(child: &mut Child, read: &Arc<Mutex<Read>>) -> anyhow::Result<HashMap<String, SocketAddr>> {
     let stderr = child.stderr.take().context("no stderr")?;
     let mut lines = BufReader::new(stderr).lines();
     let mut log = Vec::new();
@@ -148,13 +221,7 @@ fn ready(child: &mut Child, read: &Arc<Mutex<Read>>) -> anyhow::Result<[SocketAd
             break;
         }
     }
-    let place = |name: &str| -> anyhow::Result<SocketAddr> {
-        let name = format!("listening name={name} ");
-        let line = log.iter().find(|line| line.contains(&name));
-        let address = line.and_then(|line| line.rsplit_once("address="));
-        Ok(address.context("no listener in the log")?.1.parse()?)
-    };
-    let places = [place("mx")?, place("pop3")?];
+    let places = log.iter().filter_map(|line| listening(line)).collect();
     let read = Arc::clone(read);
     std::thread::spawn(move || {
         for line in lines.map_while(Result::ok) {
@@ -162,6 +229,14 @@ fn ready(child: &mut Child, read: &Arc<Mutex<Read>>) -> anyhow::Result<[SocketAd
         }
     });
     Ok(places)
+}
+
+/// Name and address of a listener, of the line that tells of it.
+fn listening(line: &str) -> Option<(String, SocketAddr)> {
+    let (_, fields) = line.split_once("listening name=")?;
+    let (name, rest) = fields.split_once(' ')?;
+    let (_, address) = rest.rsplit_once("address=")?;
+    Some((name.to_owned(), address.parse().ok()?))
 }
 
 /// The gateway beside this program, unless another is named.
@@ -172,7 +247,17 @@ pub(crate) fn beside_this_program() -> PathBuf {
 
 #[cfg(test)]
 mod tests {
-    use super::Read;
+    use super::{Read, listening};
+
+    #[test]
+    fn listeners_are_found_in_the_log() {
+        let line = "INFO postern::net: listening name=pop3s role=pop3 tls=implicit address=127.0.0.1:4711";
+        assert_eq!(
+            listening(line),
+            Some(("pop3s".to_owned(), ([127, 0, 0, 1], 4711).into()))
+        );
+        assert_eq!(listening("INFO postern: ready version=\"0.1.0\""), None);
+    }
 
     #[test]
     fn the_ends_of_sessions_are_added() {

@@ -1,19 +1,29 @@
-//! Load for a gateway and for the cluster behind it, and the benches over Cassandra.
+//! Load for a gateway, the ceilings of the machine that it runs on, and the benches.
 //!
-//! `smtp` sends mail and can read it back; `driver` asks Cassandra for the same without a gateway; `cassandra`
-//! starts nodes and gateways by itself and measures them part by part.
+//! `smtp` and `lmtp` send mail and can read it back, `pop3` reads, `mixed` does both, `idle` holds sessions;
+//! `postal` and `rabid` take the command lines of those. `ceiling` measures the machine without a gateway; `bench`
+//! starts gateways by itself and measures them beside it. `driver` asks Cassandra for what a gateway asks;
+//! `cassandra` starts nodes and gateways and measures them part by part.
 
+mod bench;
 mod cassandra;
+mod ceiling;
 mod driver;
 mod gateway;
 mod ledger;
 mod lines;
 mod message;
+mod modes;
+mod options;
 mod pace;
 mod pop3;
 mod process;
+mod programs;
+mod reader;
+mod recipients;
 mod record;
 mod smtp;
+mod target;
 
 #[allow(
     clippy::expect_used,
@@ -25,21 +35,17 @@ mod nodes;
 #[path = "../../../host/src/store/packing.rs"]
 mod packing;
 
-use anyhow::Context as _;
 use clap::Parser;
-use driver::{Delivering, Driver, Level, Writing};
-use ledger::Work;
-use message::Size;
-use pace::{Pace, Tally};
-use serde_json::Value;
-use smtp::Sender;
+use modes::{idle, mixed, postal, read, send};
+use options::merge;
+use smtp::Protocol;
+use std::future::Future;
 use std::io::Write as _;
-use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::Duration;
+use std::process::ExitCode;
+use tokio::runtime::Builder;
 
 #[derive(Debug, Parser)]
-#[command(name = "load", about = "Load for a gateway and for the cluster behind it")]
+#[command(name = "load", about = "Load for a gateway, and the ceilings of its machine")]
 struct Options {
     #[command(subcommand)]
     what: What,
@@ -47,123 +53,66 @@ struct Options {
 
 #[derive(Debug, clap::Subcommand)]
 enum What {
-    /// Sends mail to a gateway and checks every reply
-    Smtp(Smtp),
+    /// Sends mail and checks every reply
+    Smtp(send::Options),
+    /// The same by LMTP
+    Lmtp(send::Options),
+    /// Polls maildrops, or reads them over sessions that are kept
+    Pop3(read::Options),
+    /// Sends mail while others read and delete it, and accounts for all
+    Mixed(mixed::Options),
+    /// Holds silent sessions and tells what the server keeps for them
+    Idle(idle::Options),
+    /// Sends as postal does, by its command line
+    Postal(postal::Postal),
+    /// Reads as rabid does, by its command line
+    Rabid(postal::Rabid),
+    /// What this machine can do without a gateway (what a guest's call costs: `bench policies`)
+    Ceiling(ceiling::Options),
+    /// Starts gateways over the embedded store and measures them beside those ceilings
+    Bench(bench::Options),
     /// Asks Cassandra for what a gateway asks for a delivery, without a gateway
-    Driver(Bare),
+    Driver(driver::Bare),
     /// Starts nodes and gateways and measures them: a part, or the short form of a and b
     Cassandra(cassandra::Options),
 }
 
-#[derive(Debug, clap::Args)]
-struct Load {
-    /// Messages a second, due whatever became of those before; without it each connection goes on when it is
-    /// answered
-    #[arg(long)]
-    rate: Option<f64>,
-    /// Connections, or requests that are under way at once
-    #[arg(long, default_value_t = 64)]
-    connections: usize,
-    /// Octets of a message, or lognormal
-    #[arg(long, default_value = "4096")]
-    size: Size,
-    #[arg(long, default_value_t = 10)]
-    seconds: u64,
-    /// One line of JSON instead of a table
-    #[arg(long)]
-    json: bool,
-}
-
-#[derive(Debug, clap::Args)]
-struct Smtp {
-    /// Where the gateway takes mail
-    gateway: SocketAddr,
-    /// Recipients, one a message, in turn
-    #[arg(long, required = true, value_delimiter = ',')]
-    to: Vec<String>,
-    /// Where to read everything back, which must have been empty, with this password
-    #[arg(long, num_args = 2, value_names = ["POP3", "PASSWORD"])]
-    read_back: Option<Vec<String>>,
-    #[command(flatten)]
-    load: Load,
-}
-
-#[derive(Debug, clap::Args)]
-struct Bare {
-    /// host:port of nodes
-    #[arg(required = true)]
-    nodes: Vec<String>,
-    /// With a gateway's tables
-    #[arg(long, default_value = "mail")]
-    keyspace: String,
-    #[arg(long, value_enum, default_value = "local_quorum")]
-    consistency: Level,
-    #[command(flatten)]
-    load: Load,
-}
-
-#[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    match Options::parse().what {
-        What::Smtp(options) => Box::pin(smtp(options)).await,
-        What::Driver(options) => Box::pin(bare(options)).await,
-        What::Cassandra(options) => Box::pin(cassandra::run(options)).await,
+/// A fault is one line.
+fn main() -> ExitCode {
+    match begin(Options::parse().what) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Nobody may read it.
+            let _ = writeln!(std::io::stderr(), "load: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }
 
-impl Load {
-    fn pace(&self) -> Pace {
-        self.rate.map_or(Pace::Closed, Pace::Open)
-    }
-
-    async fn run<C: pace::Client + Clone>(&self, client: C) -> anyhow::Result<Tally> {
-        let clients = vec![client; self.connections];
-        let bar = pace::progress("load");
-        let tally = pace::run(clients, self.pace(), Duration::from_secs(self.seconds), &bar).await;
-        bar.finish_and_clear();
-        tally
-    }
-}
-
-async fn smtp(options: Smtp) -> anyhow::Result<()> {
-    let work = Arc::new(Work::new(options.to, options.load.size));
-    let tally = options.load.run(Sender::new(options.gateway, &work)).await?;
-    let mut outcome = tally.json();
-    if let Some([pop3, password]) = options.read_back.as_deref() {
-        let pop3 = pop3
-            .parse()
-            .with_context(|| format!("`{pop3}` is no address with a port"))?;
-        let difference = work.read_back(pop3, password, work.mailboxes()).await?;
-        merge(&mut outcome, difference.json());
-    }
-    show(&outcome, options.load.json)
-}
-
-async fn bare(options: Bare) -> anyhow::Result<()> {
-    let driver = Driver::open(&options.nodes, &options.keyspace, options.consistency).await?;
-    let client = Delivering {
-        driver: Arc::new(driver),
-        work: Arc::new(Work::new(vec!["bare".to_owned()], options.load.size)),
-        writing: Writing::USUAL,
-    };
-    let tally = options.load.run(client).await?;
-    show(&tally.json(), options.load.json)
-}
-
-fn merge(into: &mut Value, more: Value) {
-    if let (Some(into), Value::Object(more)) = (into.as_object_mut(), more) {
-        into.extend(more);
+fn begin(what: What) -> anyhow::Result<()> {
+    match what {
+        What::Smtp(options) => alone(send::run(options, Protocol::Smtp)),
+        What::Lmtp(options) => alone(send::run(options, Protocol::Lmtp)),
+        What::Pop3(options) => alone(read::run(options)),
+        What::Mixed(options) => alone(mixed::run(options)),
+        What::Idle(options) => alone(idle::run(options)),
+        What::Postal(options) => alone(postal::postal(options)),
+        What::Rabid(options) => alone(postal::rabid(options)),
+        What::Ceiling(options) => alone(ceiling::run(options)),
+        What::Bench(options) => alone(bench::run(options)),
+        What::Driver(options) => Builder::new_multi_thread()
+            .enable_all()
+            .build()?
+            .block_on(Box::pin(driver::run(options))),
+        What::Cassandra(options) => Builder::new_multi_thread()
+            .enable_all()
+            .build()?
+            .block_on(Box::pin(cassandra::run(options))),
     }
 }
 
-fn show(outcome: &Value, as_json: bool) -> anyhow::Result<()> {
-    let mut out = std::io::stdout();
-    if as_json {
-        writeln!(out, "{outcome}")?;
-        return Ok(());
-    }
-    for (name, figure) in outcome.as_object().into_iter().flatten() {
-        writeln!(out, "{name:>16}  {figure}")?;
-    }
-    Ok(())
+/// On one thread: nothing wakes a second one, and the server keeps the other cores.
+fn alone(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    let work = Box::pin(work);
+    Builder::new_current_thread().enable_all().build()?.block_on(work)
 }

@@ -1,10 +1,14 @@
 //! Messages that say which they are and whether they are whole.
 //!
-//! `X-Load` holds a number and a checksum of the text. The text is words at random: zstd makes about half of it,
-//! as of people's mail.
+//! `X-Load` holds the run, a number and a checksum of the text. The text is words at random: zstd makes about half
+//! of it, as of people's mail. Messages of a folder have that header put before their own.
 
+use anyhow::{Context as _, bail};
+use memchr::memmem;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
+use rand_distr::{Distribution as _, LogNormal};
+use std::path::Path;
 use std::str::FromStr;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -12,6 +16,8 @@ use xxhash_rust::xxh3::xxh3_64;
 const POOL: usize = 4 * 1024 * 1024;
 const LINE: usize = 76;
 const MARK: &str = "X-Load: ";
+/// Of a checksum in the mark.
+const DIGITS: usize = 16;
 
 /// How large messages are.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -19,23 +25,26 @@ pub(crate) enum Size {
     Fixed(usize),
     /// Median 6 KiB, mean 14 KiB, at most 2 MiB: most mail is small, most octets are in large mail.
     LogNormal,
+    /// A text of so many octets, each as likely: postal's.
+    Text(usize, usize),
 }
 
 const MEDIAN: f64 = 6.0 * 1024.0;
 const SIGMA: f64 = 1.3;
-const LEAST: usize = 512;
+pub(crate) const LEAST: usize = 512;
 const MOST: usize = 2 * 1024 * 1024;
 
 impl Size {
-    pub(crate) fn draw(self, random: &mut StdRng) -> usize {
+    /// Octets of the whole message whose header section has `head`.
+    pub(crate) fn draw(self, random: &mut StdRng, head: usize) -> usize {
         match self {
             Self::Fixed(size) => size,
             Self::LogNormal => {
-                // Box and Muller's way from two even numbers to a normal one.
-                let (one, two) = (random.random_range(f64::EPSILON..1.0), random.random::<f64>());
-                let normal = (-2.0 * one.ln()).sqrt() * (std::f64::consts::TAU * two).cos();
-                ((MEDIAN * (SIGMA * normal).exp()) as usize).clamp(LEAST, MOST)
+                let usual = LogNormal::new(MEDIAN.ln(), SIGMA);
+                let drawn = usual.map_or(MEDIAN, |usual| usual.sample(random));
+                (drawn as usize).clamp(LEAST, MOST)
             }
+            Self::Text(least, most) => head + random.random_range(least..=most.max(least)),
         }
     }
 }
@@ -61,15 +70,22 @@ impl std::fmt::Display for Size {
         match self {
             Self::Fixed(size) => write!(f, "{size}"),
             Self::LogNormal => f.write_str("lognormal"),
+            Self::Text(least, most) => write!(f, "text of {least} to {most}"),
         }
     }
 }
 
-/// What messages are cut from.
+/// What messages are made of.
 #[derive(Debug)]
-pub(crate) struct Pool(Vec<u8>);
+pub(crate) struct Pool {
+    /// Tells this run's messages from others in a maildrop.
+    run: u32,
+    text: Vec<u8>,
+    /// Those of a folder, if there are any, each as header section and text.
+    folder: Vec<(Vec<u8>, Vec<u8>)>,
+}
 
-/// A message as it is sent, without dots to stuff.
+/// A message as it is sent, its dots stuffed.
 #[derive(Debug)]
 pub(crate) struct Message {
     pub(crate) number: u64,
@@ -105,40 +121,67 @@ impl Pool {
             column += word.len() + 1;
         }
         pool.extend_from_slice(b"\r\n");
-        Self(pool)
+        Self {
+            run: rand::random(),
+            text: pool,
+            folder: Vec::new(),
+        }
+    }
+
+    /// Messages are those of a folder's files, in turn.
+    pub(crate) fn of_folder(path: &Path) -> anyhow::Result<Self> {
+        let files = std::fs::read_dir(path).with_context(|| format!("{} cannot be read", path.display()))?;
+        let mut files: Vec<_> = files
+            .map(|file| Ok(file?.path()))
+            .collect::<std::io::Result<_>>()?;
+        files.retain(|file| file.is_file());
+        files.sort();
+        if files.is_empty() {
+            bail!("{} holds no messages", path.display());
+        }
+        let read = |file: &std::path::PathBuf| {
+            let octets = std::fs::read(file).with_context(|| format!("{} cannot be read", file.display()))?;
+            Ok(parted(&octets))
+        };
+        Ok(Self {
+            folder: files.iter().map(read).collect::<anyhow::Result<_>>()?,
+            ..Self::new()
+        })
     }
 
     /// The message of this number: the same whenever it is made.
     pub(crate) fn message(&self, number: u64, to: &str, size: Size) -> Message {
+        if !self.folder.is_empty()
+            && let Some((head, text)) = self.folder.get(number as usize % self.folder.len())
+        {
+            return self.of(number, head, |octets, _| {
+                octets.extend_from_slice(&crate::lines::stuff(text));
+                xxh3_64(text)
+            });
+        }
         let mut random = StdRng::seed_from_u64(number);
-        let size = size.draw(&mut random);
-        let from = random.random_range(0..self.0.len());
         let top = format!("From: <load@example.net>\r\nTo: <{to}>\r\nSubject: message {number}\r\n");
-        // The mark's line is as long whatever it says.
-        let head = top.len() + MARK.len() + 16 + 1 + 16 + 4;
-        let mut text = Vec::with_capacity(size);
-        let mut rest = self.0.get(from..).unwrap_or_default();
-        while text.len() + head + 2 < size {
-            if rest.is_empty() {
-                rest = &self.0;
-            }
-            let part = rest.len().min(size - head - 2 - text.len());
-            let (taken, left) = rest.split_at(part);
-            text.extend_from_slice(taken);
-            rest = left;
-        }
-        // A line end that was cut in two would be a bare CR or LF.
-        if let Some(first) = text.first_mut().filter(|first| **first == b'\n') {
-            *first = b' ';
-        }
-        if let Some(last) = text.last_mut().filter(|last| **last == b'\r') {
-            *last = b' ';
-        }
-        text.extend_from_slice(b"\r\n");
-        let sum = xxh3_64(&text);
-        let mut octets = format!("{top}{MARK}{number:016x} {sum:016x}\r\n\r\n").into_bytes();
+        self.of(number, top.as_bytes(), |octets, begins| {
+            let size = size.draw(&mut random, begins);
+            self.fill(octets, size, random.random_range(0..self.text.len()));
+            xxh3_64(octets.get(begins..).unwrap_or_default())
+        })
+    }
+
+    /// The mark, a header section and the text, whose checksum is put into the mark.
+    fn of(&self, number: u64, head: &[u8], text: impl FnOnce(&mut Vec<u8>, usize) -> u64) -> Message {
+        let mark = format!("{MARK}{:08x} {number:016x} ", self.run);
+        let mut octets = Vec::with_capacity(8 * 1024);
+        octets.extend_from_slice(mark.as_bytes());
+        octets.extend_from_slice(&[b'0'; DIGITS]);
+        octets.extend_from_slice(b"\r\n");
+        octets.extend_from_slice(head);
+        octets.extend_from_slice(b"\r\n");
         let begins = octets.len();
-        octets.append(&mut text);
+        let sum = text(&mut octets, begins);
+        if let Some(place) = octets.get_mut(mark.len()..mark.len() + DIGITS) {
+            place.copy_from_slice(format!("{sum:016x}").as_bytes());
+        }
         Message {
             number,
             sum,
@@ -146,23 +189,83 @@ impl Pool {
             text: begins,
         }
     }
+
+    /// Cuts text from the pool until the message has its size.
+    fn fill(&self, octets: &mut Vec<u8>, size: usize, from: usize) {
+        let begins = octets.len();
+        octets.reserve(size.saturating_sub(begins) + 8);
+        let mut rest = self.text.get(from..).unwrap_or_default();
+        while octets.len() + 2 < size {
+            if rest.is_empty() {
+                rest = &self.text;
+            }
+            let part = rest.len().min(size - 2 - octets.len());
+            let (taken, left) = rest.split_at(part);
+            octets.extend_from_slice(taken);
+            rest = left;
+        }
+        // A line end that was cut in two would be a bare CR or LF.
+        if let Some(first) = octets.get_mut(begins).filter(|first| **first == b'\n') {
+            *first = b' ';
+        }
+        if let Some(last) = octets.last_mut().filter(|last| **last == b'\r') {
+            *last = b' ';
+        }
+        octets.extend_from_slice(b"\r\n");
+    }
+}
+
+/// Header section without its empty line, and text, both in lines that end with CRLF. What has no header section is
+/// all text.
+fn parted(octets: &[u8]) -> (Vec<u8>, Vec<u8>) {
+    let mut strict = Vec::with_capacity(octets.len() + octets.len() / 32);
+    for line in octets.split_inclusive(|octet| *octet == b'\n') {
+        let line = line.strip_suffix(b"\n").unwrap_or(line);
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        strict.extend(
+            line.iter()
+                .map(|octet| if *octet == b'\r' { b' ' } else { *octet }),
+        );
+        strict.extend_from_slice(b"\r\n");
+    }
+    // An mbox has a line of its own before each message.
+    let message = match strict.starts_with(b"From ") {
+        true => memmem::find(&strict, b"\r\n").map_or(0, |at| at + 2),
+        false => 0,
+    };
+    let strict = strict.get(message..).unwrap_or_default();
+    match memmem::find(strict, b"\r\n\r\n") {
+        Some(at) => {
+            let (head, text) = strict.split_at(at + 2);
+            (head.to_vec(), text.get(2..).unwrap_or_default().to_vec())
+        }
+        None => (Vec::new(), strict.to_vec()),
+    }
 }
 
 /// What a message that was read says of itself, and what its text really is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Identity {
+    pub(crate) run: u32,
     pub(crate) number: u64,
     pub(crate) sum: u64,
 }
 
+impl Pool {
+    pub(crate) fn run(&self) -> u32 {
+        self.run
+    }
+}
+
 /// None: not a message of ours, or its mark cannot be read.
 pub(crate) fn identify(octets: &[u8]) -> Option<Identity> {
-    let end = octets.windows(4).position(|four| four == b"\r\n\r\n")?;
+    let end = memmem::find(octets, b"\r\n\r\n")?;
     let (head, text) = (octets.get(..end)?, octets.get(end + 4..)?);
-    let head = std::str::from_utf8(head).ok()?;
-    let mark = head.lines().find_map(|line| line.strip_prefix(MARK))?;
-    let (number, _) = mark.split_once(' ')?;
+    let at = memmem::find(head, MARK.as_bytes())?;
+    let mark = std::str::from_utf8(head.get(at + MARK.len()..)?.get(..8 + 1 + 16)?).ok()?;
+    let (run, number) = mark.split_once(' ')?;
     Some(Identity {
+        run: u32::from_str_radix(run, 16).ok()?,
         number: u64::from_str_radix(number, 16).ok()?,
         sum: xxh3_64(text),
     })
@@ -210,11 +313,56 @@ mod tests {
     #[test]
     fn log_normal_sizes_lie_about_their_median() {
         let mut random = StdRng::seed_from_u64(1);
-        let mut sizes: Vec<_> = (0..4001).map(|_| Size::LogNormal.draw(&mut random)).collect();
+        let mut sizes: Vec<_> = (0..4001).map(|_| Size::LogNormal.draw(&mut random, 0)).collect();
         sizes.sort_unstable();
         assert!((5500..6900).contains(&sizes[2000]), "{}", sizes[2000]);
         assert!(sizes[0] >= LEAST && sizes[4000] <= MOST);
         assert!(sizes[3900] > 8 * sizes[2000], "a long tail");
+    }
+
+    #[test]
+    fn postal_s_texts_are_spread_evenly_from_the_smallest_to_the_largest() {
+        let pool = Pool::new();
+        let size = Size::Text(2 * 1024, 20 * 1024);
+        let texts = (0..2000).map(|number| {
+            let message = pool.message(number, "a@example.org", size);
+            message.octets.len() - message.text
+        });
+        let mut texts: Vec<_> = texts.collect();
+        texts.sort_unstable();
+        assert!(texts[0] >= 2048 && texts[1999] <= 20_480);
+        for (rank, near) in [
+            (0, 2048),
+            (500, 6656),
+            (1000, 11_264),
+            (1500, 15_872),
+            (1999, 20_480),
+        ] {
+            assert!(texts[rank].abs_diff(near) < 900, "{rank}: {}", texts[rank]);
+        }
+    }
+
+    #[test]
+    fn messages_of_a_folder_keep_their_lines_and_say_which_they_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let put = |name: &str, octets: &[u8]| std::fs::write(folder.path().join(name), octets).unwrap();
+        put("1", b"From me Thu Jan  1\nSubject: one\nTo: x\n\n.dot\n\nlast");
+        put("2", b"Subject: two\r\n\r\n");
+        let pool = Pool::of_folder(folder.path()).unwrap();
+        let one = pool.message(0, "a@example.org", Size::Fixed(4096));
+        let sent = String::from_utf8(one.octets.clone()).unwrap();
+        assert!(
+            sent.ends_with("\r\nSubject: one\r\nTo: x\r\n\r\n..dot\r\n\r\nlast\r\n"),
+            "{sent}"
+        );
+        let read = sent.replace("\r\n..", "\r\n.");
+        let identity = identify(read.as_bytes()).unwrap();
+        assert_eq!((identity.number, identity.sum), (0, one.sum));
+        let three = pool.message(2, "a@example.org", Size::Fixed(4096));
+        assert_eq!(three.sum, one.sum, "files take turns");
+        let two = pool.message(1, "a@example.org", Size::Fixed(4096));
+        assert_eq!(identify(&two.octets).unwrap().number, 1);
+        assert!(Pool::of_folder(&folder.path().join("none")).is_err());
     }
 
     #[test]

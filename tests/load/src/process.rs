@@ -7,6 +7,62 @@ use std::fs;
 /// Linux counts CPU in hundredths of a second wherever it is shown to programs (`USER_HZ`).
 const TICK_MS: f64 = 10.0;
 
+/// What this process has used of CPU, in milliseconds, to the nanosecond.
+pub(crate) fn own_cpu_ms() -> f64 {
+    let used = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    used.tv_sec as f64 * 1000.0 + used.tv_nsec as f64 / 1_000_000.0
+}
+
+/// Lets this process have as many open files as it may; answers how many.
+pub(crate) fn most_files() -> u64 {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let most = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    // Where it may not, what it has counts.
+    let _ = setrlimit(Resource::Nofile, most);
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
+}
+
+/// What processes have resident together, in KiB.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Memory {
+    pub(crate) rss: u64,
+    /// Pages that it shares, each by the number of those who do.
+    pub(crate) pss: u64,
+}
+
+impl Memory {
+    /// None where there are none.
+    pub(crate) fn of(pids: &[u32]) -> anyhow::Result<Option<Self>> {
+        let all: Vec<_> = pids
+            .iter()
+            .map(|pid| Self::of_one(*pid))
+            .collect::<anyhow::Result<_>>()?;
+        Ok(all.into_iter().reduce(|one, other| Self {
+            rss: one.rss + other.rss,
+            pss: one.pss + other.pss,
+        }))
+    }
+
+    fn of_one(pid: u32) -> anyhow::Result<Self> {
+        let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))
+            .with_context(|| format!("the memory of process {pid} cannot be read"))?;
+        Ok(Self {
+            rss: kib(&text, "Rss:").context("no Rss")?,
+            pss: kib(&text, "Pss:").context("no Pss")?,
+        })
+    }
+}
+
+/// The figure of a line such as `Rss:   1234 kB`.
+fn kib(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
 /// Processes by name.
 #[derive(Debug, Clone)]
 pub(crate) struct Meter(Vec<(String, u32)>);
@@ -37,24 +93,25 @@ impl Meter {
         used.collect::<anyhow::Result<_>>().map(Reading)
     }
 
-    /// CPU-milliseconds for each message, and octets written for each octet of mail, process by process; several
+    /// CPU-milliseconds for each message, CPU-seconds of all, and octets written for each octet of mail, process by process; several
     /// of one name are one.
     pub(crate) fn since(&self, before: &Reading, messages: u64, octets: u64) -> anyhow::Result<Value> {
         let now = self.read()?;
-        let (mut cpu, mut written) = (Map::new(), Map::new());
+        let (mut cpu, mut whole, mut written) = (Map::new(), Map::new(), Map::new());
         for ((name, _), (now, before)) in self.0.iter().zip(now.0.iter().zip(&before.0)) {
             add(
                 &mut cpu,
                 name,
                 (now.cpu_ms - before.cpu_ms) / messages.max(1) as f64,
             );
+            add(&mut whole, name, (now.cpu_ms - before.cpu_ms) / 1000.0);
             add(
                 &mut written,
                 name,
                 (now.written - before.written) / octets.max(1) as f64,
             );
         }
-        Ok(serde_json::json!({ "cpu_ms": cpu, "written": written }))
+        Ok(serde_json::json!({ "cpu_ms": cpu, "cpu_s": whole, "written": written }))
     }
 }
 
@@ -67,7 +124,10 @@ impl Used {
     fn of(pid: u32) -> anyhow::Result<Self> {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
         let io = fs::read_to_string(format!("/proc/{pid}/io"))?;
-        let cpu_ms = ticks(&stat).context("no times in stat")? * TICK_MS;
+        let cpu_ms = match pid == std::process::id() {
+            true => own_cpu_ms(),
+            false => ticks(&stat).context("no times in stat")? * TICK_MS,
+        };
         let written = io.lines().find_map(|line| line.strip_prefix("write_bytes: "));
         let written = written.and_then(|octets| octets.parse().ok());
         Ok(Self {
@@ -114,11 +174,7 @@ pub(crate) fn memory_from_now(pid: u32) -> anyhow::Result<u64> {
 /// The highest resident memory of a process since then, in KiB.
 pub(crate) fn highest_memory(pid: u32) -> anyhow::Result<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let figure = line.and_then(|rest| rest.split_whitespace().next());
-    figure
-        .and_then(|text| text.parse().ok())
-        .context("no VmHWM in status")
+    kib(&status, "VmHWM:").context("no VmHWM in status")
 }
 
 #[cfg(test)]
@@ -150,6 +206,16 @@ mod tests {
         }
         let since = meter.since(&before, 1, 1).unwrap();
         assert!(since["cpu_ms"]["generator"].as_f64().unwrap() > 0.0);
+    }
+
+    #[test]
+    fn memory_of_this_process_is_read() {
+        let own = std::process::id();
+        let memory = Memory::of(&[own]).unwrap().unwrap();
+        assert!(memory.pss > 0 && memory.rss >= memory.pss);
+        assert!(Memory::of(&[own, own]).unwrap().unwrap().rss > memory.rss, "both");
+        assert!(Memory::of(&[]).unwrap().is_none());
+        assert_eq!(kib("Rss:    12 kB\nPss: 7 kB\n", "Pss:"), Some(7));
     }
 
     #[test]

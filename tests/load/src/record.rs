@@ -38,8 +38,7 @@ impl Runs {
         let known = lines.filter_map(|line| Some((line.get("id")?.as_str()?.to_owned(), rate(&line))));
         let mut always = Map::new();
         always.insert("machine".to_owned(), machine().into());
-        let command: Vec<_> = std::env::args().skip(1).collect();
-        always.insert("command".to_owned(), format!("load {}", command.join(" ")).into());
+        always.insert("command".to_owned(), command().into());
         Ok(Self {
             file,
             known: known.collect(),
@@ -86,7 +85,12 @@ fn load_average() -> String {
     text.split(' ').next().unwrap_or_default().to_owned()
 }
 
-fn machine() -> String {
+pub(crate) fn command() -> String {
+    let words: Vec<_> = std::env::args().skip(1).collect();
+    format!("load {}", words.join(" "))
+}
+
+pub(crate) fn machine() -> String {
     let cpus = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpus.lines().find_map(|line| line.strip_prefix("model name"));
     let model = model.map_or("unknown CPU", |rest| rest.trim_start_matches([' ', '\t', ':']));

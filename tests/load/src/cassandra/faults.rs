@@ -86,11 +86,9 @@ async fn quorum(bench: &mut Bench, lab: &mut Lab, site: &Opened) -> anyhow::Resu
     };
     let (tally, (away, back)) = tokio::try_join!(load, fault)?;
     bar.finish_and_clear();
-    let gap = tally
-        .acknowledged
-        .array_windows()
-        .max_by_key(|[before, after]| *after - *before);
-    let flows = gap.map(|[_, after]| after.as_secs_f64() - back.as_secs_f64());
+    let flows = tally
+        .gap
+        .map(|[_, after]| after.as_secs_f64() - back.as_secs_f64());
     let facts = json!({
         "part": "a", "subject": "quorum", "open_rate": RATE, "away_s": (back - away).as_secs_f64(),
         "flows_after_s": flows,
@@ -113,7 +111,7 @@ async fn large(bench: &mut Bench, site: &Opened) -> anyhow::Result<()> {
     let taken = process::highest_memory(gateway.pid())?;
     let number = tally.messages();
     let mailbox = site.mail.last().context("a message")?;
-    let mut session = Session::login(gateway.pop3, mailbox, PASSWORD).await?;
+    let mut session = Session::login(&gateway.pop3.into(), mailbox, PASSWORD).await?;
     let count = session.count().await?;
     let before_giving = process::memory_from_now(gateway.pid())?;
     let begun = Instant::now();

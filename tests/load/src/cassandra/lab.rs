@@ -6,11 +6,9 @@ use crate::gateway::{Gateway, Place};
 use crate::ledger::Work;
 use crate::message::Size;
 use crate::nodes::{Cluster, Life};
-use crate::pace::{self, Client, Pace, Tally};
+use crate::pace::{self, Observer, Pace};
 use crate::process::{self, Meter};
 use crate::smtp::Sender;
-use indicatif::ProgressBar;
-use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -180,7 +178,7 @@ impl Lab {
 
 impl Opened {
     /// So many clients of the gateways and of the driver at once.
-    async fn load(&self, clients: usize, length: Duration, bar: &ProgressBar) -> anyhow::Result<()> {
+    async fn load(&self, clients: usize, length: Duration, bar: &Observer) -> anyhow::Result<()> {
         let size = Size::Fixed(4096);
         let (mut past, mut through) = (
             self.deliveries(size, Writing::USUAL),
@@ -212,25 +210,6 @@ impl Opened {
         };
         vec![one; IN_FLIGHT]
     }
-}
-
-/// Runs a load and measures who used what for it; answers all figures.
-pub(super) async fn measured<C: Client>(
-    meter: &Meter,
-    clients: Vec<C>,
-    pace: Pace,
-    length: Duration,
-) -> anyhow::Result<(Tally, Value)> {
-    let before = meter.read()?;
-    let bar = pace::progress("measured");
-    let tally = pace::run(clients, pace, length, &bar).await?;
-    bar.finish_and_clear();
-    let mut figures = tally.json();
-    crate::merge(
-        &mut figures,
-        meter.since(&before, tally.messages(), tally.octets)?,
-    );
-    Ok((tally, figures))
 }
 
 /// How often a maildrop is listed before listings of it are measured: what writes have warmed does not read.

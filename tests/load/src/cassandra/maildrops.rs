@@ -90,7 +90,7 @@ async fn once(site: &Opened, mailbox: &str, count: usize) -> anyhow::Result<Visi
         .list(Layout::Ours, mailbox, epoch, Uuid::nil())
         .await?;
     let query = begun.elapsed();
-    let mut session = Session::connect(gateway.pop3).await?;
+    let mut session = Session::connect(&gateway.pop3.into()).await?;
     session.ask(&format!("USER {mailbox}")).await?;
     let begun = Instant::now();
     session.ask(&format!("PASS {PASSWORD}")).await?;
@@ -101,8 +101,8 @@ async fn once(site: &Opened, mailbox: &str, count: usize) -> anyhow::Result<Visi
     let begun = Instant::now();
     let ids = session.block("UIDL").await?;
     let uidl = begun.elapsed();
+    let lines = memchr::memchr_iter(b'\n', ids).count();
     session.ask("QUIT").await?;
-    let lines = ids.iter().filter(|octet| **octet == b'\n').count();
     anyhow::ensure!(
         counted == count && lines == count && listed.len() == count,
         "{mailbox} has {counted}, lists {lines} and {}",

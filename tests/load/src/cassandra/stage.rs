@@ -1,10 +1,11 @@
 //! Trials on one cluster: three rounds of each, alternated, so that what befalls the machine befalls all.
 
-use super::lab::{self, Opened, Settings, Site, Warm};
+use super::lab::{Opened, Settings, Site, Warm};
 use super::{Bench, median};
 use crate::driver::{IN_FLIGHT, Writing};
 use crate::gateway::PASSWORD;
 use crate::message::Size;
+use crate::options;
 use crate::pace::Pace;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -184,11 +185,11 @@ impl Stage {
         let figures = match trial.subject {
             Subject::Gateways(count) => {
                 let senders = site.senders(count, trial.size);
-                lab::measured(&meter, senders, pace, bench.round).await?.1
+                options::measured(&meter, senders, pace, bench.round).await?.1
             }
             Subject::Driver(writing) => {
                 let deliveries = site.deliveries(trial.size, writing);
-                lab::measured(&meter, deliveries, pace, bench.round).await?.1
+                options::measured(&meter, deliveries, pace, bench.round).await?.1
             }
         };
         let round = json!({ "round": round, "warm": warmed.as_secs() });

@@ -94,7 +94,8 @@ impl Resolver {
 
     /// For checks that ask one thing after the other, each of which has a [`Place`] meanwhile.
     pub fn authenticator(&self) -> Result<&MessageAuthenticator, Failure> {
-        self.0.resolver.as_ref().map_err(unknown)
+        let known = self.0.resolver.as_ref();
+        known.map_err(|reason| Failure(format!("no DNS server is known: {reason}")))
     }
 
     /// Waits for a place.
@@ -236,10 +237,6 @@ fn told(answer: Result<lookup::Lookup, NetError>) -> Result<Vec<RData>, Failure>
         Err(error) if error.is_no_records_found() => Ok(Vec::new()),
         Err(error) => Err(Failure(format!("no answer: {error}"))),
     }
-}
-
-fn unknown(reason: &String) -> Failure {
-    Failure(format!("no DNS server is known: {reason}"))
 }
 
 fn word(kind: RecordType) -> &'static str {

@@ -56,7 +56,9 @@ impl Records {
 
     pub(crate) fn ptr(self, address: &str, name: &str) -> Self {
         let address: IpAddr = address.parse().expect("an address");
-        let pointer = PTR(Name::from_ascii(name).expect("a name"));
+        // Whatever octets its labels have: those of a reverse zone are its owner's.
+        let labels = name.trim_end_matches('.').split('.').map(str::as_bytes);
+        let pointer = PTR(Name::from_labels(labels).expect("a name"));
         let reverse = Name::from(address).to_ascii();
         self.with(
             reverse.trim_end_matches('.'),

@@ -94,7 +94,7 @@ fn behind_comment(rest: &[u8]) -> Option<&[u8]> {
     None
 }
 
-/// What is in quotes, folds taken out, and what is behind them.
+/// What is in quotes, without white space and folds, which no name has, and what is behind them.
 fn quoted(rest: &[u8]) -> Option<(Vec<u8>, &[u8])> {
     let mut content = Vec::new();
     let mut octets = rest.iter().enumerate().skip(1);
@@ -102,7 +102,7 @@ fn quoted(rest: &[u8]) -> Option<(Vec<u8>, &[u8])> {
         match octet {
             b'"' => return Some((content, rest.get(at + 1..)?)),
             b'\\' => content.push(*octets.next()?.1),
-            b'\r' | b'\n' => {}
+            b' ' | b'\t' | b'\r' | b'\n' => {}
             octet => content.push(*octet),
         }
     }

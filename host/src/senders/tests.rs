@@ -85,7 +85,7 @@ async fn a_client_has_a_name_where_name_and_address_agree() {
         .address("mine.example", "192.0.2.2")
         .ptr("192.0.2.3", "other.example.")
         .ptr("192.0.2.4", "nowhere.example.")
-        .ptr("192.0.2.5", "odd\\032name.example.")
+        .ptr("192.0.2.5", "odd name.example.")
         .ptr("192.0.2.6", "broken.example.")
         .failing("broken.example")
         .failing("7.2.0.192.in-addr.arpa")

@@ -1,9 +1,11 @@
-//! `postern plugin`: what decides here, and three commands for those who write policies. These need neither
+//! `postern plugin`: what decides here, and commands for those who write policies. These need neither
 //! a gateway nor a configuration.
 
+mod build;
 mod cases;
 mod inspect;
 mod mail;
+mod new;
 mod run;
 mod session;
 mod words;
@@ -26,6 +28,10 @@ pub(super) enum Command {
 /// For those who write policies.
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Author {
+    /// Begins a policy: a small complete project.
+    New(new::Arguments),
+    /// Makes a component of a project, by the tools of its language.
+    Build(build::Arguments),
     /// Says what a component is and needs, and whether it would be loaded.
     Inspect(inspect::Arguments),
     /// Puts every question that a component answers, and prints what it says and does.
@@ -43,6 +49,8 @@ pub(super) async fn list(config: &Config, format: ListFormat) -> anyhow::Result<
 
 pub(super) fn author(command: Author) -> anyhow::Result<ExitCode> {
     match command {
+        Author::New(arguments) => new::run(&arguments),
+        Author::Build(arguments) => build::run(&arguments),
         Author::Inspect(arguments) => inspect::run(&arguments),
         Author::Run(arguments) => run::run(&arguments),
         Author::Test(arguments) => cases::run(&arguments),

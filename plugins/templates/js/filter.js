@@ -66,14 +66,9 @@ function counted(key) {
     // An s64 is a number here and a BigInt in other engines.
     return Number(kv.increment(key, 1, 3600));
   } catch (error) {
-    log.warn(`not counted: ${thrown(error)}`);
+    log.warn(`not counted: ${error.payload}`);
     return 0;
   }
-}
-
-// The error of a capability, as text.
-function thrown(error) {
-  return typeof error === "string" ? error : String(error.payload ?? error.val ?? error.message ?? error);
 }
 
 // Reads the body in pieces: one reading gives at most 64 KiB.

@@ -25,8 +25,13 @@ impl Folder {
 
     /// Places a guest as `NN-name`, with the file beside it.
     pub(crate) fn with(self, name: &str, guest: &str, manifest: &str) -> Self {
+        self.with_file(name, &guests::build(guest), manifest)
+    }
+
+    /// Likewise a component from anywhere.
+    pub(crate) fn with_file(self, name: &str, component: &Path, manifest: &str) -> Self {
         let file = self.path().join(name);
-        std::fs::copy(guests::build(guest), file.with_extension("wasm")).expect("a copy of the guest");
+        std::fs::copy(component, file.with_extension("wasm")).expect("a copy of the guest");
         std::fs::write(file.with_extension("yaml"), manifest).expect("its manifest");
         self
     }
@@ -77,9 +82,19 @@ pub(crate) async fn load_within(
     folder: &Folder,
     store: Arc<dyn Store>,
 ) -> Arc<Policies> {
+    load_compiled(&folder.path().join("compiled"), limits, folder, store).await
+}
+
+/// Likewise, with a folder for compiled code that outlives the test.
+pub(crate) async fn load_compiled(
+    compiled: &Path,
+    limits: PolicyLimits,
+    folder: &Folder,
+    store: Arc<dyn Store>,
+) -> Arc<Policies> {
     let options = LoadOptions {
         explains: true,
-        cache_dir: Some(folder.path().join("compiled")),
+        cache_dir: Some(compiled.to_owned()),
         store,
         dns: Arc::new(postern::policy::stand::Zone::default()),
         limits,

@@ -115,7 +115,7 @@ fn compile(workspace: &Path, kept: &Path) {
     }
 }
 
-/// Names and contents of all files below, built ones apart, and the compiler's version.
+/// Names and contents of all files below, built ones and templates apart, and the compiler's version.
 fn digest(folders: &[&Path]) -> String {
     let version = Command::new("rustc").arg("-V").output().expect("rustc");
     let mut hasher = Sha256::new_with_prefix(version.stdout);
@@ -126,7 +126,7 @@ fn digest(folders: &[&Path]) -> String {
                 waiting.extend(
                     entries(&path)
                         .into_iter()
-                        .filter(|entry| !entry.ends_with("target")),
+                        .filter(|entry| !entry.ends_with("target") && !entry.ends_with("templates")),
                 );
             } else {
                 let name = path.strip_prefix(folder).unwrap_or(&path);

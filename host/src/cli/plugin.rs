@@ -2,9 +2,11 @@
 //! configuration, save a replay of stored mail.
 
 mod bench;
+mod build;
 mod cases;
 mod inspect;
 mod mail;
+mod new;
 mod replay;
 mod run;
 mod session;
@@ -44,6 +46,10 @@ pub(super) enum Command {
 /// For those who write policies.
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Author {
+    /// Begins a policy: a small complete project.
+    New(new::Arguments),
+    /// Makes a component of a project, by the tools of its language.
+    Build(build::Arguments),
     /// Says what a component is and needs, and whether it would be loaded.
     Inspect(inspect::Arguments),
     /// Puts every question that a component answers, and prints what it says and does.
@@ -82,6 +88,8 @@ async fn list(config: &Config, format: ListFormat) -> anyhow::Result<ExitCode> {
 
 pub(super) fn author(command: Author, configuration: Option<PathBuf>) -> anyhow::Result<ExitCode> {
     match command {
+        Author::New(arguments) => new::run(&arguments),
+        Author::Build(arguments) => build::run(&arguments),
         Author::Inspect(arguments) => inspect::run(&arguments),
         Author::Run(arguments) => run::run(&arguments),
         Author::Test(arguments) => cases::run(&arguments),

@@ -1,0 +1,231 @@
+//! How each language makes a component.
+
+use super::component::{World, encode, write};
+use super::{Project, tools};
+use anyhow::{Context as _, bail};
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The target of Rust that makes components.
+const TARGET: &str = "wasm32-wasip2";
+/// Where bindings are written, in the project.
+const BINDINGS: &str = "bindings";
+/// Octets of a C policy's stack.
+const STACK: u32 = 64 << 10;
+
+/// `cargo build`, which makes a component by itself.
+pub(super) fn rust(project: &Project) -> anyhow::Result<()> {
+    let cargo = tools::need("cargo", "install Rust, <https://rustup.rs>")?;
+    let mut rustc = tools::command("rustc", &project.folder);
+    let library = tools::answer(rustc.args(["--print", "target-libdir", "--target", TARGET]))?;
+    if !Path::new(library.trim()).is_dir() {
+        bail!("the Rust target {TARGET} is missing: rustup target add {TARGET}");
+    }
+    let mut build = tools::command(cargo, &project.folder);
+    build
+        .args(["build", "--release", "--target", TARGET])
+        .arg("--message-format=json-render-diagnostics")
+        // Flags for this machine are not those of a component.
+        .env_remove("RUSTFLAGS")
+        .env_remove("CARGO_ENCODED_RUSTFLAGS");
+    let told = tools::answer(&mut build)?;
+    let built = artifact(&told)
+        .context("cargo built no component: Cargo.toml needs [lib] with crate-type = [\"cdylib\"]")?;
+    let octets = fs::read(&built).with_context(|| format!("cannot read {}", built.display()))?;
+    project.place(&octets)
+}
+
+/// The last component that cargo says it made: dependencies come before the project.
+fn artifact(told: &str) -> Option<PathBuf> {
+    let files = told
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+        .filter_map(|message| message.get("filenames")?.as_array().cloned())
+        .flatten();
+    let wasm = files.filter_map(|file| file.as_str().map(PathBuf::from));
+    wasm.filter(|file| file.extension().is_some_and(|extension| extension == "wasm"))
+        .last()
+}
+
+/// Bindings of our own making and `go build`.
+pub(super) fn go(project: &Project) -> anyhow::Result<()> {
+    let go = tools::need("go", "install Go 1.24 or newer, <https://go.dev/dl>")?;
+    let file = project.file("go.mod");
+    let text = fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+    let module = text.lines().find_map(|line| line.strip_prefix("module "));
+    let module = module.map(str::trim).context("go.mod names no module")?;
+    let mut world = World::read(&project.file("wit"))?;
+    let options = wit_bindgen_go::Opts {
+        format: wit_bindgen_go::Format::False,
+        pkg_name: Some(format!("{module}/{BINDINGS}")),
+        quiet: true,
+        ..wit_bindgen_go::Opts::default()
+    };
+    for (name, octets) in world.bindings(options.build())?.iter() {
+        let text = String::from_utf8_lossy(octets);
+        let text = go_bindings(&text, module);
+        write(&project.file(BINDINGS).join(name), text.as_bytes())?;
+    }
+    let built = tempfile::tempdir().context("no temporary folder")?;
+    let built = built.path().join("policy.wasm");
+    let mut build = tools::command(go, &project.folder);
+    build
+        .args(["build", "-buildmode=c-shared", "-trimpath"])
+        .arg("-ldflags=-s -w -checklinkname=0")
+        .arg("-o")
+        .arg(&built)
+        .arg(".")
+        .envs([("GOOS", "wasip1"), ("GOARCH", "wasm")]);
+    tools::run(&mut build)?;
+    let mut module = module_of(&built)?;
+    world.embed(&mut module)?;
+    project.place(&encode(&module)?)
+}
+
+/// What the generator wrote, with the project's own packages in the places of those that it names, and with
+/// answers of the host copied: ADR 0011.
+fn go_bindings(text: &str, module: &str) -> String {
+    let exports = format!("\"{module}/{BINDINGS}/exports/export_");
+    let lines = text.lines().map(|line| {
+        let Some((indent, package)) = line.split_once(&exports) else {
+            return line.to_owned();
+        };
+        let package = package.trim_end_matches('"');
+        format!("{indent}export_{package} \"{module}/policy\"")
+    });
+    let text = lines.collect::<Vec<_>>().join("\n") + "\n";
+    text.replace(
+        "go.bytecodealliance.org/pkg/wit/",
+        &format!("{module}/internal/wit/"),
+    )
+    .replace("unsafe.String(", "witRuntime.String(")
+    .replace("unsafe.Slice(", "witRuntime.Slice(")
+}
+
+/// Bindings and a C compiler that knows WASI.
+pub(super) fn c(project: &Project) -> anyhow::Result<()> {
+    let mut compiler = c_compiler(&project.folder)?;
+    let mut world = World::read(&project.file("wit"))?;
+    for (name, octets) in world.bindings(wit_bindgen_c::Opts::default().build())?.iter() {
+        write(&project.file(BINDINGS).join(name), octets)?;
+    }
+    let built = tempfile::tempdir().context("no temporary folder")?;
+    let built = built.path().join("policy.wasm");
+    compiler
+        .args(["-mexec-model=reactor", "-Os", "-s", "-Wall", "-Wextra"])
+        .arg(format!("-Wl,-z,stack-size={STACK}"))
+        .arg(format!("-I{BINDINGS}"))
+        .args(c_sources(&project.folder)?)
+        .arg(format!("{BINDINGS}/plugin.c"))
+        // It says which world the module is for.
+        .arg(format!("{BINDINGS}/plugin_component_type.o"))
+        .arg("-o")
+        .arg(&built);
+    tools::run(&mut compiler)?;
+    project.place(&encode(&module_of(&built)?)?)
+}
+
+/// `zig cc`, from wherever it was installed, or clang of the WASI SDK.
+fn c_compiler(folder: &Path) -> anyhow::Result<Command> {
+    if let Some(zig) = tools::find("zig") {
+        let mut command = tools::command(zig, folder);
+        command.args(["cc", "-target", "wasm32-wasi"]);
+        return Ok(command);
+    }
+    if let Some(python) = tools::find("python3") {
+        let ziglang = || tools::command(&python, folder);
+        if tools::works(ziglang().args(["-c", "import ziglang"])) {
+            let mut command = ziglang();
+            command.args(["-m", "ziglang", "cc", "-target", "wasm32-wasi"]);
+            return Ok(command);
+        }
+    }
+    if let Some(sdk) = std::env::var_os("WASI_SDK_PATH") {
+        let mut command = tools::command(Path::new(&sdk).join("bin/clang"), folder);
+        command.arg("--target=wasm32-wasip1");
+        return Ok(command);
+    }
+    bail!("no C compiler for WASI is here: python3 -m pip install ziglang, or set WASI_SDK_PATH")
+}
+
+fn c_sources(folder: &Path) -> anyhow::Result<Vec<OsString>> {
+    let entries = fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
+    let names = entries.flatten().map(|entry| entry.file_name());
+    let mut names: Vec<OsString> = names
+        .filter(|name| Path::new(name).extension().is_some_and(|end| end == "c"))
+        .collect();
+    names.sort();
+    Ok(names)
+}
+
+fn module_of(built: &Path) -> anyhow::Result<Vec<u8>> {
+    fs::read(built).with_context(|| format!("cannot read {}", built.display()))
+}
+
+/// `npm install`, once, and the project's own `npm run build`.
+pub(super) fn js(project: &Project) -> anyhow::Result<()> {
+    tools::need("node", "install Node.js 20 or newer, <https://nodejs.org>")?;
+    let npm = tools::need(
+        "npm",
+        "install Node.js 20 or newer with npm, <https://nodejs.org>",
+    )?;
+    if !project.file("node_modules").exists() {
+        tools::run(tools::command(&npm, &project.folder).args(["install", "--no-audit", "--no-fund"]))?;
+    }
+    fresh(project, |project| {
+        tools::run(tools::command(&npm, &project.folder).args(["run", "--silent", "build"]))
+    })
+}
+
+/// `componentize-py` of the project's own `.venv`, which is made once.
+pub(super) fn python(project: &Project) -> anyhow::Result<()> {
+    let own = project.file(".venv").join("bin/componentize-py");
+    if !own.exists() {
+        let python = tools::need("python3", "install Python 3.10 or newer with venv and pip")?;
+        tools::run(tools::command(python, &project.folder).args(["-m", "venv", ".venv"]))
+            .context("Python's venv is needed (Debian: apt install python3-venv)")?;
+        let mut pip = tools::command(project.file(".venv").join("bin/python"), &project.folder);
+        tools::run(pip.args(["-m", "pip", "install", "--quiet", "-r", "requirements.txt"]))?;
+    }
+    fresh(project, |project| {
+        let mut componentize = tools::command(&own, &project.folder);
+        componentize
+            .args([
+                "--quiet",
+                "--wit-path",
+                "wit",
+                "--world",
+                "plugin",
+                "componentize",
+                "policy",
+            ])
+            .args(["--output", &project.output]);
+        tools::run(&mut componentize)
+    })
+}
+
+/// Lets a tool write the component itself: the one before is set aside, and is there again if it fails.
+fn fresh(project: &Project, build: impl FnOnce(&Project) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    let file = project.output();
+    let aside = file.with_extension("wasm-old");
+    let had = fs::rename(&file, &aside).is_ok();
+    let built = build(project).and_then(|()| match file.is_file() {
+        true => Ok(()),
+        false => bail!(
+            "the build wrote no {0}: let it end with `--output {0}`",
+            project.output
+        ),
+    });
+    match (had, &built) {
+        (true, Ok(())) => fs::remove_file(&aside),
+        (true, Err(_)) => fs::rename(&aside, &file),
+        (false, _) => Ok(()),
+    }
+    .with_context(|| format!("cannot change {}", aside.display()))?;
+    built
+}
+
+#[cfg(test)]
+mod tests;

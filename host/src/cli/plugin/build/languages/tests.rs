@@ -1,0 +1,59 @@
+use super::*;
+
+#[test]
+fn the_last_component_that_cargo_made_is_the_project() {
+    let told = r#"{"reason":"compiler-artifact","filenames":["/t/libdep.rlib"]}
+{"reason":"compiler-artifact","filenames":["/t/dep.wasm"]}
+{"reason":"build-script-executed"}
+{"reason":"compiler-artifact","filenames":["/t/policy.wasm","/t/policy.d"]}
+no json
+{"reason":"build-finished","success":true}
+"#;
+    assert_eq!(artifact(told), Some(PathBuf::from("/t/policy.wasm")));
+    assert_eq!(artifact("{\"reason\":\"build-finished\"}\n"), None);
+}
+
+#[test]
+fn bindings_of_go_name_the_packages_of_the_project() {
+    let generated = "import (\n\
+        \twitRuntime \"go.bytecodealliance.org/pkg/wit/runtime\"\n\
+        \t\"example.com/mine/bindings/exports/export_postern_policy_router\"\n\
+        \t\"example.com/mine/bindings/imports/postern_policy_types\"\n\
+        )\n\
+        value := unsafe.String((*uint8)(a), b)\n\
+        piece := unsafe.Slice((*uint8)(a), b)\n\
+        data := unsafe.Pointer(unsafe.StringData(value))\n\
+        more := unsafe.Pointer(unsafe.SliceData(piece))\n";
+    let expected = "import (\n\
+        \twitRuntime \"example.com/mine/internal/wit/runtime\"\n\
+        \texport_postern_policy_router \"example.com/mine/policy\"\n\
+        \t\"example.com/mine/bindings/imports/postern_policy_types\"\n\
+        )\n\
+        value := witRuntime.String((*uint8)(a), b)\n\
+        piece := witRuntime.Slice((*uint8)(a), b)\n\
+        data := unsafe.Pointer(unsafe.StringData(value))\n\
+        more := unsafe.Pointer(unsafe.SliceData(piece))\n";
+    assert_eq!(go_bindings(generated, "example.com/mine"), expected);
+}
+
+#[test]
+fn what_was_built_before_is_there_again_where_a_build_fails() {
+    let desk = tempfile::tempdir().expect("a folder");
+    let project = Project {
+        folder: desk.path().to_owned(),
+        output: "60-mine.wasm".to_owned(),
+    };
+    project.place(b"old").expect("room");
+    let failed = fresh(&project, |_| bail!("no"));
+    assert_eq!(failed.expect_err("it failed").to_string(), "no");
+    assert_eq!(fs::read(project.output()).expect("the old one"), b"old");
+    let none = fresh(&project, |_| Ok(()));
+    assert_eq!(
+        none.expect_err("nothing was built").to_string(),
+        "the build wrote no 60-mine.wasm: let it end with `--output 60-mine.wasm`"
+    );
+    assert_eq!(fs::read(project.output()).expect("the old one"), b"old");
+    fresh(&project, |project| Ok(fs::write(project.output(), "new")?)).expect("built");
+    assert_eq!(fs::read(project.output()).expect("the new one"), b"new");
+    assert_eq!(fs::read_dir(desk.path()).expect("a folder").count(), 1);
+}

@@ -1,0 +1,3 @@
+module example.com/example-policy
+
+go 1.24

@@ -6,6 +6,7 @@
 mod cassandra;
 mod check;
 pub(crate) mod decode;
+mod dns;
 pub(crate) mod fault;
 mod listeners;
 mod raw;
@@ -15,6 +16,7 @@ pub mod units;
 
 pub use cassandra::{CassandraConfig, CassandraLimits, CassandraLogin, Consistency};
 pub(crate) use check::is_level;
+pub use dns::{DnsConfig, SenderAuthConfig};
 pub use fault::{Fault, Faults};
 pub use units::{Network, Secret};
 
@@ -231,11 +233,13 @@ pub struct Config {
     pub limits: Limits,
     pub quarantine: QuarantineConfig,
     pub auth: AuthConfig,
+    pub dns: DnsConfig,
+    pub sender_auth: SenderAuthConfig,
     pub submission: SubmissionConfig,
     pub pop3: Pop3Config,
     pub admin: AdminConfig,
     pub log: LogConfig,
-    /// Networks exempt from limits by address (loopback always is).
+    /// Networks exempt from limits by address and from sender authentication (loopback always is).
     pub trusted: Vec<Network>,
     /// What stands between a local part and its detail.
     pub detail_separator: char,

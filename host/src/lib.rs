@@ -8,6 +8,7 @@ pub mod cli;
 pub mod config;
 pub mod control;
 pub mod directory;
+pub mod dns;
 pub mod gateway;
 pub mod log;
 pub mod message;

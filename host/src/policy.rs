@@ -3,6 +3,7 @@
 //! This file is the face that the rest of the gateway sees; no wasmtime type leaves this module. A
 //! component that traps, loops or hoards ends its own call, and its failure policy decides.
 
+mod auth;
 mod bindings;
 mod cache;
 mod capabilities;
@@ -23,6 +24,7 @@ mod shelf;
 mod watch;
 mod words;
 
+pub use auth::{AuthFacts, SignatureFacts};
 pub use load::{Fault, Listed, LoadOptions, State, stand};
 pub use watch::Watch;
 
@@ -57,6 +59,8 @@ pub struct Facts {
     pub mail_from: String,
     pub rcpt_to: Vec<String>,
     pub tags: Vec<String>,
+    #[serde(default, skip_serializing_if = "AuthFacts::is_empty")]
+    pub auth: AuthFacts,
 }
 
 /// What is to become of a connection, an envelope or a message.

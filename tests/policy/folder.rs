@@ -68,6 +68,7 @@ pub(crate) async fn load_within(
     let options = LoadOptions {
         cache_dir: Some(folder.path().join("compiled")),
         store,
+        dns: Arc::new(postern::policy::stand::Zone::default()),
         limits,
         addresses: Arc::new(Anywhere),
     };

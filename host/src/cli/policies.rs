@@ -5,6 +5,7 @@
 
 use crate::config::Config;
 use crate::directory::Directory;
+use crate::dns::Resolver;
 use crate::policy::{AddressCheck, Facts, Fault, LoadOptions, Policies, Watch};
 use crate::routing::{Routed, Router, Routes};
 use crate::store::{MemoryStore, Store};
@@ -15,11 +16,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Loads the folder for a gateway, and begins to watch it. None: no folder is named.
-pub(super) fn watch(config: &Config, store: &Arc<dyn Store>) -> anyhow::Result<Option<Arc<Watch>>> {
+pub(super) fn watch(
+    config: &Config,
+    store: &Arc<dyn Store>,
+    dns: &Resolver,
+) -> anyhow::Result<Option<Arc<Watch>>> {
     let Some(folder) = config.policy_folder.as_deref() else {
         return Ok(None);
     };
-    let options = options(config, store, Some(config.state.join("compiled")));
+    let options = options(config, store, dns, Some(config.state.join("compiled")));
     let watch = Watch::open(folder, options).context("cannot run policies")?;
     Ok(Some(Arc::new(watch)))
 }
@@ -31,13 +36,20 @@ pub(super) fn inspect(config: &Config) -> anyhow::Result<(Arc<Policies>, Vec<Fau
         return Ok((Arc::default(), Vec::new()));
     };
     let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
-    Policies::load(folder, options(config, &store, None)).context("cannot run policies")
+    Policies::load(folder, options(config, &store, &Resolver::new(&config.dns), None))
+        .context("cannot run policies")
 }
 
-fn options(config: &Config, store: &Arc<dyn Store>, cache_dir: Option<PathBuf>) -> LoadOptions {
+fn options(
+    config: &Config,
+    store: &Arc<dyn Store>,
+    dns: &Resolver,
+    cache_dir: Option<PathBuf>,
+) -> LoadOptions {
     LoadOptions {
         cache_dir,
         store: Arc::clone(store),
+        dns: Arc::new(dns.clone()),
         limits: config.policy,
         addresses: Arc::new(Reach(Directory::new(Arc::clone(store), config))),
     }

@@ -11,6 +11,7 @@ use super::policies;
 use crate::admin::{self, Admin, Check};
 use crate::config::{Config, Listener, Role, TlsMode};
 use crate::control;
+use crate::dns::Resolver;
 use crate::gateway::{self, Gateway};
 use crate::net::{self, Bound, Stop};
 use crate::policy::Watch;
@@ -79,7 +80,8 @@ async fn compose(
     let store: Arc<dyn Store> = gateway::open_store(config)
         .await
         .context("cannot open the store")?;
-    let watch = policies::watch(config, &store)?;
+    let dns = Resolver::new(&config.dns);
+    let watch = policies::watch(config, &store, &dns)?;
     let in_force = watch.as_deref().map(Watch::in_force).unwrap_or_default();
     let gateway = Gateway::new(Arc::clone(config), store, in_force, descriptors)?;
     Ok((Arc::new(gateway), watch))

@@ -8,7 +8,7 @@ use super::raw::{self, Raw};
 use super::units::{ByteSize, Network, Span};
 use super::{
     AdminConfig, AuthConfig, Certificate, Config, Limits, LogConfig, LogFormat, MimeLimits, PolicyLimits,
-    Pop3Config, QuarantineConfig, StoreConfig, SubmissionConfig, listeners,
+    Pop3Config, QuarantineConfig, StoreConfig, SubmissionConfig, dns, listeners,
 };
 use postern_proto::Address;
 use std::path::{Component, Path, PathBuf};
@@ -40,6 +40,8 @@ pub(super) fn check(raw: Raw, base: &Path, faults: &mut Collector) -> Option<Con
         limits: limits(&raw.limits.unwrap_or_default(), faults),
         quarantine: quarantine(&raw.quarantine.unwrap_or_default(), faults),
         auth: auth(&raw.auth.unwrap_or_default(), faults),
+        dns: dns::dns(raw.dns.unwrap_or_default(), faults),
+        sender_auth: dns::sender_auth(&raw.sender_auth.unwrap_or_default(), faults),
         submission: submission(&raw.submission.unwrap_or_default()),
         admin: admin(&raw.admin.unwrap_or_default(), base, faults),
         log: log(raw.log.unwrap_or_default(), faults),

@@ -3,6 +3,7 @@
 //! Everything is optional here, so that one decoding finds all that is there; what must be there, what
 //! fits together and what the default is belongs to `check.rs`.
 
+use super::dns::{RawDns, RawSenderAuth};
 use super::units::{ByteSize, Network, SecretReference, Span};
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
@@ -24,6 +25,8 @@ pub(super) struct Raw {
     pub(super) limits: Option<Limits>,
     pub(super) quarantine: Option<Quarantine>,
     pub(super) auth: Option<Auth>,
+    pub(super) dns: Option<RawDns>,
+    pub(super) sender_auth: Option<RawSenderAuth>,
     pub(super) submission: Option<Submission>,
     pub(super) pop3: Option<Pop3>,
     pub(super) admin: Option<Admin>,

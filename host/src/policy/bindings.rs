@@ -16,11 +16,12 @@ wasmtime::component::bindgen!({
     world: "everything",
     path: "../wit",
     imports: {
-        // These wait for the store or the directory; all others answer from memory.
+        // These wait for the store, the directory or DNS; all others answer from memory.
         "postern:policy/message.read": async | trappable,
         "postern:policy/mime": async | trappable,
         "postern:policy/edit": async | trappable,
         "postern:policy/kv": async | trappable,
+        "postern:policy/dns": async | trappable,
         default: trappable,
     },
     exports: { default: async },

@@ -5,8 +5,10 @@
 //! the guest's call: a budget that is spent, a name or address that is none, the store out of reach while the
 //! message is read. What the contract gives as an error value is one, and ends nothing.
 
+mod auth;
 mod clock;
 mod config;
+mod dns;
 mod edit;
 mod kv;
 mod log;
@@ -66,7 +68,7 @@ const ACCESS: [(&str, Access); 13] = [
     ("log", Access::Open),
     ("config", Access::Open),
     ("kv", Access::Grant("kv")),
-    ("dns", Access::Refused),
+    ("dns", Access::Grant("dns")),
     ("directory", Access::Refused),
     ("clock", Access::Open),
     ("random", Access::Open),

@@ -15,10 +15,11 @@ use limiter::Limiter;
 use sink::Sink;
 
 use super::limits::Limits;
-use super::manifest::KvGrant;
+use super::manifest::{DnsGrant, KvGrant};
 use super::observer::Observer;
 use super::plugin::Addresses;
 use super::{Edit, Facts};
+use crate::dns::Lookup;
 use crate::store::Store;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -41,6 +42,9 @@ pub(super) struct Call {
     pub(super) settings: Arc<serde_json::Value>,
     /// None: `kv` answers `not granted`.
     pub(super) kv: Option<KvGrant>,
+    /// None: `dns` answers `not granted`.
+    pub(super) dns: Option<DnsGrant>,
+    pub(super) resolver: Arc<dyn Lookup>,
     pub(super) store: Arc<dyn Store>,
     pub(super) addresses: Addresses,
     pub(super) limits: Limits,

@@ -17,6 +17,8 @@ pub(super) struct Limits {
     pub(super) table_elements: usize,
     /// Calls of capabilities.
     pub(super) host_calls: u32,
+    /// Look-ups by `dns`.
+    pub(super) dns: u32,
     /// Octets handed to it.
     pub(super) read: u64,
     /// Octets that it hands over in one answer, or in one call of a capability.
@@ -40,6 +42,8 @@ impl Limits {
             table_elements: 4 * super::engine::TABLE_ELEMENTS,
             // A 50 MB message read in pieces of 1 KiB takes half of them.
             host_calls: 100_000,
+            // Each list or record once; a look-up may take seconds of the deadline.
+            dns: 50,
             // A large message several times over.
             read: 256 << 20,
             // A rewrite to a thousand addresses has a quarter of a megabyte.
@@ -62,6 +66,7 @@ pub(super) enum Limit {
     Memory,
     TableElements,
     HostCalls,
+    Dns,
     Read,
     Output,
     LogLines,
@@ -96,6 +101,7 @@ impl Limit {
             Self::Memory => "memory",
             Self::TableElements => "table_elements",
             Self::HostCalls => "host_calls",
+            Self::Dns => "dns",
             Self::Read => "read",
             Self::Output => "output",
             Self::LogLines => "log_lines",

@@ -17,6 +17,7 @@ use super::runtime::Guests;
 use super::{AddressCheck, Facts, Policies, capabilities, engine, imports, runtime};
 use crate::config::PolicyLimits;
 use crate::config::units::Span;
+use crate::dns::Lookup;
 use crate::store::Store;
 use std::fmt;
 use std::io::ErrorKind;
@@ -35,6 +36,7 @@ pub struct LoadOptions {
     pub cache_dir: Option<PathBuf>,
     /// For `kv`.
     pub store: Arc<dyn Store>,
+    pub dns: Arc<dyn Lookup>,
     pub limits: PolicyLimits,
     pub addresses: Arc<dyn AddressCheck>,
 }
@@ -236,6 +238,7 @@ impl Loader {
             limits,
             services: Services {
                 store: Arc::clone(&options.store),
+                dns: Arc::clone(&options.dns),
                 addresses: Addresses {
                     check: Arc::clone(&options.addresses),
                     set: Weak::new(),

@@ -3,6 +3,10 @@
 //! All of it is optional. An unknown key, a value without its unit or a failure policy that its question
 //! cannot have refuses the policy: one line with key, line and mend of every such fault.
 
+mod dns;
+
+pub(super) use dns::{DnsGrant, RecordType};
+
 use super::limits::Limits;
 use crate::config::decode::decode;
 use crate::config::fault::{Collector, Faults};
@@ -18,6 +22,8 @@ pub(super) struct Manifest {
     pub(super) settings: Arc<serde_json::Value>,
     /// None: `kv` answers `not granted`.
     pub(super) kv: Option<KvGrant>,
+    /// None: `dns` answers `not granted`.
+    pub(super) dns: Option<DnsGrant>,
     pub(super) limits: Limits,
     pub(super) failure: FailurePolicies,
 }
@@ -81,6 +87,7 @@ struct Raw {
 #[serde(deny_unknown_fields)]
 struct RawGrants {
     kv: Option<RawKv>,
+    dns: Option<dns::RawDns>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -97,6 +104,7 @@ struct RawLimits {
     memory: Option<ByteSize>,
     table_elements: Option<usize>,
     host_calls: Option<u32>,
+    dns: Option<u32>,
     read: Option<ByteSize>,
     output: Option<ByteSize>,
     log_lines: Option<u32>,
@@ -126,13 +134,15 @@ impl Manifest {
         if let Some(mode) = raw.mode.filter(|mode| mode != "enforce") {
             faults.add("mode", format!("there is no mode `{mode}`; write enforce"));
         }
+        let mut grants = raw.grants.unwrap_or_default();
         let manifest = Self {
             state: match raw.enabled {
                 Some(false) => State::Disabled,
                 Some(true) | None => State::Enabled,
             },
             settings: Arc::new(serde_json::Value::Object(raw.settings.unwrap_or_default())),
-            kv: kv(raw.grants.unwrap_or_default(), name, &mut faults),
+            dns: dns::grant(grants.dns.take(), &mut faults),
+            kv: kv(grants, name, &mut faults),
             limits: limits(&raw.limits.unwrap_or_default(), usual, &mut faults),
             failure: failures(&raw.failure.unwrap_or_default(), &mut faults),
         };
@@ -155,6 +165,7 @@ fn limits(raw: &RawLimits, usual: Limits, faults: &mut Collector) -> Limits {
         memory: size(raw.memory, usual.memory),
         table_elements: raw.table_elements.unwrap_or(usual.table_elements),
         host_calls: raw.host_calls.unwrap_or(usual.host_calls),
+        dns: raw.dns.unwrap_or(usual.dns),
         read: size(raw.read, usual.read),
         output: octets(size(raw.output, usual.output as u64)),
         log_lines: raw.log_lines.unwrap_or(usual.log_lines),
@@ -180,6 +191,7 @@ fn limits(raw: &RawLimits, usual: Limits, faults: &mut Collector) -> Limits {
             "1 to 320000",
         ),
         ("host_calls", limits.host_calls >= 1, "1 or more"),
+        ("dns", (1..=10_000).contains(&limits.dns), "1 to 10000"),
         // One piece of a message, and the shortest of answers with its text.
         ("read", limits.read >= 64 << 10, "64KiB or more"),
         (
@@ -257,7 +269,7 @@ mod tests {
         for text in ["", "# nothing\n", "{}"] {
             let manifest = parse(text).unwrap();
             assert_eq!(manifest.state, State::Enabled, "{text:?}");
-            assert_eq!(manifest.kv, None);
+            assert_eq!((manifest.kv, manifest.dns), (None, None));
             assert_eq!(*manifest.settings, serde_json::json!({}));
             assert_eq!(manifest.limits, usual());
             assert_eq!(manifest.failure.message, OnFailure::Defer);
@@ -269,7 +281,7 @@ mod tests {
     fn everything_that_may_be_said_is_taken() {
         let manifest = parse(
             "enabled: false\nmode: enforce\nsettings: { links: { max: 3 } }\ngrants: { kv: { bytes: 1MiB } }\n\
-             limits: { deadline: 2s, memory: 128MiB, table_elements: 1, host_calls: 2, read: 1MiB, output: 8KiB,\n\
+             limits: { deadline: 2s, memory: 128MiB, table_elements: 1, host_calls: 2, dns: 7, read: 1MiB, output: 8KiB,\n\
              \x20 log_lines: 0, edits: 4, edited: 5KiB, addresses: 6 }\nfailure: { message: skip, default: reject }\n",
         )
         .unwrap();
@@ -282,6 +294,7 @@ mod tests {
             memory: 128 << 20,
             table_elements: 1,
             host_calls: 2,
+            dns: 7,
             read: 1 << 20,
             output: 8 << 10,
             log_lines: 0,
@@ -316,7 +329,7 @@ mod tests {
             "a number without its unit"
         );
         assert!(
-            parse("grants: { dns: {} }").is_err(),
+            parse("grants: { files: {} }").is_err(),
             "nothing that is not served can be granted"
         );
         assert!(parse("grants: { kv: { namespace: \"a b\" } }").is_err());
@@ -354,6 +367,8 @@ mod tests {
             ("table_elements", "320000", "320001"),
             ("table_elements", "1", "0"),
             ("host_calls", "1", "0"),
+            ("dns", "1", "0"),
+            ("dns", "10000", "10001"),
             ("read", "64KiB", "63KiB"),
             ("output", "4KiB", "4095B"),
             ("output", "256MiB", "257MiB"),

@@ -47,6 +47,7 @@ pub(super) struct Plugin {
 #[derive(Debug, Clone)]
 pub(super) struct Services {
     pub(super) store: Arc<dyn crate::store::Store>,
+    pub(super) dns: Arc<dyn crate::dns::Lookup>,
     pub(super) addresses: Addresses,
     /// For the trees of messages.
     pub(super) room: Room,
@@ -180,6 +181,8 @@ impl Plugin {
             edits,
             settings: Arc::clone(&self.manifest.settings),
             kv: self.manifest.kv.clone(),
+            dns: self.manifest.dns.clone(),
+            resolver: Arc::clone(&services.dns),
             store: Arc::clone(&services.store),
             addresses: services.addresses.clone(),
             limits: self.manifest.limits,

@@ -4,7 +4,9 @@
 //! tried. Each case has a policy of its own: loaded with its settings, over a store with what it says. Exit
 //! code 1 where one differs, and where there is none.
 
+mod auth;
 mod compare;
+mod dns;
 mod raw;
 mod read;
 mod value;

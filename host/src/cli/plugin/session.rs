@@ -2,8 +2,8 @@
 //!
 //! What a gateway does not know yet at a question is left out, whoever said it.
 
-use crate::policy::Facts;
 use crate::policy::stand::Question;
+use crate::policy::{AuthFacts, Facts};
 use postern_proto::Address;
 use serde::Deserialize;
 
@@ -31,6 +31,9 @@ pub(super) struct Session {
     pub(super) mail_from: Option<String>,
     pub(super) rcpt_to: Option<Vec<String>>,
     pub(super) tags: Option<Vec<String>>,
+    /// What the host would have found of the sender.
+    #[serde(skip)]
+    pub(super) auth: AuthFacts,
 }
 
 impl Session {
@@ -67,6 +70,10 @@ impl Session {
                 _ => self.rcpt_to.clone().unwrap_or_else(before),
             },
             tags: self.tags.clone().unwrap_or_default(),
+            auth: match question {
+                Question::Message | Question::Quota => self.auth.clone(),
+                _ => self.auth.at_envelope(),
+            },
             ..connected
         }
     }

@@ -142,10 +142,10 @@ recorded! {
         later compare_and_set(key: String, expected: Option<Octets>, value: Octets, ttl: u32) -> Answer<bool>;
     }
     dns {
-        now addresses(name: String) -> Answer<Vec<String>>;
-        now txt(name: String) -> Answer<Vec<String>>;
-        now mx(name: String) -> Answer<Vec<String>>;
-        now names(address: String) -> Answer<Vec<String>>;
+        later addresses(name: String) -> Answer<Vec<String>>;
+        later txt(name: String) -> Answer<Vec<String>>;
+        later mx(name: String) -> Answer<Vec<String>>;
+        later names(address: String) -> Answer<Vec<String>>;
     }
     directory {
         now is_local_domain(domain: String) -> Answer<bool>;

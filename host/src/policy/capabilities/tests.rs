@@ -1,5 +1,7 @@
 //! Capabilities as a guest meets them, without a guest.
 
+mod sender;
+
 use super::tree::Room;
 use crate::config::PolicyLimits;
 use crate::policy::bindings::postern::policy::{
@@ -9,6 +11,7 @@ use crate::policy::bindings::postern::policy::{clock, random, session, types};
 use crate::policy::guest::{Call, Guest, Letter};
 use crate::policy::limits::tests::hits_of;
 use crate::policy::limits::{Limit, Limits};
+use crate::policy::load::stand::Zone;
 use crate::policy::manifest::KvGrant;
 use crate::policy::plugin::Addresses;
 use crate::policy::{AddressCheck, Edit, Facts, MessageSource, Policies, Verdict};
@@ -67,6 +70,8 @@ fn call() -> Call {
         edits: Vec::new(),
         settings: Arc::new(serde_json::json!({})),
         kv: None,
+        dns: None,
+        resolver: Arc::new(Zone::default()),
         store: Arc::new(MemoryStore::default()),
         addresses: Addresses {
             check: Arc::new(Here),
@@ -316,7 +321,9 @@ async fn what_cannot_be_granted_says_so_and_what_is_unknown_is_empty() {
     let mut guest = Guest::new(call());
     let refused = Err::<Vec<String>, _>("not granted".to_owned());
     assert_eq!(
-        dns::Host::txt(&mut guest, "example.org".to_owned()).unwrap(),
+        dns::Host::txt(&mut guest, "example.org".to_owned())
+            .await
+            .unwrap(),
         refused
     );
     assert_eq!(
@@ -348,7 +355,7 @@ async fn every_capability_counts_against_the_calls_budget() {
     assert!(log::Host::debug(&mut guest, String::new()).is_ok());
     assert_eq!(config::Host::json(&mut guest).unwrap(), "{}");
     assert_eq!(random::Host::bytes(&mut guest, 70_000).unwrap().len(), 65_536);
-    assert!(dns::Host::mx(&mut guest, String::new()).is_ok());
+    assert!(dns::Host::mx(&mut guest, String::new()).await.is_ok());
     assert!(session::Host::helo(&mut guest).is_err());
     assert!(edit::Host::tag(&mut guest, "x".to_owned()).await.is_err());
     assert!(kv::Host::get(&mut guest, "x".to_owned()).await.is_err());

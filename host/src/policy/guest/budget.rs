@@ -1,4 +1,4 @@
-//! How much one call may ask of the host. What is spent ends the call, save log lines, which are dropped.
+//! How much one call may ask of the host. What is spent ends the call, save log lines, which are dropped, and look-ups, which fail.
 
 use crate::policy::limits::{Limit, Limits};
 
@@ -21,6 +21,16 @@ impl Budget {
         let left = self.0.host_calls.checked_sub(1);
         self.0.host_calls = left.ok_or_else(|| spent(Limit::HostCalls))?;
         Ok(())
+    }
+
+    /// Whether another name is looked up.
+    pub(in crate::policy) fn lookup(&mut self) -> bool {
+        let left = self.0.dns.checked_sub(1);
+        if left.is_none() {
+            Limit::Dns.hit();
+        }
+        self.0.dns = left.unwrap_or(0);
+        left.is_some()
     }
 
     /// So many octets are about to be handed over.
@@ -65,6 +75,7 @@ mod tests {
         Budget::new(Limits {
             host_calls: 2,
             read: 10,
+            dns: 1,
             log_lines: 1,
             edits: 2,
             edited: 5,
@@ -114,6 +125,14 @@ mod tests {
             assert_eq!(large.edit(1), Err(Spent(Limit::Edited)));
         });
         assert_eq!((more, larger), (1, 1));
+    }
+
+    #[test]
+    fn the_last_look_up_is_made_and_the_next_one_fails() {
+        let mut budget = budget();
+        assert_eq!(hits(Limit::Dns, || assert!(budget.lookup())), 0);
+        assert_eq!(hits(Limit::Dns, || assert!(!budget.lookup())), 1);
+        assert_eq!(budget.call(), Ok(()), "the call goes on");
     }
 
     #[test]

@@ -5,10 +5,12 @@
 //! it is not for the threads of a runtime.
 
 mod inspection;
+mod zone;
 
 pub use crate::policy::observer::{Ending, HostCall, Line, Seen};
 pub use crate::policy::questions::{Ask, Question};
 pub use inspection::{Inspection, Memory, Needed, Wants, inspect};
+pub use zone::Zone;
 
 use super::{Fault, Listed, LoadOptions, Loader, apart, listed, refused, unreadable};
 use crate::config::PolicyLimits;
@@ -49,6 +51,8 @@ pub struct Setup {
     pub settings: Option<Settings>,
     /// What its share of the store holds.
     pub kv: BTreeMap<String, Bytes>,
+    /// What DNS answers.
+    pub dns: Zone,
     /// Milliseconds since 1970; None: the time that it is.
     pub now: Option<u64>,
 }
@@ -118,6 +122,7 @@ impl Stand {
         let (kv, handle) = (manifest.kv.clone(), self.bench.loader.guests.handle.clone());
         handle.block_on(self.bench.fill(&store, kv.as_ref(), setup))?;
         let observer = Arc::new(Observer::at(setup.now));
+        self.bench.loader.services.dns = Arc::new(setup.dns.clone());
         let loaded = self.bench.load(&self.component, manifest, (&store, &observer));
         // What is wrong with settings is told of the file that they are written in.
         let policies = loaded.map_err(|fault| match &setup.settings {
@@ -223,6 +228,7 @@ impl Bench {
         let options = LoadOptions {
             cache_dir: None,
             store: Arc::new(MemoryStore::new()),
+            dns: Arc::new(Zone::default()),
             limits: PolicyLimits {
                 instances: INSTANCES,
                 ..PolicyLimits::default()

@@ -89,6 +89,7 @@ impl Folder {
         LoadOptions {
             cache_dir: Some(self.0.path().join("compiled")),
             store: Arc::new(MemoryStore::default()),
+            dns: Arc::new(super::stand::Zone::default()),
             limits: PolicyLimits {
                 deadline: Duration::from_secs(5),
                 memory: 16 << 20,

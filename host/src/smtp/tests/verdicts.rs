@@ -65,6 +65,7 @@ async fn house(place: u32, listener: &str, quarantine_max: u64) -> House {
     let options = LoadOptions {
         cache_dir: Some(folder.path().join("compiled")),
         store: Arc::new(MemoryStore::new()),
+        dns: Arc::new(crate::policy::stand::Zone::default()),
         limits: crate::config::PolicyLimits {
             deadline: Duration::from_secs(5),
             memory: 16 << 20,

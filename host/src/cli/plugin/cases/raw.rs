@@ -1,5 +1,7 @@
 //! A case as it is written.
 
+use super::auth::RawAuth;
+use super::dns::RawZone;
 use super::value::Value;
 use crate::cli::plugin::session::Session;
 use crate::config::units::ByteSize;
@@ -16,6 +18,8 @@ pub(super) struct RawCase {
     pub(super) message_file: Option<PathBuf>,
     pub(super) settings: Option<serde_json::Map<String, serde_json::Value>>,
     pub(super) kv: Option<BTreeMap<String, Value>>,
+    pub(super) auth: Option<RawAuth>,
+    pub(super) dns: Option<RawZone>,
     pub(super) now: Option<String>,
     #[serde(default, with = "serde_yaml::with::singleton_map_recursive")]
     pub(super) ask: Option<RawAsk>,

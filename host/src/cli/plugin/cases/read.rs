@@ -81,7 +81,7 @@ fn read(file: &Path, text: &str) -> Result<Vec<Case>, Faults> {
 }
 
 /// Where a case is, and what is wrong with it.
-struct Reader<'a> {
+pub(super) struct Reader<'a> {
     file: &'a Path,
     place: &'a str,
     faults: &'a mut Collector,
@@ -93,7 +93,7 @@ impl<'a> Reader<'a> {
     }
 
     /// `key` is from the case on.
-    fn fault(&mut self, key: &str, text: impl Into<String>) {
+    pub(super) fn fault(&mut self, key: &str, text: impl Into<String>) {
         let path = self.path(key);
         self.faults.add(path, text);
     }
@@ -113,7 +113,9 @@ impl<'a> Reader<'a> {
 
     /// None where something is wrong, which has been said.
     fn case(&mut self, raw: RawCase) -> Option<Case> {
-        let session = self.session(raw.session.unwrap_or_default());
+        let mut session = self.session(raw.session.unwrap_or_default());
+        session.auth = self.auth(raw.auth.unwrap_or_default());
+        let dns = self.zone(raw.dns.unwrap_or_default());
         if raw.name.is_none() {
             self.missing("name", "what the case is about");
         }
@@ -136,6 +138,7 @@ impl<'a> Reader<'a> {
                     file: self.file.to_owned(),
                 }),
                 kv: kv.map(|(key, value)| (key, value.0)).collect(),
+                dns,
                 now,
             },
             facts: session.facts(question),
@@ -291,7 +294,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn one_of(&mut self, key: &str, word: &str, words: &[&str]) {
+    pub(super) fn one_of(&mut self, key: &str, word: &str, words: &[&str]) {
         if !words.is_empty() && !words.contains(&word) && !self.faults.has(&self.path(key)) {
             self.fault(
                 key,

@@ -204,3 +204,86 @@ fn files_of_a_folder_are_read_in_the_order_of_their_names_and_others_are_not() {
         "{gone:#}"
     );
 }
+
+#[test]
+fn what_the_host_found_of_the_sender_is_told_when_a_gateway_knows_it() {
+    let text = |ask: &str, more: &str| {
+        format!(
+            "name: a
+auth: {{ spf: softfail, spf-domain: example.com, dmarc: fail, dmarc-policy: reject, arc: none,
+         dkim: [ {{ status: pass, domain: d.example, selector: s }} ] }}
+ask: {ask}
+expect: {{ verdict: accept }}
+{more}"
+        )
+    };
+    let auth = |ask, more| cases(&text(ask, more)).remove(0).facts.auth;
+    let whole = auth("message", "message: x\n");
+    assert_eq!(
+        (whole.spf.as_str(), whole.spf_domain.as_str()),
+        ("softfail", "example.com")
+    );
+    assert_eq!(
+        (whole.dmarc.as_str(), whole.dmarc_policy.as_str()),
+        ("fail", "reject")
+    );
+    assert_eq!(
+        (whole.dkim[0].selector.as_str(), whole.arc.as_str()),
+        ("s", "none")
+    );
+    let envelope = auth("mail", "");
+    assert_eq!((envelope.spf.as_str(), envelope.dmarc.as_str()), ("softfail", ""));
+    assert!(envelope.dkim.is_empty());
+    assert!(auth("connect", "").is_empty());
+}
+
+#[tokio::test]
+async fn dns_answers_what_the_case_says_and_nothing_else_exists() {
+    use crate::dns::Lookup as _;
+    let text = "name: a
+dns:
+  addresses: { 2.0.0.127.Zen.example: [127.0.0.2] }
+  txt: { example.org: [v=spf1 -all], down.example: { error: no answer } }
+  names: { \"::ffff:192.0.2.1\": [mx.example.org] }
+ask: connect
+expect: { verdict: accept }
+";
+    let zone = cases(text).remove(0).setup.dns;
+    let found = zone.addresses("2.0.0.127.zen.example").await.unwrap();
+    assert_eq!(found, ["127.0.0.2"]);
+    assert_eq!(zone.txt("Example.org").await.unwrap(), ["v=spf1 -all"]);
+    assert_eq!(zone.txt("down.example").await.unwrap_err().0, "no answer");
+    assert_eq!(zone.mx("example.org").await, Ok(Vec::new()));
+    let names = zone.names("192.0.2.1".parse().unwrap()).await.unwrap();
+    assert_eq!(names, ["mx.example.org"]);
+}
+
+#[test]
+fn what_is_wrong_with_dns_and_authentication_is_named() {
+    let text = "name: a
+auth:
+  spf: passs
+  dkim: [ { status: none } ]
+  dmarc-policy: discard
+dns:
+  addresses: { example.org: 192.0.2.1 }
+  txt: { a..b: [] }
+  names: { example.org: [] }
+ask: connect
+expect: { verdict: accept }
+";
+    let faults = faults(text);
+    for begin in [
+        "auth.spf: `passs` is none; write one of none, neutral, pass",
+        "auth.dkim[0].status: `none` is none; write one of pass, fail",
+        "auth.dmarc-policy: `discard` is none; write one of none, quarantine, reject",
+        "dns.addresses.example.org: `\"192.0.2.1\"` is no answer; write a list",
+        "dns.txt.a..b: is no name; write one",
+        "dns.names.example.org: is no IP address; write one",
+    ] {
+        assert!(
+            faults.iter().any(|fault| fault.starts_with(begin)),
+            "{begin}: {faults:#?}"
+        );
+    }
+}

@@ -24,8 +24,13 @@ impl Folder {
 
     /// Places a guest as `NN-name`, with the file beside it.
     pub(crate) fn with(self, name: &str, guest: &str, manifest: &str) -> Self {
+        self.with_file(name, &guests::build(guest), manifest)
+    }
+
+    /// Likewise a component from anywhere.
+    pub(crate) fn with_file(self, name: &str, component: &Path, manifest: &str) -> Self {
         let file = self.path().join(name);
-        std::fs::copy(guests::build(guest), file.with_extension("wasm")).expect("a copy of the guest");
+        std::fs::copy(component, file.with_extension("wasm")).expect("a copy of the guest");
         std::fs::write(file.with_extension("yaml"), manifest).expect("its manifest");
         self
     }

@@ -47,7 +47,7 @@ struct Settings {
     words: BTreeMap<String, i32>,
     /// A word in the subject counts so many times.
     subject: u8,
-    /// What is read of each part at most.
+    /// Of each part, at most.
     read: Size,
     header: String,
     /// From this score on.
@@ -70,7 +70,7 @@ impl Default for Settings {
     }
 }
 
-/// What is set where a message reaches `tag`, for rules of policies behind this one.
+/// What is set where a message reaches `tag`.
 const TAG: &str = "spam";
 /// Text parts that are read.
 const PARTS: usize = 20;
@@ -159,12 +159,10 @@ fn body(read: u64) -> Text {
         .filter(|part| part.media_type.starts_with("text/"));
     for part in parts.take(PARTS) {
         let text = mime::part_text(part.index, most);
-        let is_html = part.media_type == "text/html";
-        body.add(&if is_html {
-            text::without_markup(&text)
-        } else {
-            text
-        });
+        match part.media_type.as_str() {
+            "text/html" => body.add(&text::without_markup(&text)),
+            _ => body.add(&text),
+        }
     }
     body
 }
@@ -179,8 +177,7 @@ impl message_filter::Guest for Plugin {
         if settings.words.is_empty() || session::auth_user().is_some() {
             return Verdict::Accept;
         }
-        let mut subject = Text::default();
-        subject.add(&message::header_text("Subject").unwrap_or_default());
+        let subject = Text::of(&message::header_text("Subject").unwrap_or_default());
         let (score, words) = settings.score(&subject, &body(settings.read.0));
         // A score that the sender wrote is none.
         if !message::get_header(&settings.header).is_empty() {

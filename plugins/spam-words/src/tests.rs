@@ -1,11 +1,5 @@
 use super::*;
 
-fn text(words: &str) -> Text {
-    let mut text = Text::default();
-    text.add(words);
-    text
-}
-
 fn settings(json: &str) -> Settings {
     let settings: Settings = settings::parse(json).unwrap();
     assert_eq!(settings.check(), Ok(()));
@@ -14,7 +8,7 @@ fn settings(json: &str) -> Settings {
 
 fn score(subject: &str, body: &str) -> (i32, Vec<String>) {
     let settings = settings(r#"{"words": {"Casino": 3, "free  money": 4, "vi?gra*": 5, "invoice": -2}}"#);
-    settings.score(&text(subject), &text(body))
+    settings.score(&Text::of(subject), &Text::of(body))
 }
 
 #[test]
@@ -29,7 +23,7 @@ fn each_word_counts_once_and_in_the_subject_by_its_factor() {
 fn a_phrase_is_its_words_in_a_row_whatever_is_between() {
     assert_eq!(score("", "Free\r\n--money!").0, 4);
     assert_eq!(score("", "free your money").0, 0);
-    let mut parts = text("for free");
+    let mut parts = Text::of("for free");
     parts.add("money talks");
     assert!(!parts.has("free money"), "not from one part into the next");
 }
@@ -43,7 +37,7 @@ fn weights_add_up_and_the_heaviest_is_named_first() {
 
 #[test]
 fn markup_is_not_text() {
-    let plain = |html: &str| text(&text::without_markup(html));
+    let plain = |html: &str| Text::of(&text::without_markup(html));
     assert!(plain("vi<b>ag</b>ra").has("viagra"));
     assert!(plain("vi<!-- x -->agra").has("viagra"));
     assert!(plain("<p>free</p><p>money</p>").has("free money"));

@@ -10,6 +10,12 @@ pub(crate) struct Text {
 }
 
 impl Text {
+    pub(crate) fn of(text: &str) -> Self {
+        let mut read = Self::default();
+        read.add(text);
+        read
+    }
+
     pub(crate) fn add(&mut self, text: &str) {
         let text = text.to_lowercase();
         for word in text

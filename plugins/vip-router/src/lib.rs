@@ -2,11 +2,11 @@
 //! office's mail to whoever is on duty in the evening.
 //!
 //! The first route whose conditions hold decides; what none is for is passed on. A sender is what the
-//! client said it was. Settings that cannot be read refuse the component when it is loaded.
+//! client said it was, unless SPF has to have passed. Settings that cannot be read refuse the component when it is loaded.
 
 use bindings::exports::postern::policy::{lifecycle, router};
 use bindings::postern::policy::types::Route;
-use bindings::postern::policy::{clock, config, session};
+use bindings::postern::policy::{auth, clock, config, session};
 use hours::{Day, Hours, Offset};
 use serde::Deserialize;
 use settings::{OneOrMany, matches};
@@ -18,6 +18,7 @@ mod bindings {
         inline: "
             package example:vip-router;
             world plugin {
+                import postern:policy/auth@0.1.0;
                 import postern:policy/clock@0.1.0;
                 import postern:policy/config@0.1.0;
                 import postern:policy/session@0.1.0;
@@ -53,6 +54,8 @@ struct Rule {
     /// Patterns of recipients.
     to: Option<OneOrMany<String>>,
     authenticated: Option<bool>,
+    /// Results of SPF (RFC 8601 §2.7.2), `pass`.
+    spf: Option<OneOrMany<String>>,
     hours: Option<Hours>,
     days: Option<OneOrMany<Day>>,
     local: Option<String>,
@@ -65,6 +68,7 @@ struct Mail<'a> {
     from: &'a str,
     to: &'a str,
     authenticated: bool,
+    spf: &'a str,
     /// Seconds since 1970, local time.
     now: i64,
 }
@@ -81,6 +85,7 @@ impl Rule {
             && self
                 .authenticated
                 .is_none_or(|wanted| wanted == mail.authenticated)
+            && one_of(&self.spf, mail.spf)
             && self.hours.is_none_or(|hours| hours.contains(mail.now))
             && (self.days.as_ref()).is_none_or(|days| days.as_slice().contains(&Day::of(mail.now)))
     }
@@ -156,6 +161,7 @@ impl router::Guest for Plugin {
             from: &session::mail_from(),
             to: &recipient,
             authenticated: session::auth_user().is_some(),
+            spf: &auth::spf(),
             now: settings.utc_offset.local(clock::now()),
         })
     }

@@ -25,6 +25,7 @@ fn mail<'a>(from: &'a str, to: &'a str, now: i64) -> Mail<'a> {
         from,
         to,
         authenticated: false,
+        spf: "",
         now,
     }
 }
@@ -78,6 +79,26 @@ fn a_route_may_be_for_own_users_alone() {
         ..from_outside
     };
     assert_eq!(office().route(ours), Route::Local("ours@example.org".to_owned()));
+}
+
+#[test]
+fn a_route_may_want_spf_to_have_passed() {
+    let json = r#"{"routes": [{"from": "*@board.example", "spf": "pass", "local": "first@example.org"}]}"#;
+    let settings: Settings = settings::parse(json).unwrap();
+    let forged = mail("chair@board.example", "ann@example.org", 0);
+    assert_eq!(settings.route(forged), Route::Pass);
+    assert_eq!(
+        settings.route(Mail {
+            spf: "fail",
+            ..forged
+        }),
+        Route::Pass
+    );
+    let theirs = settings.route(Mail {
+        spf: "pass",
+        ..forged
+    });
+    assert_eq!(theirs, Route::Local("first@example.org".to_owned()));
 }
 
 #[test]

@@ -57,6 +57,7 @@ lint: target
 	cd plugins && $(CARGO) fmt --all --check && $(CARGO) clippy --locked --target $(WASM) -- -D warnings \
 	  && $(CARGO) clippy --locked --all-targets -- -D warnings
 	cd tests/guests && $(CARGO) fmt --all --check && $(CARGO) clippy --locked --target $(WASM) --target-dir "$(BUILT)" -- -D warnings
+	cd tests/smith && $(CARGO) fmt --check && $(CARGO) clippy --locked --target-dir "$(BUILD)/smith" -- -D warnings
 	@tests/lint.sh
 
 ## Rates, latencies and memory over the embedded store, each beside its ceiling in the same run (15 minutes): tables and

@@ -10,6 +10,10 @@
 
 #[path = "folder.rs"]
 mod folder;
+#[path = "hostile/languages.rs"]
+mod languages;
+#[path = "../support/toolchains.rs"]
+mod toolchains;
 
 use folder::{Folder, Mail, answers, facts, load, refusal};
 use postern::policy::{Policies, QuotaDecision, Route, Verdict};

@@ -69,10 +69,16 @@ async fn the_shipped_set_loads_with_the_files_that_are_shipped_with_it() {
     let shipped = [
         ("10-rate-limit", "rate-limit", &["connect", "mail", "rcpt"][..]),
         ("15-greylist", "greylist", &["rcpt"]),
+        ("12-dnsbl", "dnsbl", &["connect", "mail"]),
+        ("18-auth-policy", "auth-policy", &["message"]),
         ("20-block-attachments", "block-attachments", &["message"]),
+        ("25-spam-words", "spam-words", &["message"]),
         ("30-tag-subject", "tag-subject", &["message"]),
+        ("35-user-rules", "user-rules", &["message"]),
+        ("38-vip-router", "vip-router", &["router"]),
         ("40-aliases", "aliases", &["router"]),
         ("50-quota-tiers", "quota-tiers", &["quota"]),
+        ("55-domain-quota", "domain-quota", &["quota"]),
     ];
     let folder = shipped.iter().fold(Folder::new(), |folder, (file, guest, _)| {
         folder.with(file, guest, &shipped_manifest(guest, file))
@@ -97,6 +103,12 @@ async fn without_a_file_beside_it_each_policy_loads_and_objects_to_nothing() {
         "tag-subject",
         "aliases",
         "quota-tiers",
+        "dnsbl",
+        "auth-policy",
+        "spam-words",
+        "user-rules",
+        "vip-router",
+        "domain-quota",
     ] {
         let policies = load(&Folder::new().with("10-policy", guest, "")).await;
         let facts = facts();
@@ -141,6 +153,24 @@ async fn settings_that_are_not_understood_refuse_the_policy_in_one_line() {
             "except",
         ),
         ("quota-tiers", "default: { bytes: much }", "much"),
+        ("dnsbl", "lists: [{ zone: a b }]", "a b"),
+        ("auth-policy", "reject: bounce", "bounce"),
+        ("spam-words", "words: { \"*\": 1 }", "a pattern of one word"),
+        (
+            "user-rules",
+            "mailboxes: { ann@example.org: [{ then: [] }] }",
+            "rule 1 of ann@example.org",
+        ),
+        (
+            "vip-router",
+            "routes: [{ local: ann@example.org }]",
+            "everybody's mail",
+        ),
+        (
+            "domain-quota",
+            "domains: { example.org: { bytes: 1KiB, mailboxes: 0, reserved: { a@example.org: 1KiB } } }",
+            "reserves for 1",
+        ),
     ] {
         let manifest = format!("settings:\n  {settings}\n");
         let policies = load(&Folder::new().with("10-policy", guest, &manifest)).await;
@@ -525,4 +555,58 @@ async fn own_users_lmtp_and_exempt_networks_are_never_asked_to_wait() {
             "{never:?}"
         );
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_policy_labels_a_mailboxs_own_rules_act_on() {
+    let words = "settings: { words: { casino: 5 }, tag: 5 }";
+    let rules = "settings: { mailboxes: { ann@example.org: [ { if: { tag: spam }, then: [ { quarantine: spam } ] } ] } }";
+    let folder =
+        Folder::new()
+            .with("25-spam-words", "spam-words", words)
+            .with("35-user-rules", "user-rules", rules);
+    let policies = load(&folder).await;
+    let score = Edit::AddHeader {
+        name: "X-Spam-Score".to_owned(),
+        value: "5 (casino 5)".to_owned(),
+    };
+    let aside = Edit::RecipientVerdict {
+        recipient: "ann@example.org".to_owned(),
+        verdict: Verdict::Quarantine("spam".to_owned()),
+    };
+    let both = Facts {
+        rcpt_to: vec!["ann@example.org".to_owned(), "bob@example.org".to_owned()],
+        ..facts()
+    };
+    let spam = b"From: <b@x.org>\r\nSubject: hello\r\n\r\nThe casino.\r\n";
+    let decision = policies.message(&both, Mail::new(spam), &[]).await;
+    assert_eq!(answer(&decision), "250");
+    assert_eq!(decision.edits, [score, Edit::Tag("spam".to_owned()), aside]);
+    let honest = policies.message(&both, Mail::new(PLAIN), &[]).await;
+    assert_eq!((answer(&honest), honest.edits), ("250".to_owned(), vec![]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_lowest_of_several_ceilings_holds() {
+    let folder = Folder::new()
+        .with(
+            "50-quota-tiers",
+            "quota-tiers",
+            "settings: { default: { bytes: 300, messages: 9 } }",
+        )
+        .with(
+            "55-domain-quota",
+            "domain-quota",
+            "settings: { domains: { example.org: { bytes: 1000, mailboxes: 5 } } }",
+        );
+    let policies = load(&folder).await;
+    let decision = policies
+        .quota(&facts(), "ann@example.org", Usage::default(), 1)
+        .await
+        .0;
+    let ceiling = Ceiling {
+        bytes: Some(200),
+        messages: Some(9),
+    };
+    assert_eq!(decision, QuotaDecision::Allow(ceiling));
 }

@@ -115,3 +115,12 @@ pub fn matches(pattern: &str, text: &str) -> bool {
 pub fn domain_of(address: &str) -> &str {
     address.rsplit_once('@').map_or("", |(_, domain)| domain)
 }
+
+/// Is this a name of a header field (RFC 5322 §2.2) that the gateway takes, of 76 characters at most?
+#[must_use]
+pub fn is_field_name(name: &str) -> bool {
+    (1..=76).contains(&name.len())
+        && name
+            .bytes()
+            .all(|octet| octet.is_ascii_graphic() && octet != b':')
+}

@@ -26,6 +26,24 @@ impl Network {
             .filter_map(|text| text.parse().ok())
             .collect()
     }
+
+    /// Networks whose addresses say nothing of who is there: the machine itself, private ones (RFC 1918,
+    /// RFC 6598, RFC 4193) and the link (RFC 3927, RFC 4291).
+    #[must_use]
+    pub fn private() -> Vec<Self> {
+        const PRIVATE: [&str; 7] = [
+            "10.0.0.0/8",
+            "172.16.0.0/12",
+            "192.168.0.0/16",
+            "100.64.0.0/10",
+            "169.254.0.0/16",
+            "fc00::/7",
+            "fe80::/10",
+        ];
+        let mut all = Self::loopback();
+        all.extend(PRIVATE.iter().filter_map(|text| text.parse::<Self>().ok()));
+        all
+    }
 }
 
 impl FromStr for Network {

@@ -162,3 +162,37 @@ fn what_is_wrong_with_one_of_several_is_told() {
         assert!(error.starts_with("`much` is not a size"), "{error}");
     }
 }
+
+#[test]
+fn private_networks_are_known_by_their_edges() {
+    let private = Network::private();
+    for inside in [
+        "10.255.255.255",
+        "172.31.0.1",
+        "100.127.0.1",
+        "127.0.0.1",
+        "::1",
+        "fdff::1",
+        "febf::1",
+    ] {
+        assert!(listed(&private, inside), "{inside}");
+    }
+    for outside in [
+        "11.0.0.0",
+        "172.32.0.0",
+        "100.128.0.0",
+        "192.0.2.1",
+        "2001:db8::1",
+        "fec0::1",
+    ] {
+        assert!(!listed(&private, outside), "{outside}");
+    }
+}
+
+#[test]
+fn a_field_name_is_printable_without_a_colon() {
+    assert!(is_field_name("X-Spam-Score") && is_field_name(&"x".repeat(76)));
+    for wrong in ["", "a b", "a:", "é", "a\r\n", &"x".repeat(77)] {
+        assert!(!is_field_name(wrong), "{wrong} was taken");
+    }
+}

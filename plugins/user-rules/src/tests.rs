@@ -1,0 +1,139 @@
+use super::*;
+
+const OFFER: &str = r#"{"mailboxes": {
+    "ann@example.org": [
+        {"if": {"from": {"matches": "*@shop.example"}, "header": {"Subject": {"contains": ["offer", "sale"]}}},
+         "then": [{"header": {"X-Folder": "Shop"}}, {"quarantine": "an offer"}]},
+        {"if": {"tag": "spam"}, "then": ["discard"]},
+        {"if": {"larger": "1KiB", "attached": "*.iso"}, "then": [{"redirect": "files@example.org"}]},
+        {"if": {"to": {"is": "list@example.net"}, "smaller": 10}, "then": ["stop"]},
+        {"if": {"attachment": false}, "then": [{"tag": "plain"}]}
+    ],
+    "*@example.org": [{"then": [{"reject": "not here"}]}]
+}}"#;
+
+/// Subject, To, size, file names, tags.
+#[derive(Default)]
+struct Letter(
+    &'static str,
+    &'static str,
+    u64,
+    Vec<&'static str>,
+    Vec<&'static str>,
+);
+
+fn done(mailbox: &str, sender: &str, letter: Letter) -> Vec<String> {
+    let settings: Settings = settings::parse(OFFER).unwrap();
+    assert_eq!(settings.check(), Ok(()));
+    let Letter(subject, to, size, names, tags) = letter;
+    let tags: Vec<String> = tags.iter().map(|&tag| tag.to_owned()).collect();
+    let mail = Mail {
+        sender,
+        tags: &tags,
+        size,
+        header: &|name| match name {
+            "Subject" => Some(subject.to_owned()),
+            "Cc" => Some(to.to_owned()),
+            _ => None,
+        },
+        attached: &|| names.iter().map(|&name| name.to_owned()).collect(),
+    };
+    let actions = settings.actions(mailbox, &mail);
+    actions.iter().map(|action| format!("{action:?}")).collect()
+}
+
+#[test]
+fn all_conditions_must_hold_and_what_decides_ends_the_rules() {
+    let offer = done(
+        "Ann@example.org",
+        "x@SHOP.example",
+        Letter("A great Offer", "", 1, vec![], vec!["spam"]),
+    );
+    assert_eq!(
+        offer,
+        [r#"Header({"X-Folder": "Shop"})"#, r#"Quarantine("an offer")"#]
+    );
+    let other = done(
+        "ann@example.org",
+        "x@shop.example",
+        Letter("lunch", "", 1, vec![], vec!["spam"]),
+    );
+    assert_eq!(other, ["Discard"]);
+    let elsewhere = done(
+        "ann@example.org",
+        "x@shop.example.net",
+        Letter("offer", "", 1, vec!["a"], vec![]),
+    );
+    assert_eq!(
+        elsewhere,
+        [r#"Reject("not here")"#],
+        "the pattern's rules come behind"
+    );
+}
+
+#[test]
+fn sizes_hold_at_their_edges() {
+    let iso = |size| done("ann@example.org", "", Letter("", "", size, vec!["x.ISO"], vec![]));
+    assert_eq!(iso(1025), [r#"Redirect("files@example.org")"#]);
+    assert_eq!(iso(1024), [r#"Reject("not here")"#]);
+    let list = |size| {
+        done(
+            "ann@example.org",
+            "",
+            Letter("", " List@example.net", size, vec!["x"], vec![]),
+        )
+    };
+    assert_eq!(list(9), ["Stop"], "and the pattern's rules are not asked");
+    assert_eq!(list(10), [r#"Reject("not here")"#]);
+}
+
+#[test]
+fn what_does_not_decide_goes_on_to_the_next_rule() {
+    let plain = done("ann@example.org", "", Letter::default());
+    assert_eq!(plain, [r#"Tag("plain")"#, r#"Reject("not here")"#]);
+    assert_eq!(
+        done("bob@example.org", "", Letter::default()),
+        [r#"Reject("not here")"#]
+    );
+    assert!(done("bob@example.net", "", Letter::default()).is_empty());
+}
+
+#[test]
+fn what_cannot_be_meant_is_refused_by_mailbox_and_number() {
+    let refused = |rules: &str| {
+        let json = format!(r#"{{"mailboxes": {{"ann@example.org": {rules}}}}}"#);
+        settings::parse::<Settings>(&json)
+            .and_then(|settings| settings.check())
+            .unwrap_err()
+    };
+    for (rules, error) in [
+        (
+            r#"[{"then": ["stop"]}, {"then": []}]"#,
+            "rule 2 of ann@example.org: `then` must say",
+        ),
+        (r#"[{"then": ["stop", {"tag": "x"}]}]"#, "is never done"),
+        (
+            r#"[{"then": [{"redirect": "files"}]}]"#,
+            "`files` is not an address",
+        ),
+        (r#"[{"then": [{"header": {"a b": "x"}}]}]"#, "`a b` is no name"),
+        (r#"[{"then": [{"reject": " "}]}]"#, "need a text"),
+        (r#"[{"then": ["drop"]}]"#, "unknown variant `drop`"),
+        (
+            r#"[{"if": {"form": {"is": "x"}}, "then": ["stop"]}]"#,
+            "unknown field `form`",
+        ),
+        (
+            r#"[{"if": {"from": {"like": "x"}}, "then": ["stop"]}]"#,
+            "unknown variant `like`",
+        ),
+    ] {
+        let said = refused(rules);
+        assert!(said.contains(error), "{rules}: {said}");
+    }
+    let error = settings::parse::<Settings>(r#"{"mailboxes": {"ann": []}}"#)
+        .unwrap()
+        .check()
+        .unwrap_err();
+    assert!(error.contains("`ann` is not an address"), "{error}");
+}

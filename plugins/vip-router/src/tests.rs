@@ -1,0 +1,161 @@
+use super::*;
+
+/// 2026-01-31 is a Saturday.
+const SATURDAY: i64 = 1_769_817_600;
+
+fn office() -> Settings {
+    settings::parse(
+        r#"{
+            "routes": [
+                {"from": "*@board.example", "to": "*@example.org", "rewrite": ["first@example.org"]},
+                {"to": "office@example.org", "hours": "18:00-08:00", "days": ["mon", "tue", "wed", "thu", "fri"],
+                 "local": "duty@example.org"},
+                {"to": "office@example.org", "days": "sat", "rewrite": ["office@example.org", "duty@example.org"]},
+                {"to": "loop@example.org", "rewrite": "Loop@example.org"},
+                {"to": "ours@example.org", "authenticated": true, "local": "ours@example.org"}
+            ],
+            "utc_offset": "+01:00"
+        }"#,
+    )
+    .unwrap()
+}
+
+fn mail<'a>(from: &'a str, to: &'a str, now: i64) -> Mail<'a> {
+    Mail {
+        from,
+        to,
+        authenticated: false,
+        spf: "",
+        now,
+    }
+}
+
+fn to(all: &[&str]) -> Route {
+    Route::Rewrite(all.iter().map(|&one| one.to_owned()).collect())
+}
+
+#[test]
+fn the_first_route_whose_conditions_hold_decides() {
+    let office = office();
+    assert_eq!(office.check(), Ok(()));
+    let monday = SATURDAY + 2 * 86_400;
+    let ask = |from, to, now| office.route(mail(from, to, now));
+    assert_eq!(
+        ask("Chair@Board.example", "office@example.org", SATURDAY),
+        to(&["first@example.org"])
+    );
+    assert_eq!(
+        ask("chair@board.example", "office@example.net", SATURDAY),
+        Route::Pass
+    );
+    let duty = Route::Local("duty@example.org".to_owned());
+    assert_eq!(ask("", "office@example.org", monday), duty, "midnight");
+    assert_eq!(ask("", "office@example.org", monday + 8 * 3600 - 1), duty);
+    assert_eq!(ask("", "office@example.org", monday + 8 * 3600), Route::Pass);
+    assert_eq!(ask("", "office@example.org", monday + 18 * 3600 - 1), Route::Pass);
+    assert_eq!(ask("", "office@example.org", monday + 18 * 3600), duty);
+    assert_eq!(
+        ask("", "office@example.org", SATURDAY),
+        to(&["office@example.org", "duty@example.org"])
+    );
+    assert_eq!(
+        ask("", "office@example.org", SATURDAY - 1),
+        duty,
+        "Friday's last second"
+    );
+}
+
+#[test]
+fn a_route_to_where_the_mail_is_already_says_nothing() {
+    assert_eq!(office().route(mail("", "loop@example.org", 0)), Route::Pass);
+}
+
+#[test]
+fn a_route_may_be_for_own_users_alone() {
+    let from_outside = mail("ann@example.org", "ours@example.org", 0);
+    assert_eq!(office().route(from_outside), Route::Pass);
+    let ours = Mail {
+        authenticated: true,
+        ..from_outside
+    };
+    assert_eq!(office().route(ours), Route::Local("ours@example.org".to_owned()));
+}
+
+#[test]
+fn a_route_may_want_spf_to_have_passed() {
+    let json = r#"{"routes": [{"from": "*@board.example", "spf": "pass", "local": "first@example.org"}]}"#;
+    let settings: Settings = settings::parse(json).unwrap();
+    let forged = mail("chair@board.example", "ann@example.org", 0);
+    assert_eq!(settings.route(forged), Route::Pass);
+    assert_eq!(
+        settings.route(Mail {
+            spf: "fail",
+            ..forged
+        }),
+        Route::Pass
+    );
+    let theirs = settings.route(Mail {
+        spf: "pass",
+        ..forged
+    });
+    assert_eq!(theirs, Route::Local("first@example.org".to_owned()));
+}
+
+#[test]
+fn local_time_is_an_offset_from_utc() {
+    let local = |offset: &str, now: u64| Offset::try_from(offset.to_owned()).unwrap().local(now);
+    assert_eq!(local("+01:00", 999), 3600);
+    assert_eq!(local("-05:30", 20_000_000), 200);
+    for wrong in ["01:00", "+1", "+15:00", "", "+aa:bb", "é"] {
+        assert!(Offset::try_from(wrong.to_owned()).is_err(), "{wrong} was taken");
+    }
+    for wrong in [
+        "",
+        "8-9",
+        "08:00",
+        "08:00-08:00",
+        "25:00-26:00",
+        "24:00-08:00",
+        "08:60-09:00",
+    ] {
+        assert!(Hours::try_from(wrong.to_owned()).is_err(), "{wrong} was taken");
+    }
+    assert!(
+        Hours::try_from("08:00-24:00".to_owned())
+            .unwrap()
+            .contains(86_399)
+    );
+}
+
+#[test]
+fn what_says_too_little_or_leads_nowhere_is_refused() {
+    let refused = |json: &str| {
+        settings::parse::<Settings>(json)
+            .and_then(|settings| settings.check())
+            .unwrap_err()
+    };
+    for (json, error) in [
+        (r#"{"routes": [{"to": "a@x.org"}]}"#, "number 1 needs one of"),
+        (
+            r#"{"routes": [{"to": "a@x.org", "local": "b@x.org", "rewrite": "b@x.org"}]}"#,
+            "needs one of",
+        ),
+        (
+            r#"{"routes": [{"to": "a@x.org", "rewrite": []}]}"#,
+            "needs one of",
+        ),
+        (
+            r#"{"routes": [{"to": "a@x.org", "local": "b"}]}"#,
+            "`b`, which is not an address",
+        ),
+        (
+            r#"{"routes": [{"hours": "18:00-08:00", "local": "b@x.org"}]}"#,
+            "everybody's mail",
+        ),
+        (r#"{"routes": [{"hours": "night"}]}"#, "`night` are no hours"),
+        (r#"{"utc_offset": "CET"}"#, "`CET` is no offset"),
+    ] {
+        let said = refused(json);
+        assert!(said.contains(error), "{json}: {said}");
+    }
+}

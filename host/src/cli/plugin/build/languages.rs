@@ -46,7 +46,7 @@ fn artifact(told: &str) -> Option<PathBuf> {
         .flatten();
     let wasm = files.filter_map(|file| file.as_str().map(PathBuf::from));
     wasm.filter(|file| file.extension().is_some_and(|extension| extension == "wasm"))
-        .last()
+        .next_back()
 }
 
 /// Bindings of our own making and `go build`.

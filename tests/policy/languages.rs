@@ -175,10 +175,8 @@ fn begins(language: &'static str) {
         if language != "python" {
             let told = postern(&folder, &["plugin", "inspect", &file]);
             assert!(told.lines().any(|line| line == "loads       yes"), "{told}");
-            assert!(
-                told.lines().any(|line| line == "answers     message, validate"),
-                "{told}"
-            );
+            let validated = |line: &str| line.starts_with("answers ") && line.ends_with(", validate");
+            assert!(told.lines().any(validated), "{told}");
         }
         let yaml = folder.join("60-sample.yaml");
         let manifest = fs::read_to_string(&yaml).expect("its settings") + PATIENT;
@@ -333,9 +331,10 @@ fn go_is_called_a_hundred_thousand_times() {
     instance.call(1_000);
     let warm = instance.memory();
     instance.call(99_000);
-    assert_eq!(
-        instance.memory(),
-        warm,
-        "octets of memory after 1,000 and 100,000 calls"
+    // Go's heap grows in steps of up to 4 MiB; a piece of each answer that was kept would be gigabytes.
+    let now = instance.memory();
+    assert!(
+        now <= warm + (4 << 20),
+        "{warm} octets of memory after 1,000 calls, {now} after 100,000"
     );
 }

@@ -43,6 +43,7 @@ fn at(name: &'static str, offset: usize) -> Letter {
     refused(text(name, &body))
 }
 
+#[allow(clippy::too_many_lines, reason = "a list")]
 pub(crate) fn letters() -> Vec<Letter> {
     let nested = (0..12).fold("Content-Type: text/plain\r\n\r\ninside\r\n".to_owned(), |inner, depth| {
         format!(

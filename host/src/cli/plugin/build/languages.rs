@@ -44,9 +44,8 @@ fn artifact(told: &str) -> Option<PathBuf> {
         .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
         .filter_map(|message| message.get("filenames")?.as_array().cloned())
         .flatten();
-    let wasm = files.filter_map(|file| file.as_str().map(PathBuf::from));
-    wasm.filter(|file| file.extension().is_some_and(|extension| extension == "wasm"))
-        .last()
+    let mut files = files.filter_map(|file| file.as_str().map(PathBuf::from));
+    files.rfind(|file| file.extension().is_some_and(|extension| extension == "wasm"))
 }
 
 /// Bindings of our own making and `go build`.

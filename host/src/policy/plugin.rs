@@ -273,7 +273,7 @@ impl Plugin {
     /// Asks beside a decision, here: on the threads for that.
     pub(super) async fn ask_beside(&self, ask: &Ask, call: Call) -> Result<Heard, Failed> {
         let end = Instant::now() + self.time_for(&call);
-        self.run(ask, call, end).await
+        Box::pin(self.run(ask, call, end)).await
     }
 
     fn time_for(&self, call: &Call) -> Duration {

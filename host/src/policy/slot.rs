@@ -121,10 +121,10 @@ impl Slot {
 
     /// Whether a version that decides is asked.
     pub(super) fn decides(&self, question: Question) -> bool {
-        let deciding = self
+        let mut deciding = self
             .versions()
             .filter(|plugin| plugin.mode() != Mode::Shadow || self.is_enforced(plugin));
-        deciding.into_iter().any(|plugin| plugin.answers(question))
+        deciding.any(|plugin| plugin.answers(question))
     }
 
     fn is_enforced(&self, plugin: &Arc<Plugin>) -> bool {
@@ -154,7 +154,9 @@ impl Slot {
             shadow::ask(self, plugin, ask, apart(call, run))
         });
         let Some((plugin, run)) = decides else {
-            told.inspect(|told| told.nobody_decides());
+            if let Some(told) = told {
+                told.nobody_decides();
+            }
             return None;
         };
         let mut call = plugin.call(services, facts, message, edits);

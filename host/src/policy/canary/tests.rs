@@ -15,7 +15,7 @@ fn canary() -> Canary {
 
 /// Queue ids, the same ones each time.
 fn ids() -> impl Iterator<Item = String> {
-    (1..=10_000_u128).map(|n| MessageId::from_bytes((n << 80 | n * n * n).to_be_bytes()).to_string())
+    (1..=10_000_u128).map(|n| MessageId::from_bytes(((n << 80) | (n * n * n)).to_be_bytes()).to_string())
 }
 
 #[test]

@@ -79,11 +79,12 @@ class Watched(GatewayCase):
     # Nobody's patience ends on a busy machine.
     policy = "settle: 20ms, deadline: 30s"
     first = DELIVERED
+    sending = Sender
 
     def setUp(self):
         super().setUp()
         self.delivered = []
-        self.sender = Sender(self)
+        self.sender = self.sending(self)
         self.sender.start()
         self.addCleanup(self.sender.end)
         self.sender.some()

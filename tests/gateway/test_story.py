@@ -56,17 +56,17 @@ class Story(GatewayCase):
         self.explained(refused)
 
     def caught_by_a_replay(self):
-        new = self.gateway.folder / "new.wasm"
+        new = self.gateway.folder / "block-attachments.wasm"
         new.write_bytes(component(b"new"))
         manifest = new.with_suffix(".yaml")
         manifest.write_text(WRONG)
-        replay = ("plugin", "replay", str(new), "--from", "store", "--against", "active", "--against-name", NAME)
+        replay = ("plugin", "replay", str(new), "--from", "store", "--against", "active")
         told = self.gateway.postern(*replay, "--max-changed", "1%", "--json", check=False)
         self.assertEqual(told.returncode, 1, told.stderr)
         report = json.loads(told.stdout)
         self.assertEqual((report["messages"], report["changed"]), (MAIL, BILLS))
         [change] = report["changes"]
-        self.assertEqual((change["before"], change["after"]), ("accept", "reject"))
+        self.assertEqual((change["from"], change["to"]), ("accept", "reject"))
         pop = self.pop()
         self.assertEqual(len(pop.listing()), MAIL, "a replay writes nothing")
         pop.quit()

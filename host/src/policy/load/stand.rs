@@ -277,6 +277,7 @@ impl Seat {
             });
             Policies {
                 plugins: self.policies.plugins.clone(),
+                slots: self.policies.slots.clone(),
                 listed: self.policies.listed.clone(),
                 services,
             }

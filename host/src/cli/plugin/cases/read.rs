@@ -72,11 +72,11 @@ fn read(file: &Path, text: &str) -> Result<Vec<Case>, Faults> {
     let value = value(text)?;
     let raw: Vec<(String, Option<RawCase>)> = match value.is_sequence() {
         true => {
-            let list: Vec<Option<RawCase>> = mirror(value, &mut faults);
+            let list: Vec<Option<RawCase>> = mirror(value, &mut faults)?;
             let places = (0..).map(|place| format!("[{place}]"));
             places.zip(list).collect()
         }
-        false => vec![(String::new(), Some(mirror(value, &mut faults)))],
+        false => vec![(String::new(), Some(mirror(value, &mut faults)?))],
     };
     let mut cases = Vec::new();
     for (place, raw) in raw {

@@ -223,6 +223,7 @@ fn session(facts: Facts) -> Session {
         rcpt_to: Some(facts.rcpt_to),
         // Those of then are what policies of then made.
         tags: Some(Vec::new()),
+        auth: facts.auth,
     }
 }
 

@@ -204,18 +204,6 @@ fn both_edges_of_the_limits_that_standards_or_the_store_set() {
         ("explain: { max: 16GiB }", "explain: { max: 17GiB }"),
         ("policy: { instances: 1000 }", "policy: { instances: 1001 }"),
         (
-            "policy: { shadow_instances: 1 }",
-            "policy: { shadow_instances: 0 }",
-        ),
-        (
-            "policy: { shadow_instances: 1000 }",
-            "policy: { shadow_instances: 1001 }",
-        ),
-        (
-            "policy: { shadow_queue: 10000 }",
-            "policy: { shadow_queue: 10001 }",
-        ),
-        (
             "policy: { mime: { parameters: 10 } }",
             "policy: { mime: { parameters: 9 } }",
         ),
@@ -254,6 +242,22 @@ fn both_edges_of_the_limits_that_standards_or_the_store_set() {
     ] {
         assert!(parse(&format!("{MINIMAL}{good}")).is_ok(), "{good}");
         faults_with(bad);
+    }
+}
+
+#[test]
+fn both_edges_of_the_budget_of_candidates() {
+    for (key, good, bad) in [
+        ("shadow_instances", 1, 0),
+        ("shadow_instances", 1000, 1001),
+        ("shadow_queue", 0, -1),
+        ("shadow_queue", 10_000, 10_001),
+    ] {
+        assert!(
+            parse(&format!("{MINIMAL}policy: {{ {key}: {good} }}")).is_ok(),
+            "{key}: {good}"
+        );
+        faults_with(&format!("policy: {{ {key}: {bad} }}"));
     }
 }
 

@@ -28,7 +28,10 @@ pub(super) struct Slot {
 
 /// Which version of each policy has its say in one transaction, of those that have several. Clones share it.
 #[derive(Debug, Clone, Default)]
-pub struct Versions(Arc<Mutex<Vec<(Arc<str>, Arc<Plugin>)>>>);
+pub struct Versions(Arc<Mutex<Vec<Kept>>>);
+
+/// The name of a slot, and the version of it.
+type Kept = (Arc<str>, Arc<Plugin>);
 
 /// It is no fact, and the facts of two transactions may be the same.
 impl PartialEq for Versions {

@@ -48,8 +48,8 @@ struct Anywhere;
 
 #[async_trait::async_trait]
 impl AddressCheck for Anywhere {
-    async fn deliverable(&self, _policies: &Policies, _address: &str) -> bool {
-        true
+    async fn deliverable(&self, _: &Policies, _: &Facts, _: &str) -> postern::store::Result<bool> {
+        Ok(true)
     }
 }
 
@@ -119,6 +119,9 @@ fn options(hands: &Hands) -> LoadOptions {
             ..PolicyLimits::default()
         },
         addresses: Arc::new(Anywhere),
+        directory: Arc::new(postern::policy::stand::DirectoryTable::default()),
+        explains: true,
+        listeners: Vec::new(),
     }
 }
 

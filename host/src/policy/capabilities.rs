@@ -8,8 +8,8 @@
 mod auth;
 mod clock;
 mod config;
-mod dns;
 mod directory;
+mod dns;
 mod edit;
 mod http;
 mod kv;

@@ -3,8 +3,8 @@
 mod cluster;
 mod content;
 mod delivery;
-mod senders;
 mod explained;
+mod senders;
 mod session;
 mod submission;
 mod verdicts;

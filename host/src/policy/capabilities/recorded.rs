@@ -351,7 +351,12 @@ impl Shown for Verdict {
 
 impl Shown for types::Reply {
     fn shown(&self, most: Most) -> String {
-        format!("{} {} {}", self.code, word(&self.enhanced, most), self.text.shown(most))
+        format!(
+            "{} {} {}",
+            self.code,
+            word(&self.enhanced, most),
+            self.text.shown(most)
+        )
     }
 }
 
@@ -393,14 +398,14 @@ mod tests {
             body: Vec::new(),
             timeout_ms: 0,
         };
-        assert_eq!(request(&edge).shown(), format!("{edge} \"\""));
-        assert_eq!(request(&long).shown(), format!("{cut} \"\""));
+        assert_eq!(request(&edge).shown(USUAL), format!("{edge} \"\""));
+        assert_eq!(request(&long).shown(USUAL), format!("{cut} \"\""));
         let field = |name: &str| {
             HeaderField {
                 name: name.to_owned(),
                 value: Vec::new(),
             }
-            .shown()
+            .shown(USUAL)
         };
         assert_eq!(field(&edge), format!("{edge}: \"\""));
         assert_eq!(field(&long), format!("{cut}: \"\""));
@@ -409,8 +414,8 @@ mod tests {
             enhanced: enhanced.to_owned(),
             text: String::new(),
         };
-        assert_eq!(reply("5.7.1").shown(), "550 5.7.1 \"\"");
-        assert_eq!(reply(&long).shown(), format!("550 {cut} \"\""));
+        assert_eq!(reply("5.7.1").shown(USUAL), "550 5.7.1 \"\"");
+        assert_eq!(reply(&long).shown(USUAL), format!("550 {cut} \"\""));
         let part = Part {
             index: 0,
             parent: 0,
@@ -418,14 +423,14 @@ mod tests {
             name: String::new(),
             size: 1,
         };
-        assert_eq!(part.shown(), format!("#0 {cut} \"\" (1 octets)"));
+        assert_eq!(part.shown(USUAL), format!("#0 {cut} \"\" (1 octets)"));
         let signature = Signature {
             status: "pass".to_owned(),
             domain: long.clone(),
             selector: long,
         };
-        assert_eq!(signature.shown(), format!("pass {cut} {cut}"));
-        assert_eq!(word("a\nb"), r#""a\nb""#);
+        assert_eq!(signature.shown(USUAL), format!("pass {cut} {cut}"));
+        assert_eq!(word("a\nb", USUAL), r#""a\nb""#);
     }
 
     #[test]

@@ -251,7 +251,7 @@ fn said(sorted: &[Duration]) -> String {
 /// A place in the pool that a killed guest kept would be missing after as many kills as there are places.
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_guests_leave_nothing_behind() {
-    let manifest = "settings: { do: sleep, at: mail }\nlimits: { deadline: 50ms }\n";
+    let manifest = "settings: { do: sleep, at: mail }\nlimits: { deadline: 50ms }\nbreaker: off\n";
     let policies = load(&Folder::new().with("10-hostile", "hostile", manifest)).await;
     for _ in 0..4 {
         let calls: Vec<_> = (0..64)

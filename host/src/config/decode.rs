@@ -30,8 +30,9 @@ pub(crate) fn mirror<T: DeserializeOwned + Default>(
             Ok(mirror) => return Ok(mirror),
             Err(error) => error,
         };
-        let (path, keys) = known_part(error.path());
-        faults.add(path, error.inner().to_string());
+        let text = error.inner().to_string();
+        let (path, keys) = known_part(error.path(), &text);
+        faults.add(path, text);
         // Each round removes a node, so this ends.
         if !cut(&mut value, &keys) {
             return Ok(T::default());
@@ -71,11 +72,13 @@ enum Key {
 }
 
 /// The path as text and as keys, up to the first part that is neither a name nor an index.
-fn known_part(path: &Path) -> (String, Vec<Key>) {
+fn known_part(path: &Path, fault: &str) -> (String, Vec<Key>) {
     let mut text = String::new();
     let mut keys = Vec::new();
     for segment in path {
         match segment {
+            // The key that names a variant goes with what it is the variant of.
+            Segment::Map { key } if fault.starts_with(&format!("unknown variant `{key}`")) => break,
             Segment::Map { key } => {
                 if !text.is_empty() {
                     text.push('.');

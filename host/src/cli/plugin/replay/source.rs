@@ -240,7 +240,7 @@ fn from_file(file: &Path) -> anyhow::Result<Past> {
     let date = parsed.as_ref().and_then(|message| message.date());
     let date = date.and_then(|date| u64::try_from(date.to_timestamp()).ok());
     let changed = u64::try_from(changed(file).as_millis()).unwrap_or(u64::MAX);
-    let to = header(HeaderName::Other("Delivered-To".into())).and_then(known);
+    let to = header(HeaderName::DeliveredTo).and_then(known);
     Ok(Past {
         id: file
             .file_name()

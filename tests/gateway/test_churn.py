@@ -133,7 +133,7 @@ class Churn(Watched):
         self.change("right again, as it was", [(wasm, good)], "two")
         self.change("swapped .*added=", [(beside_yaml, settings("three")), (beside, self.fresh())], "two")
         self.change("swapped .*replaced=", [(beside_yaml, mode + settings("three"))], "two", "three")
-        drifting = b"mode: { canary: 60, calls: 5, p99: 30s }\nsettings: { names: [], kinds: [] }\n"
+        drifting = b"mode: { canary: 60, calls: 10, p99: 30s }\nsettings: { names: [], kinds: [] }\n"
         self.sender.expects(*self.now, DELIVERED)
         self.now.append(DELIVERED)
         self.change("a canary falls back: ", [(beside_yaml, drifting)], "two")

@@ -5,8 +5,8 @@ mod guests;
 
 use bytes::Bytes;
 use postern::config::PolicyLimits;
-use postern::policy::stand::DirectoryTable;
-use postern::policy::{AddressCheck, Attribute, Facts, LoadOptions, MessageSource, Policies, State};
+use postern::policy::stand::{Anywhere, DirectoryTable};
+use postern::policy::{Attribute, Facts, LoadOptions, MessageSource, Policies, State};
 use postern::store::Store;
 use postern::store::memory::MemoryStore;
 use std::path::Path;
@@ -38,17 +38,6 @@ impl Folder {
 
     pub(crate) fn path(&self) -> &Path {
         self.0.path()
-    }
-}
-
-/// Every address that a policy puts in can be delivered.
-#[derive(Debug)]
-struct Anywhere;
-
-#[async_trait::async_trait]
-impl AddressCheck for Anywhere {
-    async fn deliverable(&self, _: &Policies, _: &Facts, _: &str) -> postern::store::Result<bool> {
-        Ok(true)
     }
 }
 

@@ -428,8 +428,8 @@ impl Bench {
 }
 
 /// Every address that a policy puts in can be delivered to.
-#[derive(Debug)]
-struct Anywhere;
+#[derive(Debug, Clone, Copy)]
+pub struct Anywhere;
 
 #[async_trait]
 impl AddressCheck for Anywhere {

@@ -123,7 +123,7 @@ class Churn(Watched):
     def round(self):
         wasm, yaml = self.path("wasm"), self.path("yaml")
         beside, beside_yaml = self.candidate("wasm"), self.candidate("yaml")
-        mode = b"mode: { canary: 30, drift: 100, p99: 30s }\n"
+        mode = b"mode: { canary: 30, drift: 100, calls: 10000, p99: 30s }\n"
         good = self.fresh()
         self.change("swapped .*added=", [(yaml, settings("one")), (wasm, good)], "one")
         self.change("swapped .*replaced=", [(yaml, settings("two"))], "two")

@@ -82,15 +82,29 @@ pub(crate) async fn load_compiled(
     store: Arc<dyn Store>,
 ) -> Arc<Policies> {
     let options = LoadOptions {
-        explains: true,
         cache_dir: Some(compiled.to_owned()),
+        limits,
+        ..usual(store)
+    };
+    load_as(folder, options).await
+}
+
+/// What the tests load with, and nothing is kept of what is compiled.
+pub(crate) fn usual(store: Arc<dyn Store>) -> LoadOptions {
+    LoadOptions {
+        explains: true,
+        cache_dir: None,
         store,
         dns: Arc::new(postern::policy::stand::Zone::default()),
-        limits,
+        limits: PolicyLimits::default(),
         addresses: Arc::new(Anywhere),
         directory: Arc::new(directory()),
         listeners: Vec::new(),
-    };
+    }
+}
+
+/// Likewise, with whatever is said.
+pub(crate) async fn load_as(folder: &Folder, options: LoadOptions) -> Arc<Policies> {
     let path = folder.path().to_owned();
     let loading = tokio::task::spawn_blocking(move || Policies::load(&path, options));
     loading.await.expect("no panic").expect("policies can run").0

@@ -5,6 +5,7 @@
 
 mod agreement;
 mod deliveries;
+mod explain;
 mod maildrops;
 mod policies;
 mod sessions;
@@ -41,6 +42,8 @@ enum Part {
     Offered,
     /// Deliveries through 0 to 10 policies
     Policies,
+    /// Deliveries through two policies without a record for `postern explain`, with it, and with one that outlives the message
+    Explain,
     /// postal and rabid beside their command lines here (10 minutes; only where it is named)
     Agreement,
     /// Deliveries at 70 % of the highest rate through the policy, readers who delete, and all accounted for (30 minutes; only
@@ -49,7 +52,7 @@ enum Part {
 }
 
 /// What a bench without named parts is.
-const ALL: [Part; 9] = [
+const ALL: [Part; 10] = [
     Part::Deliveries,
     Part::Half,
     Part::Retr,
@@ -59,6 +62,7 @@ const ALL: [Part; 9] = [
     Part::Connections,
     Part::Offered,
     Part::Policies,
+    Part::Explain,
 ];
 /// Those of the table.
 const QUICK: [Part; 6] = [
@@ -99,7 +103,7 @@ pub(crate) struct Options {
     /// Minutes of the soak
     #[arg(long, default_value_t = 30.0)]
     soak: f64,
-    /// A policy to measure, and its settings; without it there is no part of policies, and none in the soak
+    /// A policy to measure, and its settings; without it there are no parts of policies and explain, and none in the soak
     #[arg(long, num_args = 2, value_names = ["WASM", "YAML"])]
     policy: Option<Vec<PathBuf>>,
 }
@@ -144,6 +148,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
             Part::Connections => deliveries::connections(&mut bench).await?,
             Part::Offered => deliveries::offered(&mut bench).await?,
             Part::Policies => policies::policies(&mut bench).await?,
+            Part::Explain => explain::explain(&mut bench).await?,
             Part::Agreement => agreement::agreement(&mut bench).await?,
             Part::Soak => soak::soak(&mut bench).await?,
         }
@@ -188,7 +193,13 @@ impl Bench {
 
     /// A gateway without mail; its folder goes with it.
     fn gateway(&self, mailboxes: &[String], policies: &[Policy]) -> anyhow::Result<Gateway> {
-        Gateway::launch(&self.postern, Keeps::Embedded(&self.folder), mailboxes, policies)
+        self.configured(mailboxes, policies, "")
+    }
+
+    /// The same with more in its configuration.
+    fn configured(&self, mailboxes: &[String], policies: &[Policy], more: &str) -> anyhow::Result<Gateway> {
+        let keeps = Keeps::Embedded(&self.folder);
+        Gateway::launch(&self.postern, keeps, mailboxes, policies, more)
     }
 
     /// Whether one of these runs is still to be made.

@@ -262,3 +262,19 @@ async fn there_is_no_environment_no_file_and_no_network() {
         ]
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_probe_is_to_use_it_uses_or_it_traps() {
+    for (grants, word) in [
+        ("kv: {}, directory: {}", "accept"),
+        ("kv: {}", "trap"),
+        ("directory: {}", "trap"),
+    ] {
+        let manifest = format!(
+            "settings: {{ report: none, uses: kv-increment 3; directory }}\ngrants: {{ {grants} }}\n"
+        );
+        let policies = load(&Folder::new().with("10-probe", "probe", &manifest)).await;
+        let decision = policies.message(&facts(), Mail::new(LETTER), &[]).await;
+        assert_eq!(decision.opinions[0].word, word, "{grants}: {decision:?}");
+    }
+}

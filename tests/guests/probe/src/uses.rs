@@ -24,7 +24,11 @@ fn once(word: &str) {
         "kv-get" => assert!(kv::get("kept").expect("the store").is_some()),
         "kv-increment" => assert!(kv::increment("uses", 1, 0).expect("the store") > 0),
         "dns" => assert!(!dns::txt("example.org").expect("an answer").is_empty()),
-        "directory" => assert!(directory::mailbox_of("ann@example.org").expect("an answer").is_some()),
+        "directory" => assert!(
+            directory::mailbox_of("ann@example.org")
+                .expect("an answer")
+                .is_some()
+        ),
         unknown => panic!("no use is called `{unknown}`"),
     }
 }

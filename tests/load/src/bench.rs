@@ -39,7 +39,7 @@ enum Part {
     Connections,
     /// Latency by the rate that is offered
     Offered,
-    /// Deliveries through 0 to 10 policies
+    /// Deliveries through 0 to 10 policies, each of which edits every message
     Policies,
     /// postal and rabid beside their command lines here (10 minutes; only where it is named)
     Agreement,
@@ -99,7 +99,7 @@ pub(crate) struct Options {
     /// Minutes of the soak
     #[arg(long, default_value_t = 30.0)]
     soak: f64,
-    /// A policy to measure, and its settings; without it there is no part of policies, and none in the soak
+    /// tag-subject, and its settings in the soak; without it there is no part of policies, and none in the soak
     #[arg(long, num_args = 2, value_names = ["WASM", "YAML"])]
     policy: Option<Vec<PathBuf>>,
 }

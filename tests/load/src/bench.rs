@@ -97,7 +97,7 @@ pub(crate) struct Options {
     #[arg(long, value_delimiter = ',')]
     maildrop: Vec<usize>,
     /// Minutes of the soak
-    #[arg(long, default_value_t = 30.0)]
+    #[arg(long, default_value_t = 30.0, value_parser = options::above_zero, allow_negative_numbers = true)]
     soak: f64,
     /// tag-subject, and its settings in the soak; without it there is no part of policies, and none in the soak
     #[arg(long, num_args = 2, value_names = ["WASM", "YAML"])]

@@ -1,6 +1,6 @@
 //! What processes use: CPU of all their threads, and octets that they caused to be written to disk.
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use serde_json::{Map, Value};
 use std::fs;
 
@@ -24,6 +24,17 @@ pub(crate) fn most_files() -> u64 {
     // Where it may not, what it has counts.
     let _ = setrlimit(Resource::Nofile, most);
     getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
+}
+
+/// For so many connections, each with the timer that it waits by; a fault where fewer are allowed.
+pub(crate) fn files_for(connections: usize) -> anyhow::Result<()> {
+    let wanted = (connections as u64).saturating_mul(2).saturating_add(64);
+    let most = most_files();
+    ensure!(
+        most >= wanted,
+        "{connections} connections need {wanted} open files and {most} are allowed: raise `ulimit -Hn`"
+    );
+    Ok(())
 }
 
 /// What processes have resident together, in KiB.

@@ -230,6 +230,13 @@ mod tests {
     }
 
     #[test]
+    fn connections_beyond_the_files_that_are_allowed_are_refused() {
+        files_for(8).unwrap();
+        let fault = files_for(usize::MAX).unwrap_err().to_string();
+        assert!(fault.ends_with("raise `ulimit -Hn`"), "{fault}");
+    }
+
+    #[test]
     fn processes_of_one_name_are_one_figure() {
         let mut sums = Map::new();
         add(&mut sums, "gateway", 0.25);

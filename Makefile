@@ -61,13 +61,16 @@ lint: target
 	@tests/lint.sh
 
 ## Rates, latencies and memory over the embedded store, each beside its ceiling in the same run (15 minutes): tables and
-## pictures go to tests/results; with parts and options in BENCH (`load bench --help`) to target/bench.
+## pictures go to tests/results; with parts and options in BENCH (`load bench --help`) to target/bench. Without them also the
+## steps of a decision (a minute, or POSTERN_BENCH_SECONDS).
 bench: plugins
 	$(CARGO) build --locked --release --package postern --package load
 	@rm -f "$(BUILD)/bench/runs.jsonl"
 	"$(BUILD)/release/load" bench --runs "$(BUILD)/bench/runs.jsonl" \
 	  --policy "$(GUESTS)/tag_subject.wasm" plugins/tag-subject/30-tag-subject.yaml $(BENCH)
 	python3 tests/load/report.py "$(BUILD)/bench/runs.jsonl" --into $(if $(BENCH),"$(BUILD)/bench",tests/results)
+	$(if $(BENCH),,$(CARGO) bench --locked --package postern --bench steps > "$(BUILD)/bench/steps.md")
+	$(if $(BENCH),,cp "$(BUILD)/bench/steps.md" tests/results/steps.md && cat tests/results/steps.md)
 
 ## The main ratios in three minutes, beside those that are committed.
 bench-quick:

@@ -21,7 +21,7 @@ mod user;
 
 use crate::config::Config;
 use clap::{Parser, Subcommand};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Where a configuration is looked for when none is named.
@@ -44,6 +44,17 @@ enum Command {
     Serve,
     /// Names every fault of the configuration.
     Check,
+    #[command(flatten)]
+    Administer(Administer),
+    /// The policies: those of the running gateway or, where none runs, those it would start with; and any
+    /// component, for its author.
+    #[command(subcommand)]
+    Plugin(plugin::Command),
+}
+
+/// What the running gateway does or, where none runs, is done here.
+#[derive(Debug, Subcommand)]
+enum Administer {
     /// Local domains.
     #[command(subcommand)]
     Domain(domain::Command),
@@ -64,22 +75,22 @@ enum Command {
     /// The tables of a Cassandra cluster.
     #[command(subcommand)]
     Schema(schema::Command),
-    /// The policies: those of the running gateway or, where none runs, those it would start with; and any
-    /// component, for its author.
-    #[command(subcommand)]
-    Plugin(plugin::Command),
+    #[command(skip)]
+    Policies(plugin::Running),
 }
 
 /// Runs the command that the arguments name.
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
+    let named = cli.config;
     let done = match cli.command {
-        Command::Plugin(plugin::Command::Author(command)) => plugin::author(command, cli.config),
-        command => configuration(cli.config).and_then(|path| match command {
-            Command::Serve => serve::run(&path),
-            Command::Check => check::run(&path),
-            command => administer(&path, command),
-        }),
+        Command::Serve => configuration(named).and_then(|path| serve::run(&path)),
+        Command::Check => configuration(named).and_then(|path| check::run(&path)),
+        Command::Administer(command) => administer(named, command),
+        Command::Plugin(plugin::Command::Running(command)) => {
+            administer(named, Administer::Policies(command))
+        }
+        Command::Plugin(plugin::Command::Author(command)) => plugin::author(command, named),
     };
     match done {
         Ok(code) => code,
@@ -98,24 +109,22 @@ fn configuration(named: Option<PathBuf>) -> anyhow::Result<PathBuf> {
         .ok_or_else(|| anyhow::anyhow!("no configuration here: name one with --config FILE"))
 }
 
-fn administer(path: &Path, command: Command) -> anyhow::Result<ExitCode> {
-    let config = Config::load(path)?;
+fn administer(named: Option<PathBuf>, command: Administer) -> anyhow::Result<ExitCode> {
+    let config = Config::load(&configuration(named)?)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()?;
     runtime.block_on(async {
         match command {
-            Command::Domain(command) => domain::run(&config, command).await,
-            Command::User(command) => user::run(&config, command).await,
-            Command::Alias(command) => alias::run(&config, command).await,
-            Command::Quarantine(command) => quarantine::run(&config, command).await,
-            Command::Explain(arguments) => explain::run(&config, arguments).await,
-            Command::Store(command) => store::run(&config, command).await,
-            Command::Schema(command) => schema::run(&config, command).await,
-            Command::Plugin(command) => plugin::run(&config, command).await,
-            // Handled by those who make a runtime of their own.
-            Command::Serve | Command::Check => Ok(ExitCode::SUCCESS),
+            Administer::Domain(command) => domain::run(&config, command).await,
+            Administer::User(command) => user::run(&config, command).await,
+            Administer::Alias(command) => alias::run(&config, command).await,
+            Administer::Quarantine(command) => quarantine::run(&config, command).await,
+            Administer::Explain(arguments) => explain::run(&config, arguments).await,
+            Administer::Store(command) => store::run(&config, command).await,
+            Administer::Schema(command) => schema::run(&config, command).await,
+            Administer::Policies(command) => plugin::run(&config, command).await,
         }
     })
 }

@@ -218,6 +218,8 @@ pub struct AgreementRecord {
     /// `none` where nothing is enforced.
     pub enforced: String,
     pub candidate: String,
+    /// In these or, where they are the same, in what goes with them.
+    pub differs: bool,
     pub count: u64,
 }
 

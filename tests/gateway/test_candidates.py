@@ -60,6 +60,8 @@ class Candidates(Watched):
         self.assertEqual(self.metric(
             f'postern_plugin_canary_fallbacks_total{{plugin="{CANDIDATE}",reason="failures"}}'), 1)
 
+        # Its own octets: another file beside the same component would be no version to go back from.
+        self.after(rf'swapped .*replaced="{NAME} ', self.put, "wasm", component(b"worse"), NAME)
         self.sender.may_change_to(DELIVERED)
         for extension in ("wasm", "yaml"):
             (self.gateway.plugins / f"{CANDIDATE}.{extension}").unlink()

@@ -123,7 +123,7 @@ class Churn(Watched):
     def round(self):
         wasm, yaml = self.path("wasm"), self.path("yaml")
         beside, beside_yaml = self.candidate("wasm"), self.candidate("yaml")
-        mode = b"mode: { canary: 30, drift: 100, p99: 30s }\n"
+        mode = b"mode: { canary: 30, drift: 100, calls: 10000, p99: 30s }\n"
         good = self.fresh()
         self.change("swapped .*added=", [(yaml, settings("one")), (wasm, good)], "one")
         self.change("swapped .*replaced=", [(yaml, settings("two"))], "two")
@@ -133,7 +133,7 @@ class Churn(Watched):
         self.change("right again, as it was", [(wasm, good)], "two")
         self.change("swapped .*added=", [(beside_yaml, settings("three")), (beside, self.fresh())], "two")
         self.change("swapped .*replaced=", [(beside_yaml, mode + settings("three"))], "two", "three")
-        drifting = b"mode: { canary: 60, calls: 5, p99: 30s }\nsettings: { names: [], kinds: [] }\n"
+        drifting = b"mode: { canary: 60, calls: 10, p99: 30s }\nsettings: { names: [], kinds: [] }\n"
         self.sender.expects(*self.now, DELIVERED)
         self.now.append(DELIVERED)
         self.change("a canary falls back: ", [(beside_yaml, drifting)], "two")

@@ -33,7 +33,7 @@ class Explain(GatewayCase):
         return re.search(r"\b[0-9A-Z]{26}\b", text).group(0)
 
     def test_what_is_stored_tells_which_policy_read_said_and_changed_what(self):
-        self.install("tag-subject", settings=PATIENT)
+        self.install("tag-subject", settings=PATIENT + 'settings: { rules: [ { tag: "[EXTERNAL]" } ] }\n')
         self.install("block-attachments", order=10, settings=PATIENT + "settings: { action: quarantine }\n")
         self.restart()
         code, text = self.send(PLAIN)

@@ -188,6 +188,16 @@ def beside(runs, part, key, subjects):
     return table((key.replace("_", " "), *headings, *FIGURES), rows)
 
 
+def explained(runs):
+    """Ratios to the gateway that records nothing come first."""
+    off = runs.one("explain", explain="off")
+    rows = []
+    for rounds in runs.those("explain"):
+        cpu = over(median(rounds, "cpu_ms", "gateway"), median(off, "cpu_ms", "gateway"))
+        rows.append((rounds[0]["explain"], show(over(rate(rounds), rate(off), 100), 1), show(cpu, 3), *figures(rounds)))
+    return table(("explain", "% of the rate without it", "× its CPU", *FIGURES), rows)
+
+
 def read_back(runs):
     rows = [
         (show(line["acknowledged"]), line["lost"], line["doubled"], line["altered"], line["unacknowledged"])
@@ -312,6 +322,7 @@ def document(runs, drawn):
         ("postal and rabid", "Their command lines by themselves and by `load`, a minute each.\n\n" + agreement(runs)),
         ("Soak", "At 70 % of the highest rate.\n\n" + soak(runs) + "".join(drawing(f"bench-soak-{name}.svg") for name in ("memory", "disk", "latency"))),
         ("Policies", "Copies of `tag-subject`, one behind another, each with a tag of its own, all of which are on a message; 64 connections.\n\n" + beside(runs, "policies", "policies", ()) + drawing("bench-policies.svg")),
+        ("What `postern explain` costs", "Through two policies, 16 connections: nothing is recorded, in the stored message's facts, and a second record that outlives the message.\n\n" + explained(runs)),
     )
     return "\n".join(parts + [f"## {heading}\n\n{text}" for heading, text in sections])
 

@@ -864,6 +864,17 @@ fn a_bench_measures_each_question_that_is_answered() {
         desk.plugin(&["bench", "greylist.wasm", "--calls", "0"]).code,
         Some(2)
     );
+    let reusing = desk.with(
+        "greylist.yaml",
+        format!("grants: {{ kv: {{}} }}\nreuse: {{}}\n{PATIENT}"),
+    );
+    let found = reusing
+        .plugin(&["bench", "greylist.wasm", "--calls", "5", "--json"])
+        .json();
+    let questions = found["questions"].as_array().expect("a list");
+    let instances: Vec<_> = questions.iter().map(|row| &row["instance"]).collect();
+    assert_eq!(instances, ["fresh", "reused"], "{found}");
+    assert!(questions.iter().all(|row| row["question"] == "rcpt"), "{found}");
     let failing = Desk::new().guest("hostile").with(
         "hostile.yaml",
         format!("settings: {{ at: mail, do: trap }}\n{PATIENT}"),

@@ -5,8 +5,8 @@ mod guests;
 
 use bytes::Bytes;
 use postern::config::PolicyLimits;
-use postern::policy::stand::DirectoryTable;
-use postern::policy::{AddressCheck, Attribute, Facts, LoadOptions, MessageSource, Policies, State};
+use postern::policy::stand::{Anywhere, DirectoryTable};
+use postern::policy::{Attribute, Facts, LoadOptions, MessageSource, Policies, State};
 use postern::store::Store;
 use postern::store::memory::MemoryStore;
 use std::path::Path;
@@ -38,17 +38,6 @@ impl Folder {
 
     pub(crate) fn path(&self) -> &Path {
         self.0.path()
-    }
-}
-
-/// Every address that a policy puts in can be delivered.
-#[derive(Debug)]
-struct Anywhere;
-
-#[async_trait::async_trait]
-impl AddressCheck for Anywhere {
-    async fn deliverable(&self, _: &Policies, _: &Facts, _: &str) -> postern::store::Result<bool> {
-        Ok(true)
     }
 }
 
@@ -93,15 +82,29 @@ pub(crate) async fn load_compiled(
     store: Arc<dyn Store>,
 ) -> Arc<Policies> {
     let options = LoadOptions {
-        explains: true,
         cache_dir: Some(compiled.to_owned()),
+        limits,
+        ..usual(store)
+    };
+    load_as(folder, options).await
+}
+
+/// What the tests load with, and nothing is kept of what is compiled.
+pub(crate) fn usual(store: Arc<dyn Store>) -> LoadOptions {
+    LoadOptions {
+        explains: true,
+        cache_dir: None,
         store,
         dns: Arc::new(postern::policy::stand::Zone::default()),
-        limits,
+        limits: PolicyLimits::default(),
         addresses: Arc::new(Anywhere),
         directory: Arc::new(directory()),
         listeners: Vec::new(),
-    };
+    }
+}
+
+/// Likewise, with whatever is said.
+pub(crate) async fn load_as(folder: &Folder, options: LoadOptions) -> Arc<Policies> {
     let path = folder.path().to_owned();
     let loading = tokio::task::spawn_blocking(move || Policies::load(&path, options));
     loading.await.expect("no panic").expect("policies can run").0

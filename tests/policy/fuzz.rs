@@ -24,7 +24,7 @@ mod model;
 use again::ask_again;
 use hands::Hands;
 use postern::config::PolicyLimits;
-use postern::policy::{AddressCheck, Facts, InForce, LoadOptions, Policies, State, Verdict, Watch};
+use postern::policy::{Facts, InForce, LoadOptions, Policies, State, Verdict, Watch};
 use postern::store::memory::MemoryStore;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
@@ -42,16 +42,6 @@ const STEPS: u32 = 40;
 const SEEDS: [u64; 3] = [1, 2, 3];
 /// The deadline of the mark at step 0, in milliseconds: what it tells is the number alone.
 const FIRST_MARK: u32 = 10_000;
-
-#[derive(Debug)]
-struct Anywhere;
-
-#[async_trait::async_trait]
-impl AddressCheck for Anywhere {
-    async fn deliverable(&self, _: &Policies, _: &Facts, _: &str) -> postern::store::Result<bool> {
-        Ok(true)
-    }
-}
 
 /// What is said at connect: the reasons for quarantine, in order.
 async fn said(policies: &Policies) -> Vec<String> {
@@ -118,7 +108,7 @@ fn options(hands: &Hands) -> LoadOptions {
             deadline: Duration::from_secs(30),
             ..PolicyLimits::default()
         },
-        addresses: Arc::new(Anywhere),
+        addresses: Arc::new(postern::policy::stand::Anywhere),
         directory: Arc::new(postern::policy::stand::DirectoryTable::default()),
         explains: true,
         listeners: Vec::new(),

@@ -25,6 +25,15 @@ const NO_GATEWAY: &str = "no gateway runs; start one with postern serve";
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
+    #[command(flatten)]
+    Running(Running),
+    #[command(flatten)]
+    Author(Author),
+}
+
+/// For those who run a gateway.
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Running {
     /// Lists what decides, and what was refused and why.
     List(#[command(flatten)] ListFormat),
     /// Shows how often a candidate said what the enforced version says, and how often something else.
@@ -39,8 +48,6 @@ pub(super) enum Command {
         /// As it is listed; the number before it may be left out.
         name: String,
     },
-    #[command(flatten)]
-    Author(Author),
 }
 
 /// For those who write policies.
@@ -62,21 +69,18 @@ pub(super) enum Author {
     Replay(replay::Arguments),
 }
 
-/// Carries out what does not need to be an author's.
-pub(super) async fn run(config: &Config, command: Command) -> anyhow::Result<ExitCode> {
+pub(super) async fn run(config: &Config, command: Running) -> anyhow::Result<ExitCode> {
     match command {
-        Command::List(format) => list(config, format).await,
-        Command::Compare { name, format } => {
+        Running::List(format) => list(config, format).await,
+        Running::Compare { name, format } => {
             let mut gateway = Gateway::running(config).await?.context(NO_GATEWAY)?;
             output::list(&mut gateway, &Operation::PluginCompare { name }, format).await
         }
-        Command::Reset { name } => {
+        Running::Reset { name } => {
             let mut gateway = Gateway::running(config).await?.context(NO_GATEWAY)?;
             output::say(&gateway.tell(&Operation::PluginReset { name }).await?)?;
             Ok(ExitCode::SUCCESS)
         }
-        // They are carried out before a configuration is read.
-        Command::Author(_) => Ok(ExitCode::SUCCESS),
     }
 }
 
@@ -131,8 +135,9 @@ pub(super) fn agreement(cell: &AgreementRecord) -> String {
         question,
         enforced,
         candidate,
+        differs,
         count,
     } = cell;
-    let mark = if enforced == candidate { "=" } else { "≠" };
+    let mark = if *differs { "≠" } else { "=" };
     format!("{policy}  {question:<8}  {enforced:<14} {mark}  {candidate:<14} {count:>10}")
 }

@@ -30,11 +30,7 @@ pub(super) async fn compare(context: &ControlContext, name: &str, records: &Reco
     let (mut all, mut differing) = (0, 0);
     for cell in cells {
         all += cell.count;
-        differing += if cell.enforced == cell.candidate {
-            0
-        } else {
-            cell.count
-        };
+        differing += if cell.differs { cell.count } else { 0 };
         records.send(Record::Agreement(cell.into())).await?;
     }
     Ok(match all {
@@ -60,6 +56,7 @@ impl From<Agreed> for AgreementRecord {
             question: cell.question.to_owned(),
             enforced: cell.enforced.to_owned(),
             candidate: cell.candidate.to_owned(),
+            differs: cell.differs,
             count: cell.count,
         }
     }

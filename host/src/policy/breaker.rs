@@ -2,7 +2,8 @@
 //! call, or an earlier version decides. It comes back by one call that goes well, or by command.
 //!
 //! Traps, missed deadlines, starts that fail and calls over the bound for the 99th percentile count, each within a
-//! sliding window. What is the host's trouble (no place, a store that fails) is not told here.
+//! sliding window. What is the host's trouble (no place, a store that fails) is not told here: a trial that met it is given
+//! up.
 
 use super::manifest::{Back, BreakerBounds};
 use crate::config::units::Span;
@@ -11,7 +12,7 @@ use std::time::{Duration, Instant};
 
 /// A percentile of fewer calls is their slowest.
 pub(super) const FOR_P99: u64 = 100;
-/// A trial of which nothing is heard (its session ended) is made again. Longer than any call lasts.
+/// A trial of which nothing is heard, not even that it was given up, is made again. Longer than any call lasts.
 const TRIAL: Duration = Duration::from_secs(150);
 /// Parts of a window: it slides by one of them at a time.
 const SLICES: usize = 10;
@@ -20,6 +21,7 @@ const SLICES: usize = 10;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Course {
     pub(super) begun: Instant,
+    /// Without what it waited for the host, and what the size of its message allows.
     pub(super) took: Duration,
     pub(super) failed: bool,
 }
@@ -113,6 +115,18 @@ impl Breaker {
                 state.enter(Stage::Open(why.clone()), now);
                 Some(Change::Opened(why))
             }
+        }
+    }
+
+    /// Takes that nothing will be heard of a call that began then: if it was the trial the pause begins anew.
+    pub(super) fn abandoned(&self, begun: Instant, now: Instant) {
+        let mut state = self.state();
+        match &state.stage {
+            Stage::Trying(why) if begun >= state.since => {
+                let why = why.clone();
+                state.enter(Stage::Open(why), now);
+            }
+            Stage::Trying(_) | Stage::Open(_) | Stage::Closed => {}
         }
     }
 

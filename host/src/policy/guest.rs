@@ -89,10 +89,35 @@ pub(super) struct Guest {
     pub(super) requests: u32,
     /// When the call ends.
     pub(super) end: Instant,
+    pub(super) waits: Waits,
     limiter: Limiter,
     printed: Sink,
     wasi: WasiCtx,
     table: ResourceTable,
+}
+
+/// How long a call waited for the host: its store, its resolver, a tree.
+#[derive(Debug, Default)]
+pub(super) struct Waits {
+    past: Duration,
+    /// None: it does not wait now.
+    since: Option<Instant>,
+}
+
+impl Waits {
+    pub(super) fn begin(&mut self) {
+        self.since = Some(Instant::now());
+    }
+
+    pub(super) fn end(&mut self) {
+        self.past = self.sum();
+        self.since = None;
+    }
+
+    /// With one that the call's end has cut off.
+    pub(super) fn sum(&self) -> Duration {
+        self.past + self.since.map_or(Duration::ZERO, |since| since.elapsed())
+    }
 }
 
 /// Handles that one call may hold.
@@ -119,6 +144,7 @@ impl Guest {
             view: view(&call),
             now: now(&call),
             end: Instant::now() + limits.deadline,
+            waits: Waits::default(),
             limiter: Limiter::new(memory, limits.table_elements),
             trail: call.explains.then(Trail::default),
             seeded: seeded(&call),
@@ -141,6 +167,7 @@ impl Guest {
         self.seeded = seeded(&call);
         self.now = now(&call);
         self.end = Instant::now() + call.limits.deadline;
+        self.waits = Waits::default();
         self.budget = Budget::new(call.limits);
         self.call = call;
         self.edits = Vec::new();

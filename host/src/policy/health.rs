@@ -6,7 +6,7 @@ use super::canary::Canary;
 use super::load::short;
 use super::manifest::{Manifest, Mode};
 use metrics::{counter, gauge};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 #[derive(Debug)]
@@ -15,6 +15,8 @@ pub(super) struct Health {
     digest: String,
     breaker: Breaker,
     canary: Option<Canary>,
+    /// It is the version in force of its name, which the gauge tells of.
+    in_force: Mutex<bool>,
 }
 
 impl Health {
@@ -28,12 +30,26 @@ impl Health {
             digest: short(digest).to_owned(),
             breaker: Breaker::new(manifest.breaker, Instant::now()),
             canary,
+            in_force: Mutex::new(false),
         }
     }
 
-    /// It is in service from here on.
+    /// It is in force from here on.
     pub(super) fn begin(&self) {
-        self.measure(0.0);
+        let mut in_force = self.in_force();
+        *in_force = true;
+        self.gauge(&in_force, self.breaker.trouble().is_some());
+    }
+
+    /// Another version has its name, or none.
+    pub(super) fn end(&self) {
+        let mut in_force = self.in_force();
+        self.gauge(&in_force, false);
+        *in_force = false;
+    }
+
+    fn in_force(&self) -> MutexGuard<'_, bool> {
+        self.in_force.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether it may be called now; the one call after its pause may.
@@ -62,6 +78,11 @@ impl Health {
         if let Some(why) = fell {
             self.tell_fallen(&why, if course.failed { "failures" } else { "p99" });
         }
+    }
+
+    /// Takes that nothing is heard of a call that began then: a trial is made again after another pause.
+    pub(super) fn abandoned(&self, begun: Instant) {
+        self.breaker.abandoned(begun, Instant::now());
     }
 
     /// Takes whether the enforced version said something else.
@@ -98,16 +119,24 @@ impl Health {
         tracing::error!(plugin = %self.policy, digest = self.digest, why,
             "a policy is out of service; its earlier version decides or, where there is none, its failure policy");
         counter!("postern_plugin_breaker_opened_total", "plugin" => self.policy.to_string()).increment(1);
-        self.measure(1.0);
+        self.measure(true);
     }
 
     fn tell_closed(&self) {
         tracing::info!(plugin = %self.policy, digest = self.digest, "a policy is back in service");
-        self.measure(0.0);
+        self.measure(false);
     }
 
-    fn measure(&self, open: f64) {
-        gauge!("postern_plugin_breaker_open", "plugin" => self.policy.to_string()).set(open);
+    fn measure(&self, is_open: bool) {
+        self.gauge(&self.in_force(), is_open);
+    }
+
+    /// While it is known that no other version comes into force.
+    fn gauge(&self, in_force: &MutexGuard<'_, bool>, is_open: bool) {
+        if **in_force {
+            let open = f64::from(u8::from(is_open));
+            gauge!("postern_plugin_breaker_open", "plugin" => self.policy.to_string()).set(open);
+        }
     }
 
     fn tell_fallen(&self, why: &str, reason: &'static str) {

@@ -277,11 +277,7 @@ impl Plugin {
     }
 
     fn time_for(&self, call: &Call) -> Duration {
-        let more = call
-            .message
-            .as_ref()
-            .map_or(Duration::ZERO, |it| for_size(it.size()));
-        self.limits().deadline + more
+        self.limits().deadline + for_message(call)
     }
 
     /// Asks, on the guests' threads. Who no longer waits for the answer ends the call.
@@ -306,7 +302,9 @@ impl Plugin {
 
     pub(super) async fn run(&self, ask: &Ask, call: Call, end: Instant) -> Result<Heard, Failed> {
         let left = || end.saturating_duration_since(Instant::now());
-        let (whole, run) = (left(), call.run);
+        let (whole, run, more) = (left(), call.run, for_message(&call));
+        let counts = ask.question() != Question::Validate && run != Run::Counterpart;
+        let trial = counts.then(|| Trial::of(&self.health));
         // Settings are judged by an instance that nobody had before and nobody has after, and what is asked beside a
         // decision has places of its own.
         let reuse = self
@@ -326,11 +324,10 @@ impl Plugin {
         let outcome = outcome.unwrap_or(Err(Failure::TimeOut));
         // Who got its place late had little time, and who waits for the store may not use it.
         let is_late = matches!(outcome, Err(Failure::TimeOut)) && begun.elapsed() < whole / 2;
-        let counts = ask.question() != Question::Validate && run != Run::Counterpart;
-        if counts && !is_late && !guest.store_failed {
-            self.health.heard(Course {
+        if let Some(trial) = trial.filter(|_| !is_late && !guest.store_failed) {
+            trial.heard(Course {
                 begun,
-                took: begun.elapsed(),
+                took: begun.elapsed().saturating_sub(guest.waits.sum() + more),
                 failed: outcome.is_err(),
             });
         }
@@ -460,6 +457,29 @@ impl Plugin {
     }
 }
 
+/// A call that may be a breaker's trial. However it ends, the breaker is told.
+struct Trial<'a> {
+    health: &'a Health,
+    begun: Instant,
+}
+
+impl<'a> Trial<'a> {
+    fn of(health: &'a Health) -> Self {
+        let begun = Instant::now();
+        Self { health, begun }
+    }
+
+    fn heard(self, course: Course) {
+        self.health.heard(course);
+    }
+}
+
+impl Drop for Trial<'_> {
+    fn drop(&mut self) {
+        self.health.abandoned(self.begun);
+    }
+}
+
 impl Drop for Plugin {
     fn drop(&mut self) {
         self.guests.kept.forget(&self.owner);
@@ -473,6 +493,12 @@ fn failed(failure: Failure, guest: &mut Guest) -> Failed {
         store_failed: guest.store_failed,
         trail: guest.trail.take().unwrap_or_default(),
     }
+}
+
+/// What the message of a call adds to its deadline.
+fn for_message(call: &Call) -> Duration {
+    let message = call.message.as_ref();
+    message.map_or(Duration::ZERO, |message| for_size(message.size()))
 }
 
 /// What a message of so many octets adds to a deadline.

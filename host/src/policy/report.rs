@@ -96,8 +96,10 @@ async fn asked<T: Tell>(
         }
     };
     if let Some(told) = told {
-        let failed = read.is_err();
-        told.decided(Word { word, failed });
+        told.decided(match &read {
+            Ok(read) => Word::said(read),
+            Err(failed) => Word::failed(&failed.failure),
+        });
     }
     let took = begun.elapsed();
     count(plugin, question, word, took);

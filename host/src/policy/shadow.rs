@@ -6,17 +6,20 @@ use super::capabilities::tree::Room;
 use super::guest::Call;
 use super::limits::Limit;
 use super::plugin::{Failed, Failure, Heard, Plugin};
-use super::questions::{Ask, Question, Said};
+use super::questions::{Ask, Said};
 use super::runtime;
 use super::slot::Slot;
+use super::told::Tell;
 use super::words::Ear;
 use crate::config::PolicyLimits;
 use crate::store::{self, StoreError};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
+use sha2::{Digest as _, Sha256};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::time::Instant;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
@@ -42,12 +45,37 @@ impl Run {
     }
 }
 
-/// What the version that decides came to.
+/// What a version came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Word {
     pub(super) word: &'static str,
     /// There was no answer.
     pub(super) failed: bool,
+    /// Of all that was said: SHA-256. Of a failure nothing but its word is compared.
+    digest: [u8; 32],
+}
+
+impl Word {
+    pub(super) fn said(answer: &impl Tell) -> Self {
+        let mut digest = Sha256::new_with_prefix(answer.said());
+        for edit in answer.edits() {
+            digest.update([0]);
+            digest.update(edit);
+        }
+        Self {
+            word: answer.word(),
+            failed: false,
+            digest: digest.finalize().into(),
+        }
+    }
+
+    pub(super) fn failed(failure: &Failure) -> Self {
+        Self {
+            word: failure.word(),
+            failed: true,
+            digest: [0; 32],
+        }
+    }
 }
 
 /// Where a decision is told to who was asked beside it.
@@ -134,9 +162,13 @@ impl Drop for Shadows {
 
 /// Asks a version beside the decision, if there is room for it; where the decision is told then.
 pub(super) fn ask(slot: &Arc<Slot>, plugin: &Arc<Plugin>, ask: &Ask, mut call: Call) -> Option<Arc<Told>> {
-    let shadows = &plugin.guests.shadows;
+    let (begun, shadows) = (Instant::now(), &plugin.guests.shadows);
     let (Some(handle), Some(admitted)) = (shadows.handle(), shadows.admit()) else {
         dropped(plugin);
+        // It may have been a breaker's trial.
+        if call.run == Run::Shadow {
+            plugin.health.abandoned(begun);
+        }
         return None;
     };
     let gone = Arc::new(AtomicBool::new(false));
@@ -149,20 +181,17 @@ pub(super) fn ask(slot: &Arc<Slot>, plugin: &Arc<Plugin>, ask: &Ask, mut call: C
         let question = ask.question();
         let heard = plugin.ask_beside(&ask, call).await;
         drop(admitted);
-        let word = match heard.and_then(|heard| said(heard, &plugin)) {
-            Ok(word) => Word { word, failed: false },
+        let word = heard.and_then(|heard| said(heard, &plugin));
+        if let Err(failed) = &word {
             // Not its own doing.
-            Err(failed) if failed.store_failed || matches!(failed.failure, Failure::Busy) => {
+            let is_hosts = failed.store_failed || matches!(failed.failure, Failure::Busy);
+            if is_hosts || gone.load(Ordering::Relaxed) {
                 return dropped(&plugin);
             }
-            Err(_) if gone.load(Ordering::Relaxed) => return dropped(&plugin),
-            Err(failed) => {
-                tracing::warn!(plugin = %plugin.name, question = question.word(), error = %failed.failure,
-                    output = failed.output, "a policy's call beside a decision failed");
-                let word = failed.failure.word();
-                Word { word, failed: true }
-            }
-        };
+            tracing::warn!(plugin = %plugin.name, question = question.word(), error = %failed.failure,
+                output = failed.output, "a policy's call beside a decision failed");
+        }
+        let word = word.unwrap_or_else(|failed| Word::failed(&failed.failure));
         // Its session may have ended before there was a decision.
         if let Ok(decided) = decision.await {
             slot.compare(question, run, word, decided);
@@ -178,16 +207,16 @@ fn dropped(plugin: &Plugin) {
         .increment(1);
 }
 
-fn said(heard: Heard, plugin: &Plugin) -> Result<&'static str, Failed> {
+fn said(heard: Heard, plugin: &Plugin) -> Result<Word, Failed> {
     let mut ear = Ear::default();
     Ok(match heard.said {
-        Said::Verdict(said) => ear.verdict(said).word(),
+        Said::Verdict(said) => Word::said(&(ear.verdict(said), heard.edits)),
         Said::Route(said) => {
             let route = ear.route(said, plugin.limits().addresses);
-            route.map_err(Failure::from)?.word()
+            Word::said(&route.map_err(Failure::from)?)
         }
-        Said::Quota(said) => ear.quota(said).word(),
-        Said::Validated(_) => Question::Validate.word(),
+        Said::Quota(said) => Word::said(&ear.quota(said)),
+        Said::Validated(_) => return Err(Failure::Lost.into()),
     })
 }
 

@@ -15,6 +15,7 @@ use super::load::{
 use super::manifest::{self, Mode, Place, placed};
 use super::plugin::Plugin;
 use super::slot::Slot;
+use super::standing::measure;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -325,6 +326,7 @@ impl Shelf {
         }
         let loader = self.loader.as_ref();
         let slots = self.slots();
+        measure(&self.set.plugins, &plugins);
         self.set = Arc::new_cyclic(|set| Policies {
             plugins,
             slots,
@@ -405,14 +407,14 @@ impl Entry {
 }
 
 impl Version {
-    /// The last version that was in service before this one.
+    /// The last version of another component that was in service before this one: the same octets are no cure, and
+    /// what their file no longer grants does not come back.
     fn behind(&self, before: Option<&Entry>) -> Option<Arc<Plugin>> {
         let (entry, good) = before.and_then(|entry| Some((entry, entry.good.as_ref()?)))?;
         let is_fit = good.plugin.mode() == Mode::Enforce && good.plugin.health.trouble().is_none();
-        match !Arc::ptr_eq(&good.plugin, &self.plugin) && is_fit {
-            true => Some(Arc::clone(&good.plugin)),
-            false => entry.earlier.clone(),
-        }
+        let last = is_fit.then(|| Arc::clone(&good.plugin));
+        let mut known = last.into_iter().chain(entry.earlier.clone());
+        known.find(|plugin| plugin.digest != self.plugin.digest)
     }
 }
 
@@ -488,7 +490,6 @@ impl Judge<'_> {
         }
         match self.loader.load(&wasm, manifest, listed) {
             Ok(plugin) => {
-                plugin.health.begin();
                 listed.serving = Some(listed.digest.clone());
                 Ok(Some(Version {
                     evidence,

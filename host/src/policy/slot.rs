@@ -26,12 +26,12 @@ pub(super) struct Slot {
     agreement: Agreement,
 }
 
-/// Which version of each policy has its say in one transaction, of those that have several. Clones share it.
+/// What was chosen in one transaction, of policies that have several versions. Clones share it.
 #[derive(Debug, Clone, Default)]
 pub struct Versions(Arc<Mutex<Vec<Kept>>>);
 
-/// The name of a slot, and the version of it.
-type Kept = (Arc<str>, Arc<Plugin>);
+/// Of a canary whether it decides; of another policy whether its earlier version does.
+type Kept = (Arc<str>, bool);
 
 /// It is no fact, and the facts of two transactions may be the same.
 impl PartialEq for Versions {
@@ -43,15 +43,15 @@ impl PartialEq for Versions {
 impl Eq for Versions {}
 
 impl Versions {
-    fn of(&self, slot: &str) -> Option<Arc<Plugin>> {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = known.iter().find(|(name, _)| **name == *slot);
-        found.map(|(_, plugin)| Arc::clone(plugin))
-    }
-
-    fn keep(&self, slot: &Arc<str>, plugin: &Arc<Plugin>) {
+    /// As it was chosen before, or is now. None: there is no choice yet.
+    fn is_chosen(&self, policy: &Arc<str>, choose: impl FnOnce() -> Option<bool>) -> bool {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.push((Arc::clone(slot), Arc::clone(plugin)));
+        if let Some((_, chosen)) = known.iter().find(|(name, _)| name == policy) {
+            return *chosen;
+        }
+        let chosen = choose();
+        known.extend(chosen.map(|chosen| (Arc::clone(policy), chosen)));
+        chosen.unwrap_or_default()
     }
 }
 
@@ -169,25 +169,19 @@ impl Slot {
 
     /// Who decides, if anybody does.
     fn choose(&self, ask: &Ask, facts: &Facts) -> Option<(Arc<Plugin>, Run)> {
-        let (plugin, run) = match self.has_several() {
-            false => (Arc::clone(self.enforced.as_ref()?), None),
-            true => self.version(ask, facts)?,
+        let canary = self.canary().filter(|canary| {
+            // Where it does not apply it is as if it were not installed.
+            self.has_share(canary, ask, facts) && canary.applies(ask, facts)
+        });
+        let (plugin, run) = match canary {
+            Some(canary) => (canary, None),
+            None => self.standing(ask, facts)?,
         };
-        let is_asked = |plugin: &Plugin| plugin.answers(ask.question()) && plugin.applies(ask, facts);
-        // Where a canary does not apply it is as if it were not installed.
-        let plugin = match (plugin.applies(ask, facts), &self.enforced) {
-            (false, Some(enforced)) if !Arc::ptr_eq(enforced, &plugin) => Arc::clone(enforced),
-            _ => plugin,
-        };
-        if !is_asked(&plugin) {
+        if !(plugin.answers(ask.question()) && plugin.applies(ask, facts)) {
             return None;
         }
-        let run = run.unwrap_or_else(|| admitted(&plugin));
-        Some((plugin, run))
-    }
-
-    fn has_several(&self) -> bool {
-        self.earlier.is_some() || self.canary().is_some()
+        let run = run.unwrap_or_else(|| admitted(plugin));
+        Some((Arc::clone(plugin), run))
     }
 
     fn canary(&self) -> Option<&Arc<Plugin>> {
@@ -195,35 +189,35 @@ impl Slot {
         candidate.filter(|candidate| matches!(candidate.mode(), Mode::Canary(_)))
     }
 
-    /// The version of this transaction, and whether it may be called where that was found out.
-    fn version(&self, ask: &Ask, facts: &Facts) -> Option<(Arc<Plugin>, Option<Run>)> {
-        if let Some(known) = facts.versions.of(&self.name) {
-            return Some((known, None));
-        }
-        let key = match ask {
-            Ask::Connect => &facts.client_ip,
-            _ => &facts.queue_id,
+    /// Whether this transaction is the canary's, wherever that applies: nothing but the share says so.
+    fn has_share(&self, canary: &Arc<Plugin>, ask: &Ask, facts: &Facts) -> bool {
+        let is_chosen = || {
+            let key = match ask {
+                Ask::Connect => &facts.client_ip,
+                _ => &facts.queue_id,
+            };
+            Some(canary.health.has_share(key))
         };
-        let canary = self
-            .canary()
-            .filter(|canary| canary.applies(ask, facts) && canary.health.has_share(key));
-        let (plugin, run) = match (canary, &self.enforced, &self.earlier) {
-            (Some(canary), _, _) => (canary, None),
-            (None, Some(enforced), None) => (enforced, None),
+        facts.versions.is_chosen(&canary.name, is_chosen)
+    }
+
+    /// The enforced version or the one before it, and whether it may be called where that was found out.
+    fn standing(&self, ask: &Ask, facts: &Facts) -> Option<(&Arc<Plugin>, Option<Run>)> {
+        let enforced = self.enforced.as_ref()?;
+        let Some(earlier) = &self.earlier else {
+            return Some((enforced, None));
+        };
+        let mut run = None;
+        let is_out = || {
             // It is asked for nothing that it does not answer, and none of that is its trial.
-            (None, Some(enforced), Some(_))
-                if !enforced.answers(ask.question()) || !enforced.applies(ask, facts) =>
-            {
-                return Some((Arc::clone(enforced), None));
-            }
-            (None, Some(enforced), Some(earlier)) => match admitted(enforced) {
-                Run::OutOfService => (earlier, None),
-                run => (enforced, Some(run)),
-            },
-            (None, None, _) => return None,
+            let is_asked = enforced.answers(ask.question()) && enforced.applies(ask, facts);
+            run = is_asked.then(|| admitted(enforced));
+            run.map(|run| run == Run::OutOfService)
         };
-        facts.versions.keep(&self.name, plugin);
-        Some((Arc::clone(plugin), run))
+        match facts.versions.is_chosen(&self.name, is_out) && earlier.applies(ask, facts) {
+            true => Some((earlier, None)),
+            false => Some((enforced, run)),
+        }
     }
 
     /// Who is asked beside the one that decides.
@@ -250,10 +244,11 @@ impl Slot {
             _ => (decided, Some(said)),
         };
         let Some(candidate) = candidate else { return };
+        let differs = enforced != Some(candidate);
         let word = enforced.map_or(NOTHING, |enforced| enforced.word);
-        self.agreement.note(&self.name, question, word, candidate.word);
+        let cell = (question.word(), word, candidate.word, differs);
+        self.agreement.note(&self.name, cell);
         let Some(enforced) = enforced else { return };
-        let differs = enforced.word != candidate.word;
         if differs {
             tracing::info!(plugin = %self.name, question = question.word(), enforced = enforced.word,
                 candidate = candidate.word, "a candidate says otherwise");

@@ -1,7 +1,9 @@
 //! What a person asks of running policies, and does to them.
 
 use super::agreement::Agreed;
+use super::plugin::Plugin;
 use super::{Listed, Policies};
+use std::sync::Arc;
 
 impl Policies {
     /// What keeps a policy from deciding, and what does instead; None: nothing.
@@ -23,4 +25,13 @@ impl Policies {
         let named: Vec<_> = self.slots.iter().filter(|slot| slot.is_called(name)).collect();
         (!named.is_empty()).then(|| named.iter().map(|slot| slot.reset(name)).sum())
     }
+}
+
+/// The gauges of breakers are from now on those of other versions.
+pub(super) fn measure(before: &[Arc<Plugin>], after: &[Arc<Plugin>]) {
+    let is_in = |plugins: &[Arc<Plugin>], plugin| plugins.iter().any(|known| Arc::ptr_eq(known, plugin));
+    let gone = before.iter().filter(|plugin| !is_in(after, plugin));
+    gone.for_each(|plugin| plugin.health.end());
+    let come = after.iter().filter(|plugin| !is_in(before, plugin));
+    come.for_each(|plugin| plugin.health.begin());
 }

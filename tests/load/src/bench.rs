@@ -5,6 +5,7 @@
 
 mod agreement;
 mod deliveries;
+mod explain;
 mod maildrops;
 mod policies;
 mod sessions;
@@ -42,6 +43,8 @@ enum Part {
     Offered,
     /// Deliveries through 0 to 10 policies, each of which edits every message
     Policies,
+    /// Deliveries through two policies without a record for `postern explain`, with it, and with one that outlives the message
+    Explain,
     /// postal and rabid beside their command lines here (10 minutes; only where it is named)
     Agreement,
     /// Deliveries at 70 % of the highest rate through the policy, readers who delete, and all accounted for (30 minutes; only
@@ -50,7 +53,7 @@ enum Part {
 }
 
 /// What a bench without named parts is.
-const ALL: [Part; 9] = [
+const ALL: [Part; 10] = [
     Part::Deliveries,
     Part::Half,
     Part::Retr,
@@ -60,6 +63,7 @@ const ALL: [Part; 9] = [
     Part::Connections,
     Part::Offered,
     Part::Policies,
+    Part::Explain,
 ];
 /// Those of the table.
 const QUICK: [Part; 6] = [
@@ -100,7 +104,7 @@ pub(crate) struct Options {
     /// Minutes of the soak
     #[arg(long, default_value_t = 30.0, value_parser = options::above_zero, allow_negative_numbers = true)]
     soak: f64,
-    /// tag-subject, and its settings in the soak; without it there is no part of policies, and none in the soak
+    /// tag-subject, and its settings in the soak; without it there are no parts of policies and explain, and none in the soak
     #[arg(long, num_args = 2, value_names = ["WASM", "YAML"])]
     policy: Option<Vec<PathBuf>>,
 }
@@ -156,6 +160,7 @@ async fn measure(options: Options) -> anyhow::Result<()> {
             Part::Connections => deliveries::connections(&mut bench).await?,
             Part::Offered => deliveries::offered(&mut bench).await?,
             Part::Policies => policies::policies(&mut bench).await?,
+            Part::Explain => explain::explain(&mut bench).await?,
             Part::Agreement => agreement::agreement(&mut bench).await?,
             Part::Soak => soak::soak(&mut bench).await?,
         }
@@ -200,7 +205,13 @@ impl Bench {
 
     /// A gateway without mail; its folder goes with it.
     fn gateway(&self, mailboxes: &[String], policies: &[Policy]) -> anyhow::Result<Gateway> {
-        Gateway::launch(&self.postern, Keeps::Embedded(&self.folder), mailboxes, policies)
+        self.configured(mailboxes, policies, "")
+    }
+
+    /// The same with more in its configuration.
+    fn configured(&self, mailboxes: &[String], policies: &[Policy], more: &str) -> anyhow::Result<Gateway> {
+        let keeps = Keeps::Embedded(&self.folder);
+        Gateway::launch(&self.postern, keeps, mailboxes, policies, more)
     }
 
     /// Whether one of these runs is still to be made.

@@ -94,14 +94,16 @@ impl Read {
 impl Gateway {
     /// Makes the mailboxes where they are not there yet, and serves.
     pub(crate) fn start(postern: &Path, place: &Place, mailboxes: &[String]) -> anyhow::Result<Self> {
-        Self::launch(postern, Keeps::In(place), mailboxes, &[])
+        Self::launch(postern, Keeps::In(place), mailboxes, &[], "")
     }
 
+    /// `more` is behind the usual configuration.
     pub(crate) fn launch(
         postern: &Path,
         keeps: Keeps<'_>,
         mailboxes: &[String],
         policies: &[Policy],
+        more: &str,
     ) -> anyhow::Result<Self> {
         let mut named = tempfile::Builder::new();
         let named = named.prefix("postern-load-");
@@ -110,7 +112,7 @@ impl Gateway {
             Keeps::In(_) => named.tempdir(),
         }?;
         let config = folder.path().join("postern.yaml");
-        std::fs::write(&config, configuration(keeps))?;
+        std::fs::write(&config, configuration(keeps) + more)?;
         install(policies, &folder.path().join("plugins.d"))?;
         let accounts = folder.path().join("accounts.csv");
         let lines: String = mailboxes.iter().map(|to| format!("{to},{PASSWORD}\n")).collect();

@@ -1,14 +1,14 @@
 //! `postern plugin bench`: what one call of each question takes.
 //!
-//! Every call has a fresh instance, as in a gateway, and calls come one after the other. Nothing watches those that are
-//! timed; what they do is counted in one call more.
+//! Calls come one after the other, each with a fresh instance, and where the policy's file has `reuse` then again with
+//! instances that last as it says. Nothing watches those that are timed; what they do is counted in one call more.
 
 use super::mail::Mail;
 use super::session::{RECIPIENT, Session};
 use crate::cli::output;
 use crate::config::units::ByteSize;
-use crate::policy::MessageSource;
 use crate::policy::stand::{self, Ask, Seat, Setup, Stand};
+use crate::policy::{Fault, MessageSource};
 use crate::store::Usage;
 use serde::Serialize;
 use std::io::{self, Write};
@@ -53,11 +53,18 @@ struct Report {
     questions: Vec<Measured>,
 }
 
+/// The policy, and how its calls come by their instances.
+struct Trial {
+    instance: &'static str,
+    watched: Seat,
+    unwatched: Seat,
+}
+
 /// One question, in milliseconds.
 #[derive(Debug, Serialize)]
 struct Measured {
     question: &'static str,
-    /// What answered: `fresh`, an instance of its own for each call.
+    /// What answered: `fresh`, an instance of its own for each call, or `reused`, one that lasts as the file says.
     instance: &'static str,
     calls: usize,
     failed: usize,
@@ -70,7 +77,7 @@ struct Measured {
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let fault = |fault: crate::policy::Fault| anyhow::anyhow!("{fault}");
+    let fault = |fault: Fault| anyhow::anyhow!("{fault}");
     let message = arguments
         .message
         .as_deref()
@@ -79,20 +86,22 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         .map_err(fault)?;
     let message: Arc<dyn MessageSource> = Arc::new(Mail::new(message.as_deref().unwrap_or(MESSAGE)));
     let mut stand = Stand::open(&arguments.file, arguments.manifest.as_deref()).map_err(fault)?;
-    let seat = stand.seat(&Setup::default()).map_err(fault)?;
-    let unwatched = seat.unwatched(false);
-    let asked = asks(&message)
-        .into_iter()
-        .filter(|ask| seat.answers(ask.question()));
-    let questions = asked
-        .map(|ask| measured((&seat, &unwatched), &ask, &message, arguments.calls as usize))
-        .collect();
+    let trials = trials(&mut stand).map_err(fault)?;
+    let questions = asks(&message).into_iter().flat_map(|ask| {
+        let asked = trials
+            .iter()
+            .filter(|trial| trial.watched.answers(ask.question()));
+        let measured = asked.map(|trial| measured(trial, &ask, &message, arguments.calls as usize));
+        measured.collect::<Vec<_>>()
+    });
+    let questions = questions.collect();
+    let peaks = trials.iter().map(|trial| trial.watched.memory_peak());
     let report = Report {
         file: arguments.file.clone(),
         sha256: stand.digest().to_owned(),
         bytes: stand.size(),
         compile_ms: millis(stand.compiling()),
-        memory_peak: seat.memory_peak(),
+        memory_peak: peaks.max().unwrap_or_default(),
         questions,
     };
     let mut out = io::stdout().lock();
@@ -107,6 +116,23 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             false => ExitCode::SUCCESS,
         },
     )
+}
+
+/// With fresh instances, then with those that its file lets it have.
+fn trials(stand: &mut Stand) -> Result<Vec<Trial>, Fault> {
+    let reused = match stand.reuses() {
+        true => Some(stand.seat(&Setup::default())?),
+        false => None,
+    };
+    stand.never_reuse();
+    let fresh = stand.seat(&Setup::default())?;
+    let trial = |instance, seat: Seat| Trial {
+        instance,
+        unwatched: seat.unwatched(false),
+        watched: seat,
+    };
+    let reused = reused.map(|seat| trial("reused", seat));
+    Ok([trial("fresh", fresh)].into_iter().chain(reused).collect())
 }
 
 fn asks(message: &Arc<dyn MessageSource>) -> [Ask; 6] {
@@ -124,21 +150,16 @@ fn asks(message: &Arc<dyn MessageSource>) -> [Ask; 6] {
     ]
 }
 
-fn measured(
-    (watched, unwatched): (&Seat, &Seat),
-    ask: &Ask,
-    message: &Arc<dyn MessageSource>,
-    calls: usize,
-) -> Measured {
+fn measured(trial: &Trial, ask: &Ask, message: &Arc<dyn MessageSource>, calls: usize) -> Measured {
     let facts = Session::default().facts(ask.question());
     let put = |seat: &Seat| seat.ask(ask, &facts, Some(Arc::clone(message)), &[]);
-    (0..WARM).for_each(|_| drop(put(unwatched)));
-    let mut took: Vec<Duration> = (0..calls).map(|_| put(unwatched).took).collect();
+    (0..WARM).for_each(|_| drop(put(&trial.unwatched)));
+    let mut took: Vec<Duration> = (0..calls).map(|_| put(&trial.unwatched).took).collect();
     took.sort_unstable();
-    let seen = put(watched).seen;
+    let seen = put(&trial.watched).seen;
     Measured {
         question: ask.question().word(),
-        instance: "fresh",
+        instance: trial.instance,
         calls,
         // What fails once under these settings fails each time.
         failed: if seen.failure.is_some() { calls } else { 0 },

@@ -125,6 +125,25 @@ fn calls_that_began_before_are_no_trial_and_a_trial_that_is_lost_is_made_again()
 }
 
 #[test]
+fn a_trial_that_is_given_up_is_made_again_after_another_pause() {
+    let mut case = Case::open(bounds());
+    let early = case.now;
+    case.pass(60 * SECOND);
+    assert!(case.admits());
+    case.breaker.abandoned(early, case.now);
+    case.pass(60 * SECOND);
+    assert!(!case.admits(), "what began before is no trial");
+    case.breaker.abandoned(case.now, case.now);
+    case.pass(60 * SECOND - SECOND / 1000);
+    assert!(!case.admits());
+    case.pass(SECOND / 1000);
+    assert!(case.admits());
+    assert_eq!(case.call(false), Some(Change::Closed));
+    case.breaker.abandoned(case.now, case.now);
+    assert!(case.admits(), "of one in service nothing is given up");
+}
+
+#[test]
 fn by_command_alone_where_that_is_wanted() {
     let mut case = Case::open(BreakerBounds {
         back: Back::Command,

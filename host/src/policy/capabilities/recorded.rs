@@ -112,7 +112,9 @@ macro_rules! recorded {
     (@later $interface:ident $function:ident ($($argument:ident: $type:ty),*) $answer:ty) => {
         async fn $function(&mut self, $($argument: $type),*) -> Result<$answer> {
             let noted = self.note(stringify!($interface), &[$(&$argument),*]);
+            self.0.waits.begin();
             let answer = $interface::Host::$function(self.0, $($argument),*).await;
+            self.0.waits.end();
             self.tell((stringify!($interface), stringify!($function)), noted, &answer);
             answer
         }

@@ -510,3 +510,54 @@ async fn beside_a_decision_an_address_is_one_wherever_it_leads() {
             .is_err()
     );
 }
+
+/// A message that is long in coming.
+#[derive(Debug)]
+struct Slow(Duration);
+
+#[async_trait]
+impl MessageSource for Slow {
+    fn head(&self) -> Bytes {
+        Bytes::from_static(b"A: b\r\n\r\n")
+    }
+
+    fn size(&self) -> u64 {
+        9
+    }
+
+    async fn read_text(&self, _: u64, _: usize) -> store::Result<Bytes> {
+        tokio::time::sleep(self.0).await;
+        Ok(Bytes::from_static(b"x"))
+    }
+}
+
+#[tokio::test]
+async fn what_a_call_waits_for_the_host_is_summed_and_so_is_a_wait_that_is_cut_off() {
+    let guest = |wait| {
+        let mut call = call();
+        call.message = Some(Arc::new(Letter::new(
+            Arc::new(Slow(wait)),
+            Room::new(PolicyLimits::default().mime),
+        )));
+        Guest::new(call)
+    };
+    let wait = Duration::from_millis(20);
+    let mut quick = guest(wait);
+    assert_eq!(quick.waits.sum(), Duration::ZERO);
+    for reads in 1..=2 {
+        message::Host::read(&mut Recorded(&mut quick), 8, 1)
+            .await
+            .unwrap();
+        assert!(quick.waits.sum() >= wait * reads);
+    }
+    let sum = quick.waits.sum();
+    session::Host::helo(&mut Recorded(&mut quick)).unwrap();
+    assert_eq!(quick.waits.sum(), sum, "what is in memory is not waited for");
+    quick.begin(call());
+    assert_eq!(quick.waits.sum(), Duration::ZERO, "the next call's are its own");
+    let mut stuck = guest(Duration::from_secs(3600));
+    let mut recorded = Recorded(&mut stuck);
+    let read = message::Host::read(&mut recorded, 8, 1);
+    assert!(tokio::time::timeout(wait, read).await.is_err());
+    assert!(stuck.waits.sum() >= wait);
+}

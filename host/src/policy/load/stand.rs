@@ -150,6 +150,16 @@ impl Stand {
         &self.bench.listed.name
     }
 
+    /// Whether its file lets an instance answer several calls.
+    pub fn reuses(&self) -> bool {
+        self.manifest.reuse.is_some()
+    }
+
+    /// From here on seats have a fresh instance for each call, whatever its file says.
+    pub fn never_reuse(&mut self) {
+        self.manifest.reuse = None;
+    }
+
     /// Loads it as a gateway does: linked, tried and asked about its settings.
     pub fn seat(&mut self, setup: &Setup) -> Result<Seat, Fault> {
         let mut manifest = self.manifest.clone();
@@ -428,8 +438,8 @@ impl Bench {
 }
 
 /// Every address that a policy puts in can be delivered to.
-#[derive(Debug)]
-struct Anywhere;
+#[derive(Debug, Clone, Copy)]
+pub struct Anywhere;
 
 #[async_trait]
 impl AddressCheck for Anywhere {

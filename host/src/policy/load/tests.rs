@@ -1,3 +1,4 @@
+use super::stand::Anywhere;
 use super::*;
 use crate::policy::{Facts, Verdict};
 use crate::store::MemoryStore;
@@ -58,16 +59,6 @@ pub(in crate::policy) const ACCEPT: &str = "(i32.const 0)";
 pub(in crate::policy) const REJECT: &str = "(i32.const 64)";
 pub(in crate::policy) const TRAP: &str = "unreachable";
 pub(in crate::policy) const LOOP: &str = "(loop (br 0)) unreachable";
-
-#[derive(Debug)]
-struct Anywhere;
-
-#[async_trait::async_trait]
-impl AddressCheck for Anywhere {
-    async fn deliverable(&self, _: &Policies, _: &Facts, _: &str) -> crate::store::Result<bool> {
-        Ok(true)
-    }
-}
 
 pub(in crate::policy) struct Folder(pub(in crate::policy) TempDir);
 

@@ -1,5 +1,6 @@
 use super::*;
 use crate::config::PolicyLimits;
+use crate::policy::breaker::Course;
 use crate::policy::canary::is_in_share;
 use crate::policy::load::LoadOptions;
 use crate::policy::load::tests::{ACCEPT, Folder, LOOP, REJECT, TRAP, filter};
@@ -7,7 +8,7 @@ use crate::policy::shelf::{Shelf, Which};
 use crate::policy::{MessageSource, Policies, Verdict};
 use bytes::Bytes;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Longer than anything takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -290,6 +291,36 @@ async fn a_canary_that_drifts_falls_back() {
     assert_eq!(shop.said(&client).await, by("20-x", "accept"));
 }
 
+#[tokio::test]
+async fn a_canary_that_says_the_same_word_of_something_else_drifts_too() {
+    let other = filter(REJECT, "").replace("not today", "not to-da");
+    let shop = Shop::open(
+        Folder::new()
+            .with("20-x", &filter(REJECT, ""))
+            .with("20-x.candidate", &other)
+            .file("20-x.candidate.yaml", "mode: { canary: 99, calls: 10 }"),
+    );
+    let mut clients = clients(30, 99).into_iter().filter(|(_, inside)| *inside);
+    let (client, _) = clients.next().unwrap();
+    shop.said(&client).await;
+    let fallen = async {
+        while shop.trouble("20-x.candidate").is_none() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, fallen).await.unwrap();
+    assert_eq!(shop.matrix("20-x", 1).await, [("connect", "reject", "reject", 1)]);
+    assert!(shop.set.agreement("20-x").unwrap()[0].differs);
+    let alike = Shop::open(
+        Folder::new()
+            .with("20-x", &filter(REJECT, ""))
+            .with("20-x.candidate", &filter("(i32.const 64) nop", "")),
+    );
+    alike.said(&client).await;
+    alike.matrix("20-x", 1).await;
+    assert!(!alike.set.agreement("20-x").unwrap()[0].differs);
+}
+
 #[derive(Debug)]
 struct Mail;
 
@@ -356,6 +387,36 @@ async fn a_transaction_ends_with_the_version_that_it_began_with() {
     }
 }
 
+#[tokio::test]
+async fn a_canarys_share_is_chosen_whatever_domains_it_names() {
+    let shop = Shop::open(
+        Folder::new()
+            .with("20-x", &both(ACCEPT))
+            .with("20-x.candidate", &both("(i32.const 0) nop"))
+            .file(
+                "20-x.candidate.yaml",
+                "mode: { canary: 50, calls: 10 }\ndomains: [example.org]\n",
+            ),
+    );
+    let mut shares = [0, 0];
+    for n in 0..40 {
+        let mut facts = transaction(&format!("id-{n}"));
+        let share = usize::from(is_in_share("20-x.candidate", &facts.queue_id, 50));
+        shares[share] += 1;
+        let expected = [["20-x", "20-x"], ["20-x", "20-x.candidate"]][share];
+        for (domain, expected) in ["example.net", "example.org"].into_iter().zip(expected) {
+            facts.rcpt_to = vec![format!("ann@{domain}")];
+            let decision = shop.set.message(&facts, Arc::new(Mail), &[]).await;
+            assert_eq!(
+                decision.opinions[0].policy, expected,
+                "{}, {domain}",
+                facts.queue_id
+            );
+        }
+    }
+    assert!(shares.iter().all(|share| *share > 10), "{shares:?}");
+}
+
 const BREAKS: &str = "breaker: { calls: 3, failures: 100, back: command }";
 
 #[tokio::test]
@@ -394,6 +455,87 @@ async fn a_new_version_that_breaks_goes_back_to_the_last_good_one() {
     assert_eq!(shop.set.reset("x"), Some(1));
     assert_eq!(shop.said("192.0.2.1").await, by("20-x", "trap"));
     assert_eq!((shop.set.reset("x"), shop.set.reset("y")), (Some(0), None));
+}
+
+#[tokio::test]
+async fn another_yaml_alone_is_no_earlier_version() {
+    let dir = Folder::new()
+        .with("20-x", &filter(TRAP, ""))
+        .file("20-x.yaml", format!("{BREAKS}\ngrants: {{ kv: {{}} }}\n"));
+    let mut shop = Shop::open(dir);
+    let yaml = shop.dir.0.path().join("20-x.yaml");
+    std::fs::write(&yaml, BREAKS).unwrap();
+    shop.set = shop.shelf.look(Which::Changed).policies;
+    for _ in 0..3 {
+        assert_eq!(shop.said("192.0.2.1").await, by("20-x", "trap"));
+    }
+    assert_eq!(shop.said("192.0.2.1").await, by("20-x", "out-of-service"));
+    shop.place("20-x", &filter(ACCEPT, ""));
+    shop.place("20-x", &filter("unreachable (i32.const 0)", ""));
+    std::fs::write(&yaml, format!("{BREAKS}\nsettings: {{ a: 1 }}\n")).unwrap();
+    shop.set = shop.shelf.look(Which::Changed).policies;
+    for _ in 0..3 {
+        assert_eq!(shop.said("192.0.2.1").await, by("20-x", "trap"));
+    }
+    assert_eq!(
+        shop.said("192.0.2.1").await,
+        by("20-x", "accept"),
+        "the component before both"
+    );
+}
+
+#[tokio::test]
+async fn a_trial_that_finds_no_place_is_made_again_after_the_next_pause() {
+    let manifest = "breaker: { calls: 3, failures: 100, back: 1s }\nlimits: { deadline: 1s }\n";
+    let dir = Folder::new()
+        .with("20-x", &filter(TRAP, ""))
+        .file("20-x.yaml", manifest);
+    let shop = Shop::open_with(dir, |limits| limits.instances = 1);
+    for _ in 0..3 {
+        assert_eq!(shop.said("192.0.2.1").await, by("20-x", "trap"));
+    }
+    let until = async |word| while shop.said("192.0.2.1").await != by("20-x", word) {};
+    let place = shop.set.plugins[0].guests.place().await;
+    tokio::time::timeout(PATIENCE, until("busy")).await.unwrap();
+    drop(place);
+    tokio::time::timeout(PATIENCE, until("trap")).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_gauge_of_a_breaker_is_the_version_in_force_alone() {
+    let (counted, _counting) = recorder();
+    let open = || {
+        let text = counted.render();
+        let line = "postern_plugin_breaker_open{plugin=\"20-x\"} ";
+        text.lines()
+            .find_map(|found| found.strip_prefix(line).map(str::to_owned))
+    };
+    let breaks = |plugin: &Plugin| {
+        for _ in 0..3 {
+            plugin.health.heard(Course {
+                begun: Instant::now(),
+                took: Duration::ZERO,
+                failed: true,
+            });
+        }
+    };
+    let dir = Folder::new()
+        .with("20-x", &filter(ACCEPT, ""))
+        .file("20-x.yaml", BREAKS);
+    let mut shop = Shop::open(dir);
+    assert_eq!(open().as_deref(), Some("0"));
+    let first = Arc::clone(&shop.set.plugins[0]);
+    shop.place("20-x", &filter("(i32.const 0) nop", ""));
+    breaks(&first);
+    assert_eq!(open().as_deref(), Some("0"), "the version before");
+    let second = Arc::clone(&shop.set.plugins[0]);
+    breaks(&second);
+    assert_eq!(open().as_deref(), Some("1"));
+    assert!(first.health.reset());
+    assert_eq!(open().as_deref(), Some("1"));
+    std::fs::remove_file(shop.dir.0.path().join("20-x.wasm")).unwrap();
+    shop.set = shop.shelf.look(Which::Changed).policies;
+    assert_eq!(open().as_deref(), Some("0"), "it is gone");
 }
 
 #[tokio::test]

@@ -5,6 +5,8 @@
 //! * `edits.STAGE`: edits divided by `;`, each a word of the contract and its values: `tag odd; redirect a@b.org`;
 //! * `route`: `pass`, `discard`, `local ADDRESS`, `relay HOST` or `rewrite ADDRESS ADDRESS…`;
 //! * `quota.bytes`, `quota.messages`, `quota.warn`: a ceiling, and the text of a warning;
+//! * `uses`: what it does besides at the message, divided by `;`, each a word and how often: `kv-get 10`; it traps where
+//!   the host does not do it (see the module `uses`);
 //! * `report: none` leaves the report out; `validate`: the error that the component is refused with.
 
 use bindings::exports::postern::policy::{
@@ -30,6 +32,7 @@ mod bindings {
 }
 
 mod report;
+mod uses;
 
 struct Probe;
 
@@ -107,6 +110,7 @@ impl message_filter::Guest for Probe {
                 .iter()
                 .for_each(|line| edit::add_header("X-Probe", line));
         }
+        uses::all(&config::get("uses").unwrap_or_default());
         answer("message")
     }
 }

@@ -26,7 +26,11 @@ pub(super) struct Warm {
 
 impl Warm {
     pub(super) async fn start(bench: &Bench, policies: &[crate::gateway::Policy]) -> anyhow::Result<Self> {
-        let gateway = bench.gateway(&mailboxes(), policies)?;
+        Self::of(bench, bench.gateway(&mailboxes(), policies)?).await
+    }
+
+    /// A gateway that has the mailboxes.
+    pub(super) async fn of(bench: &Bench, gateway: Gateway) -> anyhow::Result<Self> {
         let work = Arc::new(Work::new(mailboxes(), Size::Fixed(SIZE)));
         let warm = Self { gateway, work };
         let observer = pace::progress("warms");

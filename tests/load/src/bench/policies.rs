@@ -38,7 +38,7 @@ pub(super) async fn policies(bench: &mut Bench) -> anyhow::Result<()> {
 }
 
 /// A subject has a tag once, so each copy has one of its own.
-fn copies(component: &Path, count: usize, folder: &Path) -> anyhow::Result<Vec<Policy>> {
+pub(super) fn copies(component: &Path, count: usize, folder: &Path) -> anyhow::Result<Vec<Policy>> {
     let one = |nth| {
         let settings = folder.join(format!("{nth}.yaml"));
         let tag = tag(nth);

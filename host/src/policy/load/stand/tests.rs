@@ -69,6 +69,26 @@ fn a_seat_has_nothing_of_the_one_before() {
 }
 
 #[test]
+fn an_instance_lasts_as_the_file_says_unless_it_is_never_to_be_reused() {
+    // It rejects when it finds what it has left in its memory.
+    let body =
+        "(i32.load (i32.const 256)) (i32.store (i32.const 256) (i32.const 1)) (i32.mul (i32.const 64))";
+    let folder = folder(body, "reuse: { calls: 10 }\n");
+    let mut stand = open(&folder, None).unwrap();
+    assert!(stand.reuses());
+    let second = |stand: &mut Stand| {
+        let seat = stand.seat(&Setup::default()).unwrap().unwatched(false);
+        let [first, second] = [(); 2].map(|()| seat.ask(&Ask::Connect, &Facts::default(), None, &[]));
+        assert_eq!(verdict(&first), &Verdict::Accept);
+        verdict(&second).word()
+    };
+    assert_eq!(second(&mut stand), "reject");
+    stand.never_reuse();
+    assert!(!stand.reuses());
+    assert_eq!(second(&mut stand), "accept");
+}
+
+#[test]
 fn what_the_store_is_to_hold_must_fit_the_grant() {
     let kv = |octets: usize| Setup {
         kv: BTreeMap::from([("k".to_owned(), Bytes::from(vec![0; octets]))]),

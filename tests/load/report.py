@@ -321,7 +321,7 @@ def document(runs, drawn):
         ("Idle sessions", idle(runs) + drawing("bench-idle.svg")),
         ("postal and rabid", "Their command lines by themselves and by `load`, a minute each.\n\n" + agreement(runs)),
         ("Soak", "At 70 % of the highest rate.\n\n" + soak(runs) + "".join(drawing(f"bench-soak-{name}.svg") for name in ("memory", "disk", "latency"))),
-        ("Policies", "Copies of one policy, one behind another; 64 connections.\n\n" + beside(runs, "policies", "policies", ()) + drawing("bench-policies.svg")),
+        ("Policies", "Copies of `tag-subject`, one behind another, each with a tag of its own, all of which are on a message; 64 connections.\n\n" + beside(runs, "policies", "policies", ()) + drawing("bench-policies.svg")),
         ("What `postern explain` costs", "Through two policies, 16 connections: nothing is recorded, in the stored message's facts, and a second record that outlives the message.\n\n" + explained(runs)),
     )
     return "\n".join(parts + [f"## {heading}\n\n{text}" for heading, text in sections])

@@ -21,6 +21,7 @@ use serde_json::{Value, json};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Part {
@@ -40,7 +41,7 @@ enum Part {
     Connections,
     /// Latency by the rate that is offered
     Offered,
-    /// Deliveries through 0 to 10 policies
+    /// Deliveries through 0 to 10 policies, each of which edits every message
     Policies,
     /// Deliveries through two policies without a record for `postern explain`, with it, and with one that outlives the message
     Explain,
@@ -101,9 +102,9 @@ pub(crate) struct Options {
     #[arg(long, value_delimiter = ',')]
     maildrop: Vec<usize>,
     /// Minutes of the soak
-    #[arg(long, default_value_t = 30.0)]
+    #[arg(long, default_value_t = 30.0, value_parser = options::above_zero, allow_negative_numbers = true)]
     soak: f64,
-    /// A policy to measure, and its settings; without it there are no parts of policies and explain, and none in the soak
+    /// tag-subject, and its settings in the soak; without it there are no parts of policies and explain, and none in the soak
     #[arg(long, num_args = 2, value_names = ["WASM", "YAML"])]
     policy: Option<Vec<PathBuf>>,
 }
@@ -129,7 +130,18 @@ const SIZE: usize = 4096;
 /// As many as there are connections in the largest row of the table.
 const MAILBOXES: usize = 64;
 
+/// What is dropped at Ctrl-C ends its gateway and removes its folder.
 pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    tokio::select! {
+        biased;
+        _ = interrupt.recv() => bail!("interrupted: what was measured is kept"),
+        _ = terminate.recv() => bail!("terminated: what was measured is kept"),
+        done = measure(options) => done,
+    }
+}
+
+async fn measure(options: Options) -> anyhow::Result<()> {
     let parts = match (options.parts.as_slice(), options.quick) {
         ([], true) => QUICK.to_vec(),
         ([], false) => ALL.to_vec(),

@@ -19,6 +19,13 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// Work that keeps a thread busy, of its own so that others go on.
+pub(crate) async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> anyhow::Result<T> + Send + 'static,
+) -> anyhow::Result<T> {
+    tokio::task::spawn_blocking(work).await?
+}
+
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
     /// Writers, and connections

@@ -131,18 +131,21 @@ impl Gateway {
         serve.env_remove("POSTERN_LOG").env_remove("NOTIFY_SOCKET");
         let mut child = serve.stdin(Stdio::null()).stderr(Stdio::piped()).spawn()?;
         let read = Arc::default();
-        let places = match ready(&mut child, &read) {
-            Ok(places) => places,
+        let serves = ready(&mut child, &read, policies.len()).and_then(|places| {
+            let place = |name: &str| places.get(name).copied().context("no listener in the log");
+            Ok((place("mx")?, place("pop3")?, places))
+        });
+        let (mx, pop3, places) = match serves {
+            Ok(serves) => serves,
             Err(error) => {
                 let _ = child.kill();
                 let _ = child.wait();
                 return Err(error);
             }
         };
-        let place = |name: &str| places.get(name).copied().context("no listener in the log");
         Ok(Self {
-            mx: place("mx")?,
-            pop3: place("pop3")?,
+            mx,
+            pop3,
             child,
             places,
             read,
@@ -207,8 +210,13 @@ fn install(policies: &[Policy], folder: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Reads the log until it says that it is ready; of the rest only the ends of POP3 sessions are kept.
-fn ready(child: &mut Child, read: &Arc<Mutex<Read>>) -> anyhow::Result<HashMap<String, SocketAddr>> {
+/// Reads the log until it says that it is ready, with so many policies; of the rest only the ends of POP3 sessions are
+/// kept.
+fn ready(
+    child: &mut Child,
+    read: &Arc<Mutex<Read>>,
+    policies: usize,
+) -> anyhow::Result<HashMap<String, SocketAddr>> {
     let stderr = child.stderr.take().context("no stderr")?;
     let mut lines = BufReader::new(stderr).lines();
     let mut log = Vec::new();
@@ -223,6 +231,7 @@ fn ready(child: &mut Child, read: &Arc<Mutex<Read>>) -> anyhow::Result<HashMap<S
             break;
         }
     }
+    all_loaded(&log, policies)?;
     let places = log.iter().filter_map(|line| listening(line)).collect();
     let read = Arc::clone(read);
     std::thread::spawn(move || {
@@ -231,6 +240,23 @@ fn ready(child: &mut Child, read: &Arc<Mutex<Read>>) -> anyhow::Result<HashMap<S
         }
     });
     Ok(places)
+}
+
+/// A gateway serves without a policy that it refused, which would be measured as one that costs nothing.
+fn all_loaded(log: &[String], policies: usize) -> anyhow::Result<()> {
+    let loaded = log
+        .iter()
+        .filter(|line| line.contains(": policy loaded policy="))
+        .count();
+    if loaded != policies {
+        let faults = log.iter().filter_map(|line| line.split_once(" ERROR "));
+        let faults: Vec<_> = faults.map(|(_, fault)| fault).collect();
+        bail!(
+            "{loaded} of {policies} policies were loaded: {}",
+            faults.join("; ")
+        );
+    }
+    Ok(())
 }
 
 /// Name and address of a listener, of the line that tells of it.
@@ -249,7 +275,7 @@ pub(crate) fn beside_this_program() -> PathBuf {
 
 #[cfg(test)]
 mod tests {
-    use super::{Read, listening};
+    use super::{Read, all_loaded, listening};
 
     #[test]
     fn listeners_are_found_in_the_log() {
@@ -259,6 +285,20 @@ mod tests {
             Some(("pop3s".to_owned(), ([127, 0, 0, 1], 4711).into()))
         );
         assert_eq!(listening("INFO postern: ready version=\"0.1.0\""), None);
+    }
+
+    #[test]
+    fn a_policy_that_was_refused_is_named() {
+        let loaded =
+            "INFO postern::policy::watch: policy loaded policy=\"10-a\" answers=\"message\"".to_owned();
+        let refused =
+            "9:41 ERROR postern::policy::watch: a policy was not loaded fault=plugins.d/11-b.yaml: no"
+                .to_owned();
+        all_loaded(&[], 0).unwrap();
+        all_loaded(std::slice::from_ref(&loaded), 1).unwrap();
+        let fault = all_loaded(&[loaded, refused], 2).unwrap_err().to_string();
+        assert!(fault.starts_with("1 of 2 policies were loaded: "), "{fault}");
+        assert!(fault.ends_with("fault=plugins.d/11-b.yaml: no"), "{fault}");
     }
 
     #[test]

@@ -113,6 +113,9 @@ fn begin(what: What) -> anyhow::Result<()> {
 
 /// On one thread: nothing wakes a second one, and the server keeps the other cores.
 fn alone(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
-    let work = Box::pin(work);
-    Builder::new_current_thread().enable_all().build()?.block_on(work)
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let done = runtime.block_on(Box::pin(work));
+    // Nobody waits for a ceiling that was broken off.
+    runtime.shutdown_background();
+    done
 }

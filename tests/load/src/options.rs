@@ -1,7 +1,7 @@
 //! What the modes are told, and what all of them answer.
 
 use crate::pace::{self, Observer, Pace, Tally};
-use crate::process::{Memory, Meter};
+use crate::process::{Memory, Meter, files_for};
 use crate::record;
 use crate::target::Traffic;
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ use std::time::Duration;
 pub(crate) struct Load {
     /// Turns a second, due whatever became of those before; without it each connection goes on when it is
     /// answered
-    #[arg(long)]
+    #[arg(long, value_parser = above_zero, allow_negative_numbers = true)]
     pub(crate) rate: Option<f64>,
     /// Connections, or requests that are under way at once
     #[arg(long, default_value_t = 64)]
@@ -36,6 +36,12 @@ pub(crate) struct Telling {
     pub(crate) every: u64,
 }
 
+/// A rate, or a length. What is nearer to 0, or above, is no time between two turns any more.
+pub(crate) fn above_zero(text: &str) -> Result<f64, String> {
+    let figure = text.parse().ok().filter(|it| (1e-6..=1e9).contains(it));
+    figure.ok_or_else(|| "it is to be above 0: a number from 0.000001 to 1000000000".to_owned())
+}
+
 impl Load {
     pub(crate) fn pace(&self) -> Pace {
         self.rate.map_or(Pace::Closed, Pace::Open)
@@ -51,6 +57,7 @@ impl Load {
         mut clients: Vec<C>,
         traffic: &Traffic,
     ) -> anyhow::Result<Value> {
+        files_for(clients.len())?;
         pace::ready(&mut clients).await;
         let observer = pace::progress("load");
         observer.stop_at_interrupt();
@@ -130,6 +137,13 @@ pub(crate) fn merge(into: &mut Value, more: Value) {
     }
 }
 
+/// Of two loads at once: what a server used is not for the messages of one, so CPU is told in all alone.
+pub(crate) fn of_both(outcome: &mut Value) {
+    if let Some(outcome) = outcome.as_object_mut() {
+        outcome.remove("cpu_ms");
+    }
+}
+
 /// Names and figures, those of maps with the map's name before theirs.
 fn table(before: &str, value: &Value) -> Vec<(String, String)> {
     let mut rows = Vec::new();
@@ -162,6 +176,24 @@ fn shown(figure: &serde_json::Number) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::Parser as _;
+
+    #[derive(Debug, clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        load: Load,
+    }
+
+    #[test]
+    fn a_rate_is_above_zero() {
+        let rate = |text| Line::try_parse_from(["load", "--rate", text]).map(|line| line.load.rate);
+        assert_eq!(rate("0.5").unwrap(), Some(0.5));
+        assert_eq!(rate("1e-6").unwrap(), Some(1e-6));
+        for text in ["0", "-1", "9e-7", "1e-300", "1e10", "inf", "NaN", "x"] {
+            let fault = rate(text).unwrap_err().to_string();
+            assert!(fault.contains("it is to be above 0"), "{text}: {fault}");
+        }
+    }
 
     #[test]
     fn a_table_has_a_row_for_each_figure() {

@@ -1,6 +1,6 @@
 //! What processes use: CPU of all their threads, and octets that they caused to be written to disk.
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use serde_json::{Map, Value};
 use std::fs;
 
@@ -24,6 +24,17 @@ pub(crate) fn most_files() -> u64 {
     // Where it may not, what it has counts.
     let _ = setrlimit(Resource::Nofile, most);
     getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
+}
+
+/// For so many connections, each with the timer that it waits by; a fault where fewer are allowed.
+pub(crate) fn files_for(connections: usize) -> anyhow::Result<()> {
+    let wanted = (connections as u64).saturating_mul(2).saturating_add(64);
+    let most = most_files();
+    ensure!(
+        most >= wanted,
+        "{connections} connections need {wanted} open files and {most} are allowed: raise `ulimit -Hn`"
+    );
+    Ok(())
 }
 
 /// What processes have resident together, in KiB.
@@ -216,6 +227,13 @@ mod tests {
         assert!(Memory::of(&[own, own]).unwrap().unwrap().rss > memory.rss, "both");
         assert!(Memory::of(&[]).unwrap().is_none());
         assert_eq!(kib("Rss:    12 kB\nPss: 7 kB\n", "Pss:"), Some(7));
+    }
+
+    #[test]
+    fn connections_beyond_the_files_that_are_allowed_are_refused() {
+        files_for(8).unwrap();
+        let fault = files_for(usize::MAX).unwrap_err().to_string();
+        assert!(fault.ends_with("raise `ulimit -Hn`"), "{fault}");
     }
 
     #[test]

@@ -6,6 +6,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 /// A clear word where they are not installed.
 pub(crate) fn are_there() -> anyhow::Result<()> {
@@ -44,7 +46,7 @@ impl Drop for Running {
 #[derive(Debug)]
 pub(crate) struct Postal {
     _running: Running,
-    lines: std::sync::mpsc::Receiver<String>,
+    lines: mpsc::UnboundedReceiver<String>,
 }
 
 impl Postal {
@@ -52,7 +54,7 @@ impl Postal {
         let mut command = program("postal", folder);
         let mut child = command.args(arguments).stdout(Stdio::piped()).spawn()?;
         let out = BufReader::new(child.stdout.take().context("no stdout")?);
-        let (said, lines) = std::sync::mpsc::channel();
+        let (said, lines) = mpsc::unbounded_channel();
         std::thread::spawn(move || {
             for line in out.lines().map_while(Result::ok) {
                 let _ = said.send(line);
@@ -63,12 +65,12 @@ impl Postal {
     }
 
     /// The next minute's messages, KiB and errors.
-    pub(crate) fn minute(&self) -> anyhow::Result<[f64; 3]> {
+    pub(crate) async fn minute(&mut self) -> anyhow::Result<[f64; 3]> {
         loop {
-            let line = self
-                .lines
-                .recv_timeout(Duration::from_secs(150))
-                .context("postal says nothing")?;
+            let line = timeout(Duration::from_secs(150), self.lines.recv())
+                .await
+                .context("postal says nothing")?
+                .context("postal ended")?;
             if let Some(figures) = figures(&line) {
                 return Ok(figures);
             }

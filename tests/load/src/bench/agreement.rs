@@ -58,7 +58,7 @@ pub(super) async fn agreement(bench: &mut Bench) -> anyhow::Result<()> {
         let (server, list) = (bracketed(gateway.mx), users.path("senders"));
         let words: Vec<_> = line.split(' ').chain([server.as_str(), list.as_str()]).collect();
         say(&trial("real").id());
-        let figures = sent(&gateway, &words, users.folder.path())?;
+        let figures = sent(&gateway, &words, users.folder.path()).await?;
         bench.add(&trial("real"), &figures)?;
         let own: Vec<_> = std::iter::once("postal").chain(words).collect();
         as_real(bench, &trial("gateway"), &gateway, &own).await?;
@@ -94,12 +94,12 @@ pub(super) async fn agreement(bench: &mut Bench) -> anyhow::Result<()> {
 }
 
 /// What postal does in its second minute, which is whole.
-fn sent(gateway: &Gateway, words: &[&str], folder: &Path) -> anyhow::Result<Value> {
-    let postal = Postal::start(words, folder)?;
-    postal.minute()?;
+async fn sent(gateway: &Gateway, words: &[&str], folder: &Path) -> anyhow::Result<Value> {
+    let mut postal = Postal::start(words, folder)?;
+    postal.minute().await?;
     let meter = Meter::of([("gateway".to_owned(), gateway.pid())]);
     let before = meter.read()?;
-    let [messages, kib, errors] = postal.minute()?;
+    let [messages, kib, errors] = postal.minute().await?;
     let octets = kib * 1024.0;
     let mut figures = meter.since(&before, messages as u64, octets as u64)?;
     let rate = messages / MINUTE.as_secs_f64();

@@ -1,7 +1,7 @@
 //! Deliveries: by connections, by offered rate, and beside what the disk and loopback allow.
 
 use super::{Bench, MAILBOXES, SIZE, Trial, highest, mailboxes, say};
-use crate::ceiling::{Script, append, echo};
+use crate::ceiling::{Script, append, aside, echo};
 use crate::gateway::{Gateway, PASSWORD};
 use crate::ledger::Work;
 use crate::message::{Pool, Size};
@@ -83,7 +83,8 @@ pub(super) async fn deliveries(bench: &mut Bench) -> anyhow::Result<()> {
         let disk = trial(connections, "append", round);
         if bench.lacks(&[disk.id()]) {
             say(&disk.id());
-            let figures = append(&bench.folder, connections, &message.octets, bench.round)?;
+            let (folder, octets, length) = (bench.folder.clone(), message.octets.clone(), bench.round);
+            let figures = aside(move || append(&folder, connections, &octets, length)).await?;
             bench.add(&disk, &figures)?;
         }
         let loopback = trial(connections, "echo", round);

@@ -1,6 +1,7 @@
-//! Deliveries through two copies of one policy: what the record for `postern explain` costs.
+//! Deliveries through two copies of tag-subject: what the record for `postern explain` costs.
 
 use super::deliveries::Warm;
+use super::policies::copies;
 use super::{Bench, Trial, mailboxes, say};
 use crate::pace::Pace;
 use serde_json::json;
@@ -19,11 +20,13 @@ pub(super) async fn explain(bench: &mut Bench) -> anyhow::Result<()> {
         say("no policy was named (--policy WASM YAML): what explain costs is not measured");
         return Ok(());
     };
+    let settings = tempfile::tempdir()?;
+    let policies = copies(&policy.component, POLICIES, settings.path())?;
     for round in 1..=bench.rounds {
         for (records, more) in RECORDS {
             let trial = Trial::new("explain", "gateway", json!({ "explain": records }), round);
             if bench.lacks(&[trial.id()]) {
-                let gateway = bench.configured(&mailboxes(), &vec![policy.clone(); POLICIES], more)?;
+                let gateway = bench.configured(&mailboxes(), &policies, more)?;
                 let warm = Warm::of(bench, gateway).await?;
                 let clients = (warm.senders(CONNECTIONS), Pace::Closed);
                 bench.load(&trial, &warm.gateway, clients).await?;

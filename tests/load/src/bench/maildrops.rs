@@ -1,7 +1,7 @@
 //! Reading: RETR, logins, and a maildrop of many messages.
 
 use super::{Bench, SIZE, Trial, mailboxes, say};
-use crate::ceiling::{Script, echo, hashes, threads};
+use crate::ceiling::{Script, aside, echo, hashes, threads};
 use crate::gateway::{Gateway, PASSWORD};
 use crate::ledger::Work;
 use crate::message::{LEAST, Size};
@@ -119,8 +119,9 @@ pub(super) async fn login(bench: &mut Bench) -> anyhow::Result<()> {
         let password = trial("argon2id", round);
         if bench.lacks(&[password.id()]) {
             say(&password.id());
-            let cores = threads().max().unwrap_or(1);
-            bench.add(&password, &hashes(cores, bench.round)?)?;
+            let (cores, length) = (threads().max().unwrap_or(1), bench.round);
+            let figures = aside(move || hashes(cores, length)).await?;
+            bench.add(&password, &figures)?;
         }
         let loopback = trial("echo", round);
         if bench.lacks(&[loopback.id()]) {

@@ -1,9 +1,14 @@
-//! Deliveries through copies of one policy, from none to ten.
+//! Deliveries through copies of tag-subject, from none to ten, each of which does its work.
 
 use super::deliveries::Warm;
-use super::{Bench, MAILBOXES, Trial, say};
+use super::{Bench, MAILBOXES, Trial, mailboxes, say};
+use crate::gateway::{PASSWORD, Policy};
 use crate::pace::Pace;
+use crate::pop3::Session;
+use anyhow::{Context as _, ensure};
+use memchr::memmem;
 use serde_json::json;
+use std::path::Path;
 
 const COUNTS: [usize; 6] = [0, 1, 2, 3, 5, 10];
 
@@ -12,15 +17,90 @@ pub(super) async fn policies(bench: &mut Bench) -> anyhow::Result<()> {
         say("no policy was named (--policy WASM YAML): none is measured");
         return Ok(());
     };
+    let settings = tempfile::tempdir()?;
     for round in 1..=bench.rounds {
         for count in COUNTS {
             let trial = Trial::new("policies", "gateway", json!({ "policies": count }), round);
             if bench.lacks(&[trial.id()]) {
-                let warm = Warm::start(bench, &vec![policy.clone(); count]).await?;
+                let copies = copies(&policy.component, count, settings.path())?;
+                let warm = Warm::start(bench, &copies).await?;
+                let tags = tags(&first_message(&warm).await?);
+                ensure!(
+                    tags == count,
+                    "a message through {count} copies of tag-subject has {tags} tags"
+                );
                 let clients = (warm.senders(MAILBOXES), Pace::Closed);
                 bench.load(&trial, &warm.gateway, clients).await?;
             }
         }
     }
     Ok(())
+}
+
+/// A subject has a tag once, so each copy has one of its own.
+pub(super) fn copies(component: &Path, count: usize, folder: &Path) -> anyhow::Result<Vec<Policy>> {
+    let one = |nth| {
+        let settings = folder.join(format!("{nth}.yaml"));
+        let tag = tag(nth);
+        std::fs::write(
+            &settings,
+            format!("settings: {{ rules: [ {{ tag: \"{tag}\" }} ] }}\n"),
+        )?;
+        Ok(Policy {
+            component: component.to_owned(),
+            settings,
+        })
+    };
+    (0..count).map(one).collect()
+}
+
+fn tag(nth: usize) -> String {
+    format!("[copy-{nth}]")
+}
+
+/// One that the warming sent.
+async fn first_message(warm: &Warm) -> anyhow::Result<Vec<u8>> {
+    let user = mailboxes().swap_remove(0);
+    let mut session = Session::login(&warm.gateway.pop3.into(), &user, PASSWORD).await?;
+    let mut message = Vec::new();
+    session
+        .retrieve_at_once(1..=1, |octets| message = octets.to_vec())
+        .await
+        .with_context(|| format!("{user} has no mail"))?;
+    session.ask("QUIT").await?;
+    Ok(message)
+}
+
+/// Those that are in a message's header section.
+fn tags(message: &[u8]) -> usize {
+    let end = memmem::find(message, b"\r\n\r\n").unwrap_or(message.len());
+    let head = message.get(..end).unwrap_or_default();
+    let is_there = |nth: &usize| memmem::find(head, tag(*nth).as_bytes()).is_some();
+    (0..COUNTS.into_iter().max().unwrap_or_default())
+        .filter(is_there)
+        .count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn copies_have_tags_that_differ() {
+        let folder = tempfile::tempdir().unwrap();
+        let copies = copies(Path::new("tag.wasm"), 10, folder.path()).unwrap();
+        let settings = copies
+            .iter()
+            .map(|copy| std::fs::read_to_string(&copy.settings).unwrap());
+        let different: std::collections::HashSet<_> = settings.collect();
+        assert_eq!(different.len(), 10);
+        assert!(different.contains("settings: { rules: [ { tag: \"[copy-9]\" } ] }\n"));
+    }
+
+    #[test]
+    fn tags_are_counted_above_the_text() {
+        let message = b"From: a\r\nSubject: [copy-1]\r\n [copy-0] message 1\r\n\r\n[copy-2]\r\n";
+        assert_eq!(tags(message), 2);
+        assert_eq!(tags(b"Subject: [copy-10] one\r\n\r\n"), 0);
+    }
 }

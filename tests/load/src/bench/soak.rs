@@ -3,7 +3,7 @@
 use super::deliveries::Warm;
 use super::{Bench, MAILBOXES, Trial, say};
 use crate::gateway::PASSWORD;
-use crate::options::{merge, resident};
+use crate::options::{merge, of_both, resident};
 use crate::pace::{self, Pace};
 use crate::process::Meter;
 use crate::reader::{Order, Reader, Visit};
@@ -46,6 +46,7 @@ pub(super) async fn soak(bench: &mut Bench) -> anyhow::Result<()> {
     let (sent, read) = done?;
     let mut figures = sent.json();
     merge(&mut figures, meter.since(&before, sent.work(), sent.octets)?);
+    of_both(&mut figures);
     merge(
         &mut figures,
         json!({ "offered": rate, "policies": policies.len(), "readers": read.json(), "lines": lines }),

@@ -39,7 +39,7 @@ pub(super) async fn run(bench: &mut Bench) -> anyhow::Result<()> {
             continue;
         };
         bench.say(&id);
-        let figures = tokio::task::block_in_place(|| load(&mut lab, &site, arguments))?;
+        let figures = load(&mut lab, &site, arguments).await?;
         let facts = json!({
             "part": "e", "subject": "postal", "nodes": NODES, "replication": NODES, "variant": name,
         });
@@ -48,7 +48,7 @@ pub(super) async fn run(bench: &mut Bench) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn load(lab: &mut Lab, site: &Opened, arguments: &[&str]) -> anyhow::Result<Value> {
+async fn load(lab: &mut Lab, site: &Opened, arguments: &[&str]) -> anyhow::Result<Value> {
     let gateway = site.gateways.first().context("a gateway")?;
     let folder = tempfile::tempdir()?;
     let (senders, readers) = (folder.path().join("senders"), folder.path().join("readers"));
@@ -60,16 +60,16 @@ fn load(lab: &mut Lab, site: &Opened, arguments: &[&str]) -> anyhow::Result<Valu
     let place = |path: &Path| path.to_string_lossy().into_owned();
     let (senders, readers) = (place(&senders), place(&readers));
     let sending: Vec<&str> = arguments.iter().copied().chain([mx.as_str(), &senders]).collect();
-    let postal = Postal::start(&sending, folder.path())?;
+    let mut postal = Postal::start(&sending, folder.path())?;
     // It deletes every message that it reads, as a client does, which keeps the disk from filling. Two of its processes
     // may want one maildrop; the gateway's log tells what was read.
     let reading = ["-p", "4", "-r", "600", "-d", "100:100", &pop3, &readers];
     let _rabid = programs::rabid(&reading, folder.path())?;
     // Its first minute is not whole.
-    postal.minute()?;
+    postal.minute().await?;
     let meter = lab.meter(&site.gateways);
     let (before, read_before) = (meter.read()?, gateway.read());
-    let [messages, kib, errors] = postal.minute()?;
+    let [messages, kib, errors] = postal.minute().await?;
     let read = gateway.read().since(read_before);
     let octets = kib * 1024.0;
     let mut figures = meter.since(&before, messages as u64, octets as u64)?;

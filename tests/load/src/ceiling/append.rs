@@ -19,24 +19,24 @@ pub(crate) fn append(
     message: &[u8],
     length: Duration,
 ) -> anyhow::Result<Value> {
-    let path = folder.join(format!("ceiling-{}", std::process::id()));
-    let file = File::create(&path).with_context(|| format!("{} cannot be written", path.display()))?;
-    let appended = threads(file, writers, message, length);
-    std::fs::remove_file(&path)?;
-    let (latencies, cpu_ms) = appended?;
-    let rate = latencies.count() as f64 / length.as_secs_f64();
+    let file = tempfile::tempfile_in(folder)
+        .with_context(|| format!("{} cannot be written to", folder.display()))?;
+    let (before, begun) = (process::own_cpu_ms(), Instant::now());
+    let latencies = threads(file, writers, message, begun + length)?;
+    // The last appends of all end behind the length.
+    let seconds = begun.elapsed().as_secs_f64();
+    let cpu_ms = process::own_cpu_ms() - before;
     Ok(json!({
-        "what": "append + fdatasync", "connections": writers, "size": message.len(), "rate": rate,
+        "what": "append + fdatasync", "connections": writers, "size": message.len(),
+        "messages": latencies.count(), "seconds": seconds, "rate": latencies.count() as f64 / seconds,
         "p50_ms": latencies.percentile(50.0), "p99_ms": latencies.percentile(99.0),
         "cpu_ms": cpu_ms / latencies.count().max(1) as f64,
     }))
 }
 
-fn threads(file: File, writers: usize, message: &[u8], length: Duration) -> anyhow::Result<(Latencies, f64)> {
-    let before = process::own_cpu_ms();
+fn threads(file: File, writers: usize, message: &[u8], end: Instant) -> anyhow::Result<Latencies> {
     let (queue, requests) = mpsc::channel();
-    let end = Instant::now() + length;
-    let outcome = std::thread::scope(|scope| {
+    std::thread::scope(|scope| {
         let committer = scope.spawn(|| commit(file, requests, message));
         let writers: Vec<_> = (0..writers)
             .map(|_| {
@@ -54,8 +54,7 @@ fn threads(file: File, writers: usize, message: &[u8], length: Duration) -> anyh
             .join()
             .map_err(|_| anyhow!("the committer panicked"))??;
         anyhow::Ok(all)
-    });
-    Ok((outcome?, process::own_cpu_ms() - before))
+    })
 }
 
 /// Who is told that an append is on the disk.
@@ -106,7 +105,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let length = Duration::from_millis(60);
         let figures = append(folder.path(), 8, &[b'x'; 600], length).unwrap();
-        assert!(figures["rate"].as_f64().unwrap() > 0.0, "{figures}");
+        let [messages, seconds, rate] =
+            ["messages", "seconds", "rate"].map(|name| figures[name].as_f64().unwrap());
+        assert!(messages >= 8.0 && seconds > length.as_secs_f64(), "{figures}");
+        assert!((rate * seconds - messages).abs() < 0.001, "{figures}");
         assert!(figures["p50_ms"].as_f64().unwrap() <= figures["p99_ms"].as_f64().unwrap());
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     }

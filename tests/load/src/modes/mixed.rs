@@ -2,8 +2,9 @@
 
 use super::read::Visits;
 use super::send::{Mail, judge};
-use crate::options::{Load, merge};
+use crate::options::{Load, above_zero, merge, of_both};
 use crate::pace::{self, Pace};
+use crate::process::files_for;
 use crate::reader::{Order, Reader};
 use crate::smtp::{Protocol, Sender};
 use crate::target::{Target, Tls, When};
@@ -30,7 +31,7 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 4)]
     readers: usize,
     /// Visits a second; without it each reader comes again when it is done
-    #[arg(long)]
+    #[arg(long, value_parser = above_zero, allow_negative_numbers = true)]
     visits: Option<f64>,
     #[command(flatten)]
     visit: Visits,
@@ -50,6 +51,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     let with_password = |name: &String| (name.clone(), options.password.clone());
     let users: Vec<_> = work.mailboxes().iter().map(with_password).collect();
     let sender = Sender::mannered(target.clone(), &work, mail.manner(Protocol::Smtp));
+    files_for(load.connections + options.readers)?;
     let mut senders = vec![sender; load.connections];
     pace::ready(&mut senders).await;
     let visit = options.visit.visit(false);
@@ -68,6 +70,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
         anyhow::Ok(sent)
     };
     let mut outcome = load.telling.measured(&observer, both, &target.traffic).await?;
+    of_both(&mut outcome);
     merge(
         &mut outcome,
         json!({ "readers": reading, "read_traffic": pop3.traffic.json() }),

@@ -6,8 +6,9 @@
 
 use crate::ledger::Work;
 use crate::message::Size;
-use crate::options::Telling;
+use crate::options::{Telling, above_zero};
 use crate::pace::{self, Pace};
+use crate::process::files_for;
 use crate::reader::{Order, Reader, Visit};
 use crate::recipients;
 use crate::smtp::{Manner, PerConnection, Protocol, Sender};
@@ -38,7 +39,7 @@ pub(crate) struct Postal {
     #[arg(short = 'c', default_value = "1", allow_negative_numbers = true)]
     messages_per_connection: PerConnection,
     /// Messages a minute, at most
-    #[arg(short = 'r', default_value_t = USUAL_RATE)]
+    #[arg(short = 'r', default_value_t = USUAL_RATE, value_parser = above_zero, allow_negative_numbers = true)]
     rate: f64,
     /// LMTP
     #[arg(short = 'L')]
@@ -60,7 +61,7 @@ pub(crate) struct Rabid {
     #[arg(short = 'p', default_value_t = 1)]
     processes: usize,
     /// Connections a minute, at most
-    #[arg(short = 'r', default_value_t = USUAL_RATE)]
+    #[arg(short = 'r', default_value_t = USUAL_RATE, value_parser = above_zero, allow_negative_numbers = true)]
     rate: f64,
     /// The most messages that are read in a session; -1 reads all
     #[arg(short = 'c', default_value = "-1", allow_negative_numbers = true)]
@@ -115,6 +116,7 @@ async fn run<C: pace::Client>(
     (seconds, telling): (Option<u64>, Telling),
     target: &Target,
 ) -> anyhow::Result<()> {
+    files_for(clients.len())?;
     let observer = pace::progress("postal");
     observer.stop_at_interrupt();
     let length = seconds.map_or(FOR_GOOD, Duration::from_secs);
@@ -238,6 +240,11 @@ mod tests {
         };
         assert_eq!(options.messages_per_connection, PerConnection::All);
         assert!("101".parse::<Shares>().is_err());
+        for line in ["postal -r 0", "postal -r -5", "rabid -r 0"] {
+            let words = format!("load {line} localhost users");
+            let fault = Line::try_parse_from(words.split(' ')).unwrap_err().to_string();
+            assert!(fault.contains("it is to be above 0"), "{fault}");
+        }
     }
 
     #[test]

@@ -6,14 +6,15 @@ use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
 };
 use std::io::ErrorKind;
-use std::os::fd::OwnedFd;
+use std::os::fd::AsFd as _;
 use std::time::Duration;
 use tokio::net::unix::pipe;
 use tokio::time::{Instant, sleep_until};
 
 #[derive(Debug)]
 pub(super) enum Alarm {
-    Kernel(OwnedFd, pipe::Receiver),
+    /// A timer, which is read as a pipe is: it has octets when it has rung.
+    Kernel(pipe::Receiver),
     /// Goes by a clock that may stand still.
     Runtime,
 }
@@ -25,9 +26,7 @@ impl Alarm {
             TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC,
         )
         .context("no timer")?;
-        // A timer is read as a pipe is: it has octets when it has rung.
-        let rings = pipe::Receiver::from_owned_fd_unchecked(timer.try_clone()?)?;
-        Ok(Self::Kernel(timer, rings))
+        Ok(Self::Kernel(pipe::Receiver::from_owned_fd_unchecked(timer)?))
     }
 
     /// At once where the moment is over.
@@ -36,15 +35,15 @@ impl Alarm {
         if left.is_zero() {
             return Ok(());
         }
-        let Self::Kernel(timer, rings) = self else {
+        let Self::Kernel(timer) = self else {
             sleep_until(moment).await;
             return Ok(());
         };
-        timerfd_settime(&*timer, TimerfdTimerFlags::empty(), &once(left))?;
+        timerfd_settime(timer.as_fd(), TimerfdTimerFlags::empty(), &once(left))?;
         let mut times = [0; 8];
         loop {
-            rings.readable().await?;
-            match rings.try_read(&mut times) {
+            timer.readable().await?;
+            match timer.try_read(&mut times) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 rung => return rung.map(drop).context("the timer cannot be read"),
             }

@@ -136,7 +136,7 @@ pub enum Operation {
     MailList {
         since: u64,
     },
-    /// One of it: its facts, its trace, its content.
+    /// One of it: its facts, its content.
     MailRead {
         id: String,
         mailbox: Option<String>,
@@ -329,9 +329,19 @@ impl ControlContext {
         self
     }
 
-    fn attempts(&self, search: Search<'_>, most: usize) -> Vec<Attempt> {
-        let attempts = self.attempts.as_ref();
-        attempts.map_or_else(Vec::new, |attempts| attempts.find(search, most))
+    /// Those that `search` finds by that text.
+    async fn attempts(
+        &self,
+        search: for<'a> fn(&'a str) -> Search<'a>,
+        text: &str,
+        most: usize,
+    ) -> Vec<Attempt> {
+        let Some(attempts) = self.attempts.clone() else {
+            return Vec::new();
+        };
+        let text = text.to_owned();
+        let found = tokio::task::spawn_blocking(move || attempts.find(search(&text), most));
+        found.await.unwrap_or_default()
     }
 }
 

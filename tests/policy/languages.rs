@@ -126,14 +126,16 @@ impl Project {
         kept
     }
 
-    /// Of all that a build depends on: the project's files, and this program's way to build.
+    /// Of all that a build depends on: the project's files, the language's tools, and this program's way to build.
     fn digest(&self) -> String {
         let host = Path::new(env!("CARGO_MANIFEST_DIR"));
         let mut files = Vec::new();
         walk(&self.folder(), &mut files);
         walk(&host.join("src/cli/plugin/build"), &mut files);
+        files.push(host.join("src/cli/plugin/build.rs"));
         let mut hasher =
             Sha256::new_with_prefix(fs::read(host.join("../Cargo.lock")).expect("the lock file"));
+        hasher.update(self.tools.versions());
         for file in files {
             hasher.update(file.file_name().unwrap_or_default().to_string_lossy().as_bytes());
             hasher.update(Sha256::digest(fs::read(&file).expect("a file")));

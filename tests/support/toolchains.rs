@@ -34,6 +34,8 @@ pub(crate) struct Toolchain {
     environment: Vec<(&'static str, OsString)>,
     /// A folder, and the name in a project under which it is found.
     installed: Option<(PathBuf, &'static str)>,
+    /// Versions of all that a component depends on.
+    versions: String,
 }
 
 impl Toolchain {
@@ -42,6 +44,11 @@ impl Toolchain {
         if let Some((folder, name)) = &self.installed {
             std::os::unix::fs::symlink(folder, project.join(name)).expect("a link");
         }
+    }
+
+    /// Which tools these are: what others made is made anew.
+    pub(crate) fn versions(&self) -> &str {
+        &self.versions
     }
 
     pub(crate) fn environment(&self, command: &mut Command) {
@@ -61,32 +68,36 @@ pub(crate) fn cache() -> PathBuf {
 fn install(language: &str) -> Result<Toolchain, String> {
     let mut environment = Vec::new();
     let mut installed = None;
-    match language {
+    let versions = match language {
         "rust" => {
             // What projects have in common is built once.
             environment.push(("CARGO_TARGET_DIR", cache().join("rust").into_os_string()));
+            needed("rustc", &["--version"])?
         }
         "go" => needed("go", &["version"])?,
         "js" => {
-            needed("node", &["--version"])?;
-            needed("npm", &["--version"])?;
+            let versions = needed("node", &["--version"])? + &needed("npm", &["--version"])?;
             installed = Some((npm()?, "node_modules"));
+            versions + &template("js/package.json")
         }
         "python" => {
             let wanted = template("python/requirements.txt");
             installed = Some((venv("python", wanted.trim())?, ".venv"));
+            needed("python3", &["--version"])? + &wanted
         }
         "c" => {
             let tools = venv("c", ZIG)?.join("bin");
             let path = std::env::var_os("PATH").unwrap_or_default();
             let path = std::env::join_paths([tools].into_iter().chain(std::env::split_paths(&path)));
             environment.push(("PATH", path.expect("a path")));
+            ZIG.to_owned()
         }
         other => panic!("no such language: {other}"),
-    }
+    };
     Ok(Toolchain {
         environment,
         installed,
+        versions,
     })
 }
 
@@ -120,7 +131,7 @@ fn venv(language: &str, packages: &str) -> Result<PathBuf, String> {
 fn once(
     language: &str,
     content: &str,
-    fill: impl FnOnce(&Path) -> Result<(), String>,
+    fill: impl FnOnce(&Path) -> Result<String, String>,
 ) -> Result<PathBuf, String> {
     let digest: String = Sha256::digest(content)
         .iter()
@@ -143,22 +154,22 @@ fn once(
     Ok(folder)
 }
 
-fn needed(program: &str, version: &[&str]) -> Result<(), String> {
+/// What it says of itself.
+fn needed(program: &str, version: &[&str]) -> Result<String, String> {
     told(Command::new(program).args(version)).map_err(|_| format!("{program} is missing"))
 }
 
-/// The last line of what it says where it fails.
-fn told(command: &mut Command) -> Result<(), String> {
+/// What it says; where it fails, the last line of that.
+fn told(command: &mut Command) -> Result<String, String> {
     let output = command
         .output()
         .map_err(|error| format!("{command:?}: {error}"))?;
     let said = String::from_utf8_lossy(&output.stderr);
     let last = said.lines().last().unwrap_or_default();
-    output
-        .status
-        .success()
-        .then_some(())
-        .ok_or_else(|| format!("{command:?}: {last}"))
+    match output.status.success() {
+        true => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
+        false => Err(format!("{command:?}: {last}")),
+    }
 }
 
 fn template(file: &str) -> String {

@@ -62,7 +62,7 @@ pub(super) async fn by_id(
             .send(Record::Explained(of_stored(&id, parsed, &facts)?))
             .await?;
     }
-    for attempt in context.attempts(Search::Id(&id), MOST) {
+    for attempt in context.attempts(|id| Search::Id(id), &id, MOST).await {
         found = true;
         let source = Source::Attempt(attempt.stage.clone());
         records
@@ -94,7 +94,9 @@ pub(super) async fn by_address(
             "no gateway runs, and only one that runs remembers what it refused: name a message's id",
         ));
     }
-    let found = context.attempts(Search::Address(address), MOST);
+    let found = context
+        .attempts(|address| Search::Address(address), address, MOST)
+        .await;
     if found.is_empty() {
         return Err(Refusal::new(format!(
             "no attempt by or to {address} is remembered since this gateway started, or within explain.keep and explain.max"

@@ -17,6 +17,8 @@ pub struct MailRecord {
     pub id: String,
     /// One that lists it; None: quarantine.
     pub mailbox: Option<String>,
+    /// Fields that its gateway put before it, as filters saw them: without what is one mailbox's own.
+    pub trace: String,
 }
 
 /// Every listing of every message that came at `since` (milliseconds since 1970) or later: one that several have is
@@ -31,7 +33,7 @@ pub(super) async fn list(context: &ControlContext, since: u64, records: &Records
             let mailbox = account.address.to_lowercase();
             let entries = context.store.list(&mailbox).await?.into_iter();
             for entry in entries.filter(|entry| entry.id.unix_millis() >= since) {
-                tell(records, entry.id, Some(mailbox.clone())).await?;
+                tell(records, (entry.id, &entry.trace), Some(mailbox.clone())).await?;
             }
         }
     }
@@ -43,17 +45,31 @@ pub(super) async fn list(context: &ControlContext, since: u64, records: &Records
         };
         after = Some(last.id);
         for held in page.into_iter().filter(|held| held.id.unix_millis() >= since) {
-            tell(records, held.id, None).await?;
+            tell(records, (held.id, &held.trace), None).await?;
         }
     }
 }
 
-async fn tell(records: &Records, id: MessageId, mailbox: Option<String>) -> Outcome<()> {
-    let id = id.to_string();
-    records.send(Record::Mail(MailRecord { id, mailbox })).await
+async fn tell(records: &Records, (id, trace): (MessageId, &[u8]), mailbox: Option<String>) -> Outcome<()> {
+    let mail = MailRecord {
+        id: id.to_string(),
+        mailbox,
+        trace: String::from_utf8_lossy(shared(trace)).into_owned(),
+    };
+    records.send(Record::Mail(mail)).await
 }
 
-/// Its facts, its trace and its content, a piece at a time.
+/// Behind what is put before it for one mailbox.
+fn shared(mut trace: &[u8]) -> &[u8] {
+    let own = |trace: &[u8]| trace.starts_with(b"Return-Path:") || trace.starts_with(b"Delivered-To:");
+    while own(trace) {
+        let end = trace.iter().position(|octet| *octet == b'\n');
+        trace = end.and_then(|end| trace.get(end + 1..)).unwrap_or_default();
+    }
+    trace
+}
+
+/// Its facts and its content, a piece at a time.
 pub(super) async fn read(
     context: &ControlContext,
     (id, mailbox): (&str, Option<&str>),
@@ -66,21 +82,9 @@ pub(super) async fn read(
         StoreError::NotFound => Refusal::new(format!("{id} is not there any more")),
         error => error.into(),
     };
-    let (holder, trace) = match mailbox {
-        None => (
-            Holder::Quarantine,
-            context.store.quarantined_one(parsed).await.map_err(gone)?.trace,
-        ),
-        Some(mailbox) => {
-            let entries = context.store.list(mailbox).await?;
-            let entry = entries.into_iter().find(|entry| entry.id == parsed);
-            let entry = entry.ok_or_else(|| gone(StoreError::NotFound))?;
-            (Holder::Mailbox(mailbox), entry.trace)
-        }
-    };
+    let holder = mailbox.map_or(Holder::Quarantine, Holder::Mailbox);
     let send = async |octets: Bytes| records.send(Record::Content(BASE64.encode(octets))).await;
     send(context.store.facts(holder, parsed).await.map_err(gone)?).await?;
-    send(trace).await?;
     let mut offset = 0;
     loop {
         let piece = context

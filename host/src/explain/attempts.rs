@@ -5,7 +5,7 @@ use crate::config::ExplainConfig;
 use crate::store::{KvWrite, Store, StoreError};
 use bytes::Bytes;
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Of the gateway's own values in the store: no policy's namespace has a colon.
@@ -23,7 +23,7 @@ pub struct Attempts {
 #[derive(Debug, Default)]
 struct Kept {
     /// Oldest first, in JSON.
-    attempts: VecDeque<(u64, Box<[u8]>)>,
+    attempts: VecDeque<(u64, Arc<[u8]>)>,
     octets: u64,
 }
 
@@ -88,11 +88,18 @@ impl Attempts {
         kept.tell();
     }
 
-    /// Oldest first, the last `most` of them.
+    /// Oldest first, the last `most` of them. All that is kept may be read for it, while sessions go on adding: ask for
+    /// it where blocking is allowed.
     pub fn find(&self, search: Search<'_>, most: usize) -> Vec<Attempt> {
-        let kept = self.kept(now());
-        let newest_first = kept.attempts.iter().rev();
-        let read = newest_first.filter_map(|(_, text)| serde_json::from_slice(text).ok());
+        let texts: Vec<Arc<[u8]>> = {
+            let kept = self.kept(now());
+            kept.attempts
+                .iter()
+                .rev()
+                .map(|(_, text)| Arc::clone(text))
+                .collect()
+        };
+        let read = texts.iter().filter_map(|text| serde_json::from_slice(text).ok());
         let mut found: Vec<Attempt> = read.filter(|attempt| search.finds(attempt)).take(most).collect();
         found.reverse();
         found

@@ -305,6 +305,9 @@ impl Answers {
         } else if is_taken {
             self.explain_unkept(transaction, &Answer::Each(replies.clone()));
         }
+        if self.client.role == Role::Lmtp && is_taken {
+            self.explain_refusals(transaction, &consignment, (&groups, &replies));
+        }
         match (self.client.role, replies.as_slice()) {
             (Role::Mx | Role::Submission, [one]) => Answer::Reply(one.clone()),
             _ => Answer::Each(replies),
@@ -327,6 +330,23 @@ impl Answers {
             .map(|group| self.reply(transaction, group))
             .collect();
         self.explanation(transaction, outcomes, &replies)
+    }
+
+    /// In LMTP each recipient has a group, in the order of their RCPTs.
+    fn explain_refusals(
+        &self,
+        transaction: &Transaction,
+        consignment: &Consignment,
+        (groups, replies): (&[Group], &[Reply]),
+    ) {
+        let each = transaction.recipients().iter().zip(groups).zip(replies);
+        for ((recipient, group), reply) in each.filter(|(_, reply)| !reply.is_positive()) {
+            let mailboxes: Vec<&str> = consignment
+                .at(&group.targets)
+                .map(|target| &*target.mailbox)
+                .collect();
+            self.explain_refused(transaction, (&recipient.address.to_string(), &mailboxes), reply);
+        }
     }
 
     fn reply(&self, transaction: &Transaction, group: &Group) -> Reply {

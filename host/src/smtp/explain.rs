@@ -66,6 +66,34 @@ impl Answers {
         self.remember(("message", &id), &transaction.facts, steps, replies(answer));
     }
 
+    /// Remembers that a message which others have was refused for one recipient of LMTP, behind which these mailboxes
+    /// are.
+    pub(super) fn explain_refused(
+        &self,
+        transaction: &Transaction,
+        (named, mailboxes): (&str, &[&str]),
+        reply: &Reply,
+    ) {
+        if !self.gateway.attempts.is_on() {
+            return;
+        }
+        let about = |step: &&Step| {
+            let is = |whom: &str| step.about.eq_ignore_ascii_case(whom);
+            is("") || is(named) || mailboxes.iter().any(|mailbox| is(mailbox))
+        };
+        let steps = transaction
+            .opinions
+            .iter()
+            .filter_map(|opinion| opinion.step.as_deref());
+        let steps = steps.filter(about).cloned().collect();
+        let id = transaction.id.to_string();
+        let facts = Facts {
+            rcpt_to: vec![named.to_owned()],
+            ..Facts::clone(&transaction.facts)
+        };
+        self.remember(("message", &id), &facts, (steps, 0), vec![told::reply(reply)]);
+    }
+
     fn remember(
         &self,
         (stage, id): (&str, &str),

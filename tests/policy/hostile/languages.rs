@@ -16,6 +16,7 @@ fn component(language: &str, guest: &str, source: &str, build: &[&str]) -> Optio
     let guest = top.join("tests/guests").join(guest);
     let contract = ["types", "questions", "capabilities", "worlds"].map(|name| format!("{name}.wit"));
     let mut digest = Sha256::new_with_prefix(build.join(" "));
+    digest.update(tools.versions());
     for file in [guest.join(source), guest.join("plugin.wit")] {
         digest.update(fs::read(file).expect("a source"));
     }

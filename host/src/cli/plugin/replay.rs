@@ -12,7 +12,7 @@ mod verdicts;
 use crate::cli::output;
 use crate::config::units::Span;
 use crate::policy::stand::{Seat, Setup, Stand};
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 use source::{Past, Source};
 use std::io::{self, Write as _};
@@ -22,7 +22,7 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread::available_parallelism;
 use summary::{Percent, Summary};
-use verdicts::{Answer, difference, recorded, said};
+use verdicts::{Side, difference, recorded, said};
 
 /// Messages at once, at most.
 const AT_ONCE: usize = 8;
@@ -90,8 +90,17 @@ pub(super) fn run(arguments: &Arguments, config: Option<PathBuf>) -> anyhow::Res
             scope.spawn(|| judge(&receiver, (&candidate, active), &summary, &bar));
         }
         for (place, item) in listed.iter().enumerate() {
-            if sender.send((place, source.read(item)?)).is_err() {
-                break;
+            match source.read(item)? {
+                Ok(past) => {
+                    if sender.send((place, past)).is_err() {
+                        break;
+                    }
+                }
+                Err(reason) => {
+                    bar.inc(1);
+                    let mut summary = summary.lock().unwrap_or_else(PoisonError::into_inner);
+                    summary.unread(reason);
+                }
             }
         }
         anyhow::Ok(())
@@ -100,9 +109,16 @@ pub(super) fn run(arguments: &Arguments, config: Option<PathBuf>) -> anyhow::Res
     read?;
     let summary = summary.into_inner().unwrap_or_else(PoisonError::into_inner);
     ensure!(
-        summary.messages > 0,
+        !listed.is_empty(),
         "there is no mail to replay; name an earlier --since, or another folder"
     );
+    if summary.messages == 0 {
+        bail!(
+            "none of {} messages could be read: {}",
+            listed.len(),
+            summary.why_unread()
+        );
+    }
     let mut out = io::stdout().lock();
     match arguments.json {
         true => writeln!(out, "{}", output::text(&summary)?)?,
@@ -126,12 +142,12 @@ fn judge(
         let next = mail.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok((place, past)) = next else { return };
         let now = said(candidate, &past);
-        let before: Option<Vec<Answer>> = match active {
+        let before: Option<Side> = match active {
             Some(active) => Some(said(active, &past)),
             None => recorded(&past, candidate.name()),
         };
         let changed = before.as_ref().map(|before| difference(before, &now));
-        let failed = now.iter().filter(|answer| answer.is_failure).count();
+        let failed = now.answers.iter().filter(|answer| answer.is_failure).count();
         let mut summary = summary.lock().unwrap_or_else(PoisonError::into_inner);
         summary.add((place, past.id), changed, failed);
         drop(summary);

@@ -144,6 +144,28 @@ async fn each_recipient_of_lmtp_has_its_reply() {
 }
 
 #[tokio::test]
+async fn a_recipient_of_lmtp_that_is_refused_is_remembered_beside_those_that_are_not() {
+    let house = house_with(0, ("role: lmtp, tls: none", ""), u64::MAX).await;
+    let mut client = house.client().await;
+    client.envelope(&["ann", "small"]).await;
+    let taken = client
+        .data(&format!("A: b\r\n\r\n{}\r\n", "x".repeat(2000)))
+        .await;
+    assert!(taken.starts_with("250 "), "{taken}");
+    let refused = client.reply().await;
+    assert!(refused.starts_with("452 4.2.2 "), "{refused}");
+    let found = attempts(&house, "small@example.org");
+    assert_eq!((found.len(), found[0].stage.as_str()), (1, "message"));
+    assert_eq!(found[0].explained.replies, [refused.trim_end()]);
+    assert_eq!(found[0].explained.steps[0].question, "message");
+    assert_eq!(
+        attempts(&house, "ann@example.org"),
+        [],
+        "it was not refused for her"
+    );
+}
+
+#[tokio::test]
 async fn a_second_record_outlives_its_message_where_one_is_wanted() {
     for (more, is_kept) in [("", false), ("explain: { keep_deleted: true }\n", true)] {
         let house = house_with(0, ("role: mx", more), u64::MAX).await;

@@ -1,5 +1,5 @@
-//! quota: how much a mailbox may hold stands in an attribute of its account.
-//! settings: { attribute: mail-quota, usual: 1000000000 }        grants: { directory: {} }, where it is served
+//! quota: how much a mailbox may hold stands in an attribute of its account; those without it have what is usual.
+//! settings: { attribute: quota-bytes, usual: 1000000000 }        grants: { directory: {} }
 
 use crate::postern::policy::{
     config, directory, log,
@@ -8,7 +8,7 @@ use crate::postern::policy::{
 
 pub fn check(mailbox: String, _current: Usage, _incoming: u64) -> QuotaDecision {
     let usual = config::get("usual").and_then(|text| text.parse().ok());
-    let attribute = config::get("attribute").unwrap_or_else(|| "mail-quota".into());
+    let attribute = config::get("attribute").unwrap_or_else(|| "quota-bytes".into());
     let own = directory::attribute(&mailbox, &attribute).unwrap_or_else(|error| {
         log::warn(&format!("{mailbox} has the usual quota: {error}"));
         None

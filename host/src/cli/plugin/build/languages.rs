@@ -163,31 +163,58 @@ fn module_of(built: &Path) -> anyhow::Result<Vec<u8>> {
     fs::read(built).with_context(|| format!("cannot read {}", built.display()))
 }
 
-/// `npm install`, once, and the project's own `npm run build`.
+/// In a folder of packages, a copy of the file that names them, as it was when they were installed.
+const STAMP: &str = ".postern-installed";
+/// In its place until they are.
+const UNFINISHED: &[u8] = b"unfinished\n";
+
+/// Fills `folder` with what `file` names, unless the last time was for the same. What has no stamp somebody else has
+/// filled, and keeps up himself.
+fn install(
+    project: &Project,
+    (folder, file): (&str, &str),
+    fill: impl FnOnce() -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let stamp = project.file(folder).join(STAMP);
+    let file = project.file(file);
+    let wanted = fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
+    let is_there = match fs::read(&stamp) {
+        Ok(installed) => installed == wanted,
+        Err(_) => project.file(folder).exists(),
+    };
+    if is_there {
+        return Ok(());
+    }
+    write(&stamp, UNFINISHED)?;
+    fill()?;
+    write(&stamp, &wanted)
+}
+
+/// `npm install`, when package.json has changed, and the project's own `npm run build`.
 pub(super) fn js(project: &Project) -> anyhow::Result<()> {
     tools::need("node", "install Node.js 20 or newer, <https://nodejs.org>")?;
     let npm = tools::need(
         "npm",
         "install Node.js 20 or newer with npm, <https://nodejs.org>",
     )?;
-    if !project.file("node_modules").exists() {
-        tools::run(tools::command(&npm, &project.folder).args(["install", "--no-audit", "--no-fund"]))?;
-    }
+    install(project, ("node_modules", "package.json"), || {
+        tools::run(tools::command(&npm, &project.folder).args(["install", "--no-audit", "--no-fund"]))
+    })?;
     fresh(project, |project| {
         tools::run(tools::command(&npm, &project.folder).args(["run", "--silent", "build"]))
     })
 }
 
-/// `componentize-py` of the project's own `.venv`, which is made once.
+/// `componentize-py` of the project's own `.venv`, into which requirements.txt is installed when it has changed.
 pub(super) fn python(project: &Project) -> anyhow::Result<()> {
     let own = project.file(".venv").join("bin/componentize-py");
-    if !own.exists() {
+    install(project, (".venv", "requirements.txt"), || {
         let python = tools::need("python3", "install Python 3.10 or newer with venv and pip")?;
         tools::run(tools::command(python, &project.folder).args(["-m", "venv", ".venv"]))
             .context("Python's venv is needed (Debian: apt install python3-venv)")?;
         let mut pip = tools::command(project.file(".venv").join("bin/python"), &project.folder);
-        tools::run(pip.args(["-m", "pip", "install", "--quiet", "-r", "requirements.txt"]))?;
-    }
+        tools::run(pip.args(["-m", "pip", "install", "--quiet", "-r", "requirements.txt"]))
+    })?;
     fresh(project, |project| {
         let mut componentize = tools::command(&own, &project.folder);
         componentize

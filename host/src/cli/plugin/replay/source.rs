@@ -4,7 +4,7 @@ use crate::cli::client::Gateway;
 use crate::cli::configuration;
 use crate::cli::plugin::session::Session;
 use crate::config::Config;
-use crate::control::{Operation, PluginRecord, Record};
+use crate::control::{MailRecord, Operation, PluginRecord, Record, Refusal};
 use crate::explain::{Stored, now};
 use crate::message::MessageId;
 use crate::policy::{Facts, stand};
@@ -35,7 +35,7 @@ pub(super) struct Past {
 /// One that can be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Item {
-    Stored { id: String, mailbox: Option<String> },
+    Stored(MailRecord),
     File(PathBuf),
 }
 
@@ -111,10 +111,7 @@ impl Source {
                     if let Record::Mail(mail) = record
                         && seen.insert(mail.id.clone())
                     {
-                        items.push(Item::Stored {
-                            id: mail.id,
-                            mailbox: mail.mailbox,
-                        });
+                        items.push(Item::Stored(mail));
                     }
                     Ok(())
                 };
@@ -126,12 +123,13 @@ impl Source {
         }
     }
 
-    pub(super) fn read(&mut self, item: &Item) -> anyhow::Result<Past> {
+    /// The inner error is why it cannot be read, and others may; the outer one ends the work.
+    pub(super) fn read(&mut self, item: &Item) -> anyhow::Result<Result<Past, String>> {
         match (item, &mut self.gateway) {
-            (Item::Stored { id, mailbox }, Some(gateway)) => {
+            (Item::Stored(mail), Some(gateway)) => {
                 let operation = Operation::MailRead {
-                    id: id.clone(),
-                    mailbox: mailbox.clone(),
+                    id: mail.id.clone(),
+                    mailbox: mail.mailbox.clone(),
                 };
                 let mut pieces = Vec::new();
                 let mut each = |record: Record| -> io::Result<()> {
@@ -140,11 +138,16 @@ impl Source {
                     }
                     Ok(())
                 };
-                self.runtime.block_on(gateway.ask(&operation, &mut each))?;
-                stored(id, pieces)
+                match self.runtime.block_on(gateway.ask(&operation, &mut each)) {
+                    Ok(_) => stored(mail, pieces).map(Ok),
+                    Err(error) => match error.downcast::<Refusal>() {
+                        Ok(Refusal(reason)) => Ok(Err(reason)),
+                        Err(error) => Err(error),
+                    },
+                }
             }
-            (Item::File(file), _) => from_file(file),
-            (Item::Stored { .. }, None) => anyhow::bail!("no store is open"),
+            (Item::File(file), _) => Ok(from_file(file).map_err(|error| format!("{error:#}"))),
+            (Item::Stored(_), None) => anyhow::bail!("no store is open"),
         }
     }
 }
@@ -152,7 +155,7 @@ impl Source {
 impl Item {
     fn name(&self) -> &str {
         match self {
-            Self::Stored { id, .. } => id,
+            Self::Stored(mail) => &mail.id,
             Self::File(file) => file.to_str().unwrap_or_default(),
         }
     }
@@ -182,30 +185,22 @@ fn changed(file: &Path) -> Duration {
         .unwrap_or_default()
 }
 
-/// Facts, trace and content as a gateway hands them over.
-fn stored(id: &str, pieces: Vec<Vec<u8>>) -> anyhow::Result<Past> {
-    let parsed: MessageId = id.parse()?;
+/// Facts and content as a gateway hands them over.
+fn stored(mail: &MailRecord, pieces: Vec<Vec<u8>>) -> anyhow::Result<Past> {
+    let parsed: MessageId = mail.id.parse()?;
     let mut pieces = pieces.into_iter();
     let facts = pieces.next().unwrap_or_default();
-    let trace = pieces.next().unwrap_or_default();
-    let mut octets = received(&trace).to_vec();
+    let mut octets = mail.trace.clone().into_bytes();
     pieces.for_each(|piece| octets.extend(piece));
     let stored: Stored = serde_json::from_slice(&facts).unwrap_or_default();
     let facts: Facts = serde_json::from_slice(&facts).unwrap_or_default();
     Ok(Past {
-        id: id.to_owned(),
+        id: mail.id.clone(),
         at: parsed.unix_millis(),
         session: session(facts),
         octets,
         stored,
     })
-}
-
-/// This hop's `Received`, which filters see; they do not see what is put before it for one mailbox.
-fn received(trace: &[u8]) -> &[u8] {
-    let field = b"Received:";
-    let place = trace.windows(field.len()).position(|octets| octets == field);
-    place.and_then(|place| trace.get(place..)).unwrap_or_default()
 }
 
 fn session(facts: Facts) -> Session {
@@ -268,15 +263,14 @@ mod tests {
             br#"{"queue_id":"Q","listener":"mx","protocol":"esmtp","client_ip":"192.0.2.1","client_name":"",
             "helo":"h","tls_version":null,"tls_cipher":null,"auth_user":null,"mail_from":"a@x.example",
             "rcpt_to":["b@x.example"],"tags":["odd"],"explained":{"steps":[],"replies":["250 ok"]}}"#;
-        let trace = b"Return-Path: <a@x.example>\r\nDelivered-To: b@x.example\r\nReceived: by x\r\n";
         let id = MessageId::new();
-        let pieces = vec![
-            facts.to_vec(),
-            trace.to_vec(),
-            b"A: b\r\n\r\n".to_vec(),
-            b"text".to_vec(),
-        ];
-        let past = stored(&id.to_string(), pieces).unwrap();
+        let pieces = vec![facts.to_vec(), b"A: b\r\n\r\n".to_vec(), b"text".to_vec()];
+        let mail = MailRecord {
+            id: id.to_string(),
+            mailbox: None,
+            trace: "Received: by x\r\n".to_owned(),
+        };
+        let past = stored(&mail, pieces).unwrap();
         assert_eq!(past.octets, b"Received: by x\r\nA: b\r\n\r\ntext");
         assert_eq!(
             (past.at, past.session.helo.as_deref()),

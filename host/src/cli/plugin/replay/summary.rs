@@ -23,6 +23,11 @@ pub(super) struct Summary {
     changed: usize,
     /// Calls of the candidate without an answer.
     failed: usize,
+    /// Messages that were listed and could not be read: deleted since then, or larger than any may be.
+    unread: usize,
+    /// Why the first of them could not.
+    #[serde(skip)]
+    why_unread: Option<String>,
     changes: Vec<Change>,
 }
 
@@ -79,6 +84,8 @@ impl Summary {
             compared: 0,
             changed: 0,
             failed: 0,
+            unread: 0,
+            why_unread: None,
             changes: Vec::new(),
         }
     }
@@ -102,6 +109,16 @@ impl Summary {
         if change.first.len() > NAMED {
             change.first.pop_last();
         }
+    }
+
+    /// One message that is passed over.
+    pub(super) fn unread(&mut self, reason: String) {
+        self.unread += 1;
+        self.why_unread.get_or_insert(reason);
+    }
+
+    pub(super) fn why_unread(&self) -> &str {
+        self.why_unread.as_deref().unwrap_or_default()
     }
 
     fn change(&mut self, of: &Difference) -> &mut Change {
@@ -142,6 +159,10 @@ impl Summary {
             "{} messages, {} compared: {} would be judged otherwise ({share:.2} %); {} calls failed",
             self.messages, self.compared, self.changed, self.failed
         )?;
+        if let unread @ 1.. = self.unread {
+            let why = output::printable(self.why_unread());
+            writeln!(out, "{unread} more could not be read; the first: {why}")?;
+        }
         let mut changes: Vec<&Change> = self.changes.iter().collect();
         changes.sort_by(|one, other| (other.count, &one.question).cmp(&(one.count, &other.question)));
         for change in changes {
@@ -211,6 +232,8 @@ mod tests {
         all.add((21, "q".to_owned()), difference("quarantine"), 1);
         all.add((22, "r".to_owned()), None, 0);
         all.add((23, "s".to_owned()), Some(None), 0);
+        all.unread("id24 is gone".to_owned());
+        all.unread("id25 is gone".to_owned());
         let mut out = Vec::new();
         all.write(&mut out).unwrap();
         let text = String::from_utf8(out).unwrap();
@@ -220,14 +243,16 @@ mod tests {
             lines[2],
             "24 messages, 23 compared: 22 would be judged otherwise (95.65 %); 1 calls failed"
         );
-        assert_eq!(lines[3], "message: accept -> reject  21");
+        assert_eq!(lines[3], "2 more could not be read; the first: id24 is gone");
+        assert_eq!(lines[4], "message: accept -> reject  21");
         assert_eq!(
-            (lines[4], lines[23], lines[24]),
+            (lines[5], lines[24], lines[25]),
             ("  id0  reject 550 no", "  id19  reject 550 no", "  … and 1 more")
         );
-        assert_eq!(lines[25], "message: accept -> quarantine  1");
+        assert_eq!(lines[26], "message: accept -> quarantine  1");
         let json = serde_json::to_value(&all).unwrap();
         assert_eq!(json["changes"][0]["first"][0]["id"], "id0");
+        assert_eq!(json["unread"], 2);
         assert_eq!(json["changes"][0]["first"].as_array().map(Vec::len), Some(20));
     }
 

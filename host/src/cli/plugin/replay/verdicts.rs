@@ -6,7 +6,7 @@ use crate::cli::plugin::mail::Mail;
 use crate::cli::plugin::session::RECIPIENT;
 use crate::cli::plugin::words;
 use crate::policy::stand::{Ask, Heard, Replayed, Said, Seat};
-use crate::policy::{Edit, MessageSource, Verdict};
+use crate::policy::{Edit, MessageSource, Route, Verdict};
 use std::sync::Arc;
 
 /// One answer.
@@ -20,6 +20,24 @@ pub(super) struct Answer {
     /// `reject 550 5.7.1 not today`
     pub(super) text: String,
     pub(super) is_failure: bool,
+    /// Nothing more is asked behind it: of that recipient, or at all.
+    ends: bool,
+}
+
+/// What one side said in a session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Side {
+    pub(super) answers: Vec<Answer>,
+    unknown: Unknown,
+}
+
+/// What it may have been asked without a trace of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Unknown {
+    /// Question and recipient, where another policy decided before it was asked.
+    Only(Vec<(String, String)>),
+    /// The record was cut.
+    Any,
 }
 
 /// Where two policies part for the first time in a session: what is behind it follows from it.
@@ -32,7 +50,7 @@ pub(super) struct Difference {
 }
 
 /// The questions of a session, in their order, until the mail is refused.
-pub(super) fn said(seat: &Seat, past: &Past) -> Vec<Answer> {
+pub(super) fn said(seat: &Seat, past: &Past) -> Side {
     let mut play = Play {
         seat: seat.replaying(Replayed {
             at: past.at,
@@ -43,7 +61,10 @@ pub(super) fn said(seat: &Seat, past: &Past) -> Vec<Answer> {
         edits: Vec::new(),
     };
     play.through();
-    play.answers
+    Side {
+        answers: play.answers,
+        unknown: Unknown::Only(Vec::new()),
+    }
 }
 
 /// Whether the session goes on.
@@ -94,19 +115,29 @@ impl Play<'_> {
             _ => None,
         }));
         let heard = self.seat.ask(ask, &facts, message, &self.edits);
-        self.answers.push(answer(ask, &heard));
-        let Said::Verdict { verdict, edits } = heard.said else {
-            return Goes::On;
-        };
-        self.edits.extend(edits);
-        match verdict {
-            Verdict::Accept | Verdict::Quarantine(_) => Goes::On,
-            Verdict::Reject(_) | Verdict::Defer(_) | Verdict::Discard => Goes::Ends,
+        let ends = ends(&heard.said);
+        self.answers.push(answer(ask, &heard, ends));
+        if let Said::Verdict { edits, .. } = heard.said {
+            self.edits.extend(edits);
+        }
+        match ends {
+            true => Goes::Ends,
+            false => Goes::On,
         }
     }
 }
 
-fn answer(ask: &Ask, heard: &Heard) -> Answer {
+fn ends(said: &Said) -> bool {
+    match said {
+        Said::Verdict { verdict, .. } => {
+            matches!(verdict, Verdict::Reject(_) | Verdict::Defer(_) | Verdict::Discard)
+        }
+        Said::Route(route) => matches!(route, Route::Reject(_) | Route::Defer(_)),
+        Said::Quota(_) | Said::Valid => false,
+    }
+}
+
+fn answer(ask: &Ask, heard: &Heard, ends: bool) -> Answer {
     let about = match ask {
         Ask::Rcpt(address) | Ask::Route(address) | Ask::Quota { mailbox: address, .. } => address.clone(),
         Ask::Connect | Ask::Mail | Ask::Message | Ask::Validate => String::new(),
@@ -125,6 +156,7 @@ fn answer(ask: &Ask, heard: &Heard) -> Answer {
         word,
         text,
         is_failure: heard.seen.failure.is_some(),
+        ends,
     }
 }
 
@@ -133,14 +165,16 @@ fn first(text: &str) -> String {
 }
 
 /// What the policy of that name said when the message came; None where that is not known.
-pub(super) fn recorded(past: &Past, name: &str) -> Option<Vec<Answer>> {
+pub(super) fn recorded(past: &Past, name: &str) -> Option<Side> {
     let explained = past.stored.explained.as_ref()?;
     let name = plain(name);
-    let steps = explained
+    let (own, others): (Vec<_>, Vec<_>) = explained
         .steps
         .iter()
-        .filter(|step| plain(&step.policy) == name && step.question != "quota");
-    let answers: Vec<Answer> = steps
+        .filter(|step| step.question != "quota")
+        .partition(|step| plain(&step.policy) == name);
+    let answers: Vec<Answer> = own
+        .into_iter()
         .map(|step| Answer {
             question: step.question.clone(),
             about: step.about.clone(),
@@ -150,21 +184,97 @@ pub(super) fn recorded(past: &Past, name: &str) -> Option<Vec<Answer>> {
             },
             text: step.said.clone(),
             is_failure: step.failed.is_some(),
+            ends: ["reject", "defer", "discard"].contains(&first(&step.said).as_str()),
         })
         .collect();
-    (!answers.is_empty()).then_some(answers)
+    // The first router that knows an address decides, and the others are not asked.
+    let routed = others
+        .iter()
+        .filter(|step| step.question == "route" && first(&step.said) != "pass");
+    let unknown = match explained.cut {
+        0 => Unknown::Only(
+            routed
+                .map(|step| (step.question.clone(), step.about.clone()))
+                .collect(),
+        ),
+        _ => Unknown::Any,
+    };
+    (!answers.is_empty()).then_some(Side { answers, unknown })
 }
 
-/// None: both say the same, of what both say something.
-pub(super) fn difference(before: &[Answer], now: &[Answer]) -> Option<Difference> {
-    now.iter().find_map(|answer| {
-        let same = |other: &&Answer| other.question == answer.question && other.about == answer.about;
-        let other = before.iter().find(same)?;
-        (other.word != answer.word).then(|| Difference {
-            question: answer.question.clone(),
-            from: other.word.clone(),
-            to: answer.word.clone(),
-            text: answer.text.clone(),
+impl Side {
+    /// The word and the text of its answer. One that was not asked, in a session that went on, let it pass; None
+    /// where nobody knows, or its session had ended before.
+    fn word(&self, question: &str, about: &str) -> Option<(&str, &str)> {
+        let mut answers = self.answers.iter();
+        let found = answers.find(|answer| answer.question == question && answer.about == about);
+        if let Some(answer) = found {
+            return Some((&answer.word, &answer.text));
+        }
+        let is_known = match &self.unknown {
+            Unknown::Any => false,
+            Unknown::Only(unknown) => !unknown.iter().any(|(of, whom)| of == question && whom == about),
+        };
+        let passed = match question {
+            "route" => "pass",
+            _ => "accept",
+        };
+        (is_known && !self.ended_before(question, about)).then_some((passed, passed))
+    }
+
+    fn ended_before(&self, question: &str, about: &str) -> bool {
+        let place = place(question);
+        let mut whole = self
+            .answers
+            .iter()
+            .filter(|answer| self::place(&answer.question) < RECIPIENTS);
+        if whole.any(|answer| answer.ends && self::place(&answer.question) < place) {
+            return true;
+        }
+        let recipients = || {
+            self.answers
+                .iter()
+                .filter(|answer| self::place(&answer.question) == RECIPIENTS)
+        };
+        let refused = |whom: &str| recipients().any(|answer| answer.ends && answer.about == whom);
+        match place {
+            RECIPIENTS => refused(about),
+            RECIPIENTS.. => {
+                recipients().next().is_some() && recipients().all(|answer| refused(&answer.about))
+            }
+            _ => false,
+        }
+    }
+}
+
+/// When `rcpt` and `route` are asked, of one recipient after the other.
+const RECIPIENTS: u8 = 2;
+
+/// When a question is asked in a session.
+fn place(question: &str) -> u8 {
+    match question {
+        "connect" => 0,
+        "mail" => 1,
+        "rcpt" | "route" => RECIPIENTS,
+        _ => RECIPIENTS + 1,
+    }
+}
+
+/// None: both say the same, as far as both are known to.
+pub(super) fn difference(before: &Side, now: &Side) -> Option<Difference> {
+    let both = now.answers.iter().chain(&before.answers);
+    let mut asked: Vec<(&str, &str)> = both
+        .map(|answer| (answer.question.as_str(), answer.about.as_str()))
+        .collect();
+    asked.sort_by_key(|(question, _)| place(question));
+    asked.into_iter().find_map(|(question, about)| {
+        let (from, _) = before.word(question, about)?;
+        let (to, text) = now.word(question, about)?;
+        (from != to).then(|| Difference {
+            question: question.to_owned(),
+            from: from.to_owned(),
+            to: to.to_owned(),
+            text: text.to_owned(),
         })
     })
 }
@@ -175,34 +285,62 @@ mod tests {
     use crate::cli::plugin::session::Session;
     use crate::explain::{Explanation, Step, Stored};
 
-    fn answers(words: &[(&str, &str)]) -> Vec<Answer> {
-        let answer = |(question, word): &(&str, &str)| Answer {
+    /// Of questions, recipients and words.
+    fn side(words: &[(&str, &str, &str)]) -> Side {
+        let answer = |(question, about, word): &(&str, &str, &str)| Answer {
             question: (*question).to_owned(),
-            about: String::new(),
+            about: (*about).to_owned(),
             word: (*word).to_owned(),
             text: (*word).to_owned(),
             is_failure: false,
+            ends: *word == "reject",
         };
-        words.iter().map(answer).collect()
+        Side {
+            answers: words.iter().map(answer).collect(),
+            unknown: Unknown::Only(Vec::new()),
+        }
+    }
+
+    fn parts(before: &Side, now: &Side) -> Option<(String, String, String)> {
+        difference(before, now).map(|found| (found.question, found.from, found.to))
+    }
+
+    fn part(question: &str, from: &str, to: &str) -> Option<(String, String, String)> {
+        Some((question.to_owned(), from.to_owned(), to.to_owned()))
     }
 
     #[test]
     fn two_policies_part_once() {
-        let before = answers(&[("mail", "accept"), ("message", "accept")]);
-        assert_eq!(difference(&before, &before), None);
-        let ends = answers(&[("mail", "reject")]);
-        let found = difference(&before, &ends).unwrap();
-        assert_eq!(
-            (found.question.as_str(), found.from.as_str(), found.to.as_str()),
-            ("mail", "accept", "reject")
-        );
-        assert_eq!(difference(&ends, &before).unwrap().to, "accept");
-        let other = answers(&[("connect", "reject")]);
-        assert_eq!(
-            difference(&before, &other),
-            None,
-            "one that was not asked says nothing"
-        );
+        let before = side(&[("mail", "", "accept"), ("message", "", "accept")]);
+        assert_eq!(parts(&before, &before), None);
+        let ends = side(&[("mail", "", "reject")]);
+        assert_eq!(parts(&before, &ends), part("mail", "accept", "reject"));
+        assert_eq!(parts(&ends, &before), part("mail", "reject", "accept"));
+        assert_eq!(parts(&ends, &ends), None);
+    }
+
+    #[test]
+    fn one_that_is_not_asked_lets_pass() {
+        let message = side(&[("message", "", "accept")]);
+        let mail = side(&[("mail", "", "reject")]);
+        assert_eq!(parts(&message, &mail), part("mail", "accept", "reject"));
+        assert_eq!(parts(&mail, &message), part("mail", "reject", "accept"));
+        let plain = side(&[("mail", "", "accept"), ("route", "a@x.example", "pass")]);
+        assert_eq!(parts(&message, &plain), None);
+        let router = side(&[("route", "a@x.example", "local")]);
+        assert_eq!(parts(&plain, &router), part("route", "pass", "local"));
+    }
+
+    #[test]
+    fn what_would_be_asked_behind_an_end_is_not_compared() {
+        let one = side(&[("rcpt", "a@x.example", "reject")]);
+        let both = side(&[("rcpt", "a@x.example", "reject"), ("message", "", "reject")]);
+        assert_eq!(parts(&one, &both), None);
+        let other = side(&[
+            ("rcpt", "a@x.example", "reject"),
+            ("rcpt", "b@x.example", "accept"),
+        ]);
+        assert_eq!(parts(&other, &both), part("message", "accept", "reject"));
     }
 
     #[test]
@@ -233,11 +371,24 @@ mod tests {
             step("20-spam-words", "quota", None),
         ];
         let found = recorded(&past(steps), "spam_words").unwrap();
-        let words: Vec<&str> = found.iter().map(|answer| answer.word.as_str()).collect();
+        let words: Vec<&str> = found.answers.iter().map(|answer| answer.word.as_str()).collect();
         assert_eq!(words, ["reject", "trap"]);
         assert_eq!(
             recorded(&past(vec![step("30-other", "message", None)]), "spam-words"),
             None
         );
+        let mut routed = past(vec![
+            step("20-spam-words", "message", None),
+            step("30-other", "route", None),
+        ]);
+        let now = side(&[("mail", "", "reject"), ("route", "", "local")]);
+        let found = recorded(&routed, "spam-words").unwrap();
+        assert_eq!(
+            (found.word("route", ""), found.word("mail", "")),
+            (None, Some(("accept", "accept")))
+        );
+        assert_eq!(parts(&found, &now), part("mail", "accept", "reject"));
+        routed.stored.explained.as_mut().unwrap().cut = 1;
+        assert_eq!(recorded(&routed, "spam-words").unwrap().word("mail", ""), None);
     }
 }

@@ -57,3 +57,36 @@ fn what_was_built_before_is_there_again_where_a_build_fails() {
     assert_eq!(fs::read(project.output()).expect("the new one"), b"new");
     assert_eq!(fs::read_dir(desk.path()).expect("a folder").count(), 1);
 }
+
+#[test]
+fn packages_are_installed_when_what_names_them_has_changed() {
+    let desk = tempfile::tempdir().expect("a folder");
+    let project = Project {
+        folder: desk.path().to_owned(),
+        output: "60-mine.wasm".to_owned(),
+    };
+    let times = std::cell::Cell::new(0);
+    let wants = |text: &str| fs::write(project.file("package.json"), text).expect("room");
+    let install = |well: bool| {
+        install(&project, ("node_modules", "package.json"), || {
+            times.set(times.get() + 1);
+            match well {
+                true => Ok(()),
+                false => bail!("no network"),
+            }
+        })
+    };
+    wants("one");
+    install(false).expect_err("nothing was installed");
+    install(true).expect("it is installed now");
+    install(true).expect("it is there");
+    assert_eq!(times.get(), 2);
+    wants("one and another");
+    install(true).expect("it is installed too");
+    install(true).expect("it is there");
+    assert_eq!(times.get(), 3);
+    fs::remove_file(project.file("node_modules").join(STAMP)).expect("its stamp");
+    wants("a third");
+    install(true).expect("somebody else keeps it up");
+    assert_eq!(times.get(), 3);
+}

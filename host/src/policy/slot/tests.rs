@@ -659,3 +659,54 @@ async fn a_shadow_has_a_share_of_its_own_and_what_a_counterpart_writes_is_forgot
     assert_eq!(counterpart.kv.unwrap().namespace, "x");
     assert!(counterpart.overlay.is_some());
 }
+
+/// `both`, of the verdict accept, that asks for the tree of the message first.
+fn reads() -> String {
+    let wat = both("(drop (call $complete)) (i32.const 0)");
+    let (import, lowered) = (
+        r#"(import "postern:policy/mime@0.1.0" (instance $mime (export "complete" (func (result bool)))))
+           (core func $c (canon lower (func $mime "complete")))
+           (core module $m (import "h" "complete" (func $complete (result i32)))"#,
+        r#"(instantiate $m (with "h" (instance (export "complete" (func $c)))))"#,
+    );
+    wat.replacen("(core module $m", import, 1)
+        .replacen("(instantiate $m)", lowered, 1)
+}
+
+/// A message that is long in coming.
+#[derive(Debug)]
+struct Slow(Duration);
+
+#[async_trait::async_trait]
+impl MessageSource for Slow {
+    fn head(&self) -> Bytes {
+        Mail.head()
+    }
+
+    fn size(&self) -> u64 {
+        Mail.size() + 1
+    }
+
+    async fn read_text(&self, _: u64, _: usize) -> crate::store::Result<Bytes> {
+        tokio::time::sleep(self.0).await;
+        Ok(Bytes::from_static(b"x"))
+    }
+}
+
+#[tokio::test]
+async fn what_a_call_waits_for_the_host_is_not_its_slowness() {
+    let shop = Shop::open(Folder::new().with("20-x.candidate", &reads()).file(
+        "20-x.candidate.yaml",
+        "mode: { canary: 99, calls: 10, p99: 2s }\nlimits: { deadline: 30s }\n",
+    ));
+    let mut ids = (0..).map(|n| format!("id-{n}"));
+    let id = ids.find(|id| is_in_share("20-x.candidate", id, 99)).unwrap();
+    let (begun, wait) = (Instant::now(), Duration::from_millis(2500));
+    let decision = shop
+        .set
+        .message(&transaction(&id), Arc::new(Slow(wait)), &[])
+        .await;
+    assert_eq!(decision.opinions[0].word, "accept");
+    assert!(begun.elapsed() >= wait, "it did wait");
+    assert_eq!(shop.trouble("20-x.candidate"), None);
+}

@@ -256,6 +256,7 @@ fn from_file(file: &Path) -> anyhow::Result<Past> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::SystemTime;
 
     #[test]
     fn a_stored_message_is_as_filters_saw_it() {
@@ -294,6 +295,13 @@ mod tests {
         let bare = from_file(&file).unwrap();
         assert_eq!((bare.session.mail_from, bare.session.rcpt_to), (None, None));
         assert!(bare.at > 7000);
+        let before = SystemTime::now() - Duration::from_secs(1);
+        std::fs::File::options()
+            .write(true)
+            .open(&file)
+            .unwrap()
+            .set_modified(before)
+            .unwrap();
         std::fs::write(folder.path().join("2.txt"), "").unwrap();
         assert_eq!(in_folder(folder.path(), None).unwrap(), [Item::File(file)]);
         assert_eq!(in_folder(folder.path(), Some(Duration::ZERO)).unwrap(), []);

@@ -7,6 +7,7 @@ use crate::cli::plugin::session::RECIPIENT;
 use crate::cli::plugin::words;
 use crate::policy::stand::{Ask, Heard, Replayed, Said, Seat};
 use crate::policy::{Edit, MessageSource, Route, Verdict};
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 /// One answer.
@@ -237,12 +238,12 @@ impl Side {
                 .filter(|answer| self::place(&answer.question) == RECIPIENTS)
         };
         let refused = |whom: &str| recipients().any(|answer| answer.ends && answer.about == whom);
-        match place {
-            RECIPIENTS => refused(about),
-            RECIPIENTS.. => {
+        match place.cmp(&RECIPIENTS) {
+            Ordering::Less => false,
+            Ordering::Equal => refused(about),
+            Ordering::Greater => {
                 recipients().next().is_some() && recipients().all(|answer| refused(&answer.about))
             }
-            _ => false,
         }
     }
 }

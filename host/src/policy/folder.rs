@@ -257,7 +257,7 @@ pub(super) fn check_kind(path: &Path, metadata: &Metadata) -> Result<(), Fault> 
     }
 }
 
-fn check_file(path: &Path, metadata: &Metadata) -> Result<(), Fault> {
+pub(super) fn check_file(path: &Path, metadata: &Metadata) -> Result<(), Fault> {
     check_kind(path, metadata)?;
     if is_open_to_all(metadata) {
         return Err(refused(path, "everybody may write to it; chmod o-w it"));

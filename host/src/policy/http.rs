@@ -1,6 +1,6 @@
 //! Requests of policies: to granted hosts alone, each over a connection of its own, within bounds.
 //!
-//! A name is resolved once, and the connection goes to an address that was looked at: no answer of the DNS that
+//! A name is looked up once, by the gateway's own resolver, and the connection goes to an address that was looked at: no answer of the DNS that
 //! comes later can lead it elsewhere. Redirections are handed to the policy as they are. An error is text for the
 //! policy, and ends nothing.
 
@@ -14,6 +14,7 @@ pub(super) use tls::Trust;
 use super::bindings::postern::policy::types::{HeaderField, HttpRequest, HttpResponse};
 use super::grants::HttpGrant;
 use super::limits::Limit;
+use crate::dns::Lookup;
 use request::Checked;
 use std::fmt;
 use std::sync::Arc;
@@ -29,7 +30,11 @@ pub(super) struct Client {
 }
 
 enum Way {
-    Network { tls: TlsConnector, turns: Semaphore },
+    Network {
+        tls: TlsConnector,
+        dns: Arc<dyn Lookup>,
+        turns: Semaphore,
+    },
     Written(Arc<[Written]>),
 }
 
@@ -61,11 +66,11 @@ impl fmt::Debug for Client {
 }
 
 impl Client {
-    pub(super) fn network(grant: HttpGrant, tls: TlsConnector) -> Self {
+    pub(super) fn network(grant: HttpGrant, tls: TlsConnector, dns: Arc<dyn Lookup>) -> Self {
         let turns = Semaphore::new(grant.parallel as usize);
         Self {
             grant,
-            way: Way::Network { tls, turns },
+            way: Way::Network { tls, dns, turns },
         }
     }
 
@@ -90,7 +95,7 @@ impl Client {
         let checked = request::check(&self.grant, asked)?;
         match &self.way {
             Way::Written(answers) => answered(answers, &checked),
-            Way::Network { tls, turns } => {
+            Way::Network { tls, dns, turns } => {
                 let limit = within.min(self.grant.timeout).min(wanted);
                 let end = Instant::now() + limit;
                 let Ok(turn) = timeout_at(end, turns.acquire()).await else {
@@ -100,7 +105,7 @@ impl Client {
                         self.grant.parallel
                     ));
                 };
-                let exchange = exchange::run(&self.grant, tls, checked);
+                let exchange = exchange::run(&self.grant, (tls, &**dns), checked);
                 let answer = timeout_at(end, Box::pin(exchange)).await;
                 drop(turn);
                 answer.unwrap_or_else(|_| {

@@ -392,7 +392,7 @@ impl Loader {
                 let folder = file.parent().unwrap_or(Path::new(""));
                 let ca = grant.ca.as_ref().map(|ca| folder.join(ca));
                 let tls = self.trust.connector(ca.as_deref())?;
-                Client::network(grant, tls)
+                Client::network(grant, tls, Arc::clone(&self.services.dns))
             }
         };
         Ok(Some(Arc::new(client)))

@@ -2,6 +2,7 @@
 
 use super::reach::is_public;
 use super::request::Checked;
+use crate::dns::{Failure, Lookup};
 use crate::policy::bindings::postern::policy::types::{HeaderField, HttpResponse};
 use crate::policy::grants::{HttpGrant, Origin, Scheme};
 use crate::policy::limits::Limit;
@@ -12,7 +13,7 @@ use hyper::client::conn::http1;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -29,11 +30,11 @@ const BETWEEN: usize = 4;
 /// Connects, sends, reads. The error is for the policy.
 pub(super) async fn run(
     grant: &HttpGrant,
-    tls: &TlsConnector,
+    (tls, dns): (&TlsConnector, &dyn Lookup),
     checked: Checked,
 ) -> Result<HttpResponse, String> {
     let Checked { origin, request, .. } = checked;
-    let addresses = addresses(&origin).await?;
+    let addresses = addresses(&origin, dns).await?;
     let unreached = |error: std::io::Error| format!("cannot reach {origin}: {error}");
     let stream = TcpStream::connect(&*addresses).await.map_err(unreached)?;
     match origin.scheme {
@@ -47,11 +48,11 @@ pub(super) async fn run(
 }
 
 /// Those that a connection may be made to.
-async fn addresses(origin: &Origin) -> Result<Vec<SocketAddr>, String> {
+async fn addresses(origin: &Origin, dns: &dyn Lookup) -> Result<Vec<SocketAddr>, String> {
     if let Some(named) = origin.address() {
         return Ok(vec![SocketAddr::new(named, origin.port)]);
     }
-    let mut found = resolve(&origin.host.to_string(), origin.port)
+    let mut found = resolve(&origin.host.to_string(), origin.port, dns)
         .await
         .map_err(|error| format!("cannot find {origin}: {error}"))?;
     if !origin.is_private {
@@ -65,9 +66,19 @@ async fn addresses(origin: &Origin) -> Result<Vec<SocketAddr>, String> {
     }
 }
 
-/// By the system's resolver.
-async fn resolve(name: &str, port: u16) -> std::io::Result<Vec<SocketAddr>> {
-    Ok(tokio::net::lookup_host((name, port)).await?.collect())
+/// `localhost` is this machine without being asked for (RFC 6761 §6.3).
+async fn resolve(name: &str, port: u16, dns: &dyn Lookup) -> Result<Vec<SocketAddr>, Failure> {
+    let found: Vec<IpAddr> = match name.trim_end_matches('.') {
+        "localhost" => vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()],
+        name => {
+            let found = dns.addresses(name).await?;
+            found.iter().filter_map(|address| address.parse().ok()).collect()
+        }
+    };
+    match found.is_empty() {
+        true => Err(Failure("DNS has no address for it".to_owned())),
+        false => Ok(found.into_iter().map(|ip| SocketAddr::new(ip, port)).collect()),
+    }
 }
 
 fn server_name(origin: &Origin) -> Result<ServerName<'static>, String> {
@@ -75,8 +86,8 @@ fn server_name(origin: &Origin) -> Result<ServerName<'static>, String> {
         Host::Domain(name) => {
             ServerName::try_from(name.clone()).map_err(|error| format!("{origin}: {error}"))
         }
-        Host::Ipv4(address) => Ok(ServerName::IpAddress(std::net::IpAddr::from(*address).into())),
-        Host::Ipv6(address) => Ok(ServerName::IpAddress(std::net::IpAddr::from(*address).into())),
+        Host::Ipv4(address) => Ok(ServerName::IpAddress(IpAddr::from(*address).into())),
+        Host::Ipv6(address) => Ok(ServerName::IpAddress(IpAddr::from(*address).into())),
     }
 }
 

@@ -1,6 +1,9 @@
 use super::*;
+use crate::dns::Failure;
 use crate::policy::grants::tests::granted;
 use crate::policy::limits::tests::hits_of;
+use crate::policy::stand::Zone;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Mutex;
 use tempfile::TempDir;
@@ -68,11 +71,23 @@ impl Server {
         let ca = self.folder.path().join("ca.pem");
         let tls = Trust::default().connector(ca.exists().then_some(&*ca));
         let tls = tls.unwrap_or_else(|_| untrusting());
-        Arc::new(Client::network(grant, tls))
+        Arc::new(Client::network(grant, tls, Arc::new(zone())))
     }
 
     fn seen(&self) -> Vec<String> {
         self.seen.lock().unwrap().clone()
+    }
+}
+
+/// What the gateway's resolver knows.
+fn zone() -> Zone {
+    let found = |address: &str| Ok(vec![address.to_owned()]);
+    Zone {
+        addresses: BTreeMap::from([
+            ("here.example".to_owned(), found("127.0.0.1")),
+            ("down.example".to_owned(), Err(Failure("no answer".to_owned()))),
+        ]),
+        ..Zone::default()
     }
 }
 
@@ -190,6 +205,29 @@ async fn a_name_that_leads_to_this_machine_is_reached_only_where_it_is_private()
 }
 
 #[tokio::test]
+async fn a_name_is_looked_up_by_the_gateways_resolver() {
+    let server = Server::start(false, |_| ok("hello")).await;
+    let private = server.client(
+        "{ private: [\"http://here.example:{port}\", \"http://down.example:{port}\", \
+         \"http://nothing.example:{port}\", \"http://127.0.0.1:{port}\"], timeout: 60s }",
+    );
+    let url = |host: &str| format!("http://{host}:{}/", server.port);
+    for host in ["here.example", "127.0.0.1"] {
+        assert_eq!(sent(&private, url(host)).await.unwrap().status, 200, "{host}");
+    }
+    for (host, why) in [
+        ("down.example", "no answer"),
+        ("nothing.example", "DNS has no address for it"),
+    ] {
+        let error = sent(&private, url(host)).await.unwrap_err();
+        assert_eq!(error, format!("cannot find http://{host}:{}: {why}", server.port));
+    }
+    let public = server.client("{ hosts: [\"http://here.example:{port}\"], timeout: 60s }");
+    let error = sent(&public, url("here.example")).await.unwrap_err();
+    assert!(error.contains("leads to no public address"), "{error}");
+}
+
+#[tokio::test]
 async fn who_is_not_trusted_is_not_spoken_to() {
     let server = Server::start(true, |_| ok("hello")).await;
     let other = Server::start(true, |_| ok("other")).await;
@@ -205,6 +243,28 @@ async fn who_is_not_trusted_is_not_spoken_to() {
 }
 
 #[test]
+fn an_authority_is_read_as_the_files_of_the_folder_are() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    acceptor(folder.path());
+    let file = folder.path().join("ca.pem");
+    let refusal = || Trust::default().connector(Some(&file)).err().unwrap();
+    assert!(Trust::default().connector(Some(&file)).is_ok());
+    let certificate = std::fs::read_to_string(&file).unwrap();
+    let fill = |octets: usize| format!("{certificate}{}", "\n".repeat(octets - certificate.len()));
+    std::fs::write(&file, fill(1 << 20)).unwrap();
+    assert!(Trust::default().connector(Some(&file)).is_ok());
+    std::fs::write(&file, fill((1 << 20) + 1)).unwrap();
+    assert!(refusal().contains("has more than 1MiB"), "{}", refusal());
+    std::fs::write(&file, &certificate).unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o646)).unwrap();
+    assert!(refusal().contains("everybody may write to it"), "{}", refusal());
+    std::fs::remove_file(&file).unwrap();
+    rustix::fs::mkfifoat(rustix::fs::CWD, &file, rustix::fs::Mode::from_raw_mode(0o600)).unwrap();
+    assert!(refusal().contains("is no file"), "{}", refusal());
+}
+
+#[test]
 fn an_authority_that_cannot_be_read_is_named_with_its_mend() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("ca.pem");
@@ -214,7 +274,11 @@ fn an_authority_that_cannot_be_read_is_named_with_its_mend() {
         }
         let error = Trust::default().connector(Some(&file)).err().unwrap();
         assert!(error.starts_with(&file.display().to_string()), "{error}");
-        assert!(error.ends_with("name a file of certificates in PEM"), "{error}");
+        let mend = match content {
+            None => "make it readable",
+            Some(_) => "name a file of certificates in PEM",
+        };
+        assert!(error.ends_with(mend), "{error}");
     }
 }
 

@@ -1,5 +1,7 @@
 //! Whom HTTPS trusts: the system's certificates, or an authority of the administrator's in their place.
 
+use crate::policy::folder::{Size, check_file, read_file};
+use crate::policy::limits::Limit;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
@@ -15,9 +17,7 @@ impl Trust {
     /// By these, or by the certificates in `ca` alone. The error says what is wrong with them and how to mend it.
     pub(in crate::policy) fn connector(&self, ca: Option<&Path>) -> Result<TlsConnector, String> {
         let roots = match ca {
-            Some(file) => Arc::new(authority(file).map_err(|error| {
-                format!("{}: {error}; name a file of certificates in PEM", file.display())
-            })?),
+            Some(file) => Arc::new(authority(file)?),
             None => Arc::clone(self.0.get_or_init(|| Arc::new(system()))),
         };
         if roots.is_empty() {
@@ -42,15 +42,24 @@ fn system() -> RootCertStore {
     roots
 }
 
+/// A file of certificates, read as those of the folder are: nobody else may write to it, and what is no file holds
+/// nobody up.
+const AUTHORITY: Size = Size {
+    most: 1 << 20,
+    limit: Limit::File,
+    mend: "name a file of certificates in PEM",
+};
+
 fn authority(file: &Path) -> Result<RootCertStore, String> {
+    let content = read_file(file, file, AUTHORITY, check_file).map_err(|fault| fault.to_string())?;
+    let wrong = |error: String| format!("{}: {error}; name a file of certificates in PEM", file.display());
     let mut roots = RootCertStore::empty();
-    let certificates = CertificateDer::pem_file_iter(file).map_err(|error| error.to_string())?;
-    for certificate in certificates {
-        let certificate = certificate.map_err(|error| error.to_string())?;
-        roots.add(certificate).map_err(|error| error.to_string())?;
+    for certificate in CertificateDer::pem_slice_iter(&content) {
+        let certificate = certificate.map_err(|error| wrong(error.to_string()))?;
+        roots.add(certificate).map_err(|error| wrong(error.to_string()))?;
     }
     match roots.is_empty() {
-        true => Err("no certificate in it".to_owned()),
+        true => Err(wrong("no certificate in it".to_owned())),
         false => Ok(roots),
     }
 }

@@ -2,8 +2,10 @@
 //!
 //! It asks the servers of `dns.servers`, or those of the system, and nobody else; no hosts file, no search
 //! domains. Answers are cached as long as they say. Each look-up ends within `dns.timeout` for each of
-//! `dns.attempts`, and `dns.in_flight` of them run at once; others wait within that time. A name that does not
-//! exist, or has nothing of the kind, is an empty list. Whatever else is no answer is a [`Failure`], and our own trouble.
+//! `dns.attempts`, and `dns.in_flight` of them run at once; others wait within that time. Checks of senders have as
+//! many places of their own, and so do policies beside the decision: strangers, who say how long a check lasts, keep
+//! nobody else waiting. A name that does not exist, or has nothing of the kind, is an empty list. Whatever else is no
+//! answer is a [`Failure`], and our own trouble.
 
 #[cfg(test)]
 pub(crate) mod server;
@@ -48,24 +50,33 @@ pub trait Lookup: Send + Sync + fmt::Debug {
     async fn mx(&self, name: &str) -> Answer;
     /// PTR.
     async fn names(&self, address: IpAddr) -> Answer;
+    /// The same for those whom nobody waits for. None: they have no places of their own.
+    fn beside(&self) -> Option<Arc<dyn Lookup>> {
+        None
+    }
 }
 
 /// See the module. Clones share the cache and the places.
 #[derive(Clone)]
-pub struct Resolver(Arc<Inner>);
+pub struct Resolver {
+    inner: Arc<Inner>,
+    /// For its look-ups.
+    places: Arc<Semaphore>,
+}
 
 struct Inner {
     /// Or why there is none.
     resolver: Result<MessageAuthenticator, String>,
     /// Where sockets are waited for, whoever asks.
     runtime: Option<Handle>,
-    places: Semaphore,
+    checks: Semaphore,
+    beside: Arc<Semaphore>,
     limit: Duration,
 }
 
 impl fmt::Debug for Resolver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0.resolver {
+        match &self.inner.resolver {
             Ok(_) => f.write_str("Resolver"),
             Err(reason) => write!(f, "Resolver({reason})"),
         }
@@ -84,30 +95,28 @@ impl Resolver {
             tracing::warn!(%error, "no DNS server is known; name some as dns.servers, or mend /etc/resolv.conf");
         }
         let tries = u32::try_from(config.attempts).unwrap_or(u32::MAX);
-        Self(Arc::new(Inner {
+        let inner = Inner {
             resolver: resolver.map(MessageAuthenticator),
             runtime: Handle::try_current().ok(),
-            places: Semaphore::new(config.in_flight),
+            checks: Semaphore::new(config.in_flight),
+            beside: Arc::new(Semaphore::new(config.in_flight)),
             limit: config.timeout.saturating_mul(tries),
-        }))
+        };
+        Self {
+            inner: Arc::new(inner),
+            places: Arc::new(Semaphore::new(config.in_flight)),
+        }
     }
 
     /// For checks that ask one thing after the other, each of which has a [`Place`] meanwhile.
     pub fn authenticator(&self) -> Result<&MessageAuthenticator, Failure> {
-        let known = self.0.resolver.as_ref();
+        let known = self.inner.resolver.as_ref();
         known.map_err(|reason| Failure(format!("no DNS server is known: {reason}")))
     }
 
-    /// Waits for a place.
-    pub async fn place(&self) -> Result<Place<'_>, Failure> {
-        if let Ok(place) = self.0.places.try_acquire() {
-            return Ok(Place(place));
-        }
-        metrics::counter!("postern_limit_hits_total", "limit" => "dns.in_flight").increment(1);
-        let place = self.0.places.acquire().await;
-        place
-            .map(Place)
-            .map_err(|_| Failure("no more look-ups".to_owned()))
+    /// Waits for a place among the checks.
+    pub async fn check(&self) -> Result<Place<'_>, Failure> {
+        place(&self.inner.checks).await
     }
 
     /// All records of a kind, others that were found on the way included.
@@ -115,9 +124,9 @@ impl Resolver {
         let resolver = self.authenticator()?.0.clone();
         let begun = Instant::now();
         let asked = async {
-            let _place = self.place().await?;
+            let _place = place(&self.places).await?;
             let question = async move { told(resolver.lookup(name, kind).await) };
-            match &self.0.runtime {
+            match &self.inner.runtime {
                 Some(runtime) => AbortOnDropHandle::new(runtime.spawn(question))
                     .await
                     .map_err(|_| Failure("the look-up was lost".to_owned()))?,
@@ -125,7 +134,9 @@ impl Resolver {
             }
         };
         let late = || Failure("no answer in time (dns.timeout)".to_owned());
-        let answer = timeout(self.0.limit, asked).await.unwrap_or_else(|_| Err(late()));
+        let answer = timeout(self.inner.limit, asked)
+            .await
+            .unwrap_or_else(|_| Err(late()));
         let result = match &answer {
             Ok(records) if records.is_empty() => "nothing",
             Ok(_) => "found",
@@ -193,6 +204,24 @@ impl Lookup for Resolver {
         });
         Ok(names.collect())
     }
+
+    fn beside(&self) -> Option<Arc<dyn Lookup>> {
+        Some(Arc::new(Self {
+            inner: Arc::clone(&self.inner),
+            places: Arc::clone(&self.inner.beside),
+        }))
+    }
+}
+
+async fn place(places: &Semaphore) -> Result<Place<'_>, Failure> {
+    if let Ok(place) = places.try_acquire() {
+        return Ok(Place(place));
+    }
+    metrics::counter!("postern_limit_hits_total", "limit" => "dns.in_flight").increment(1);
+    let place = places.acquire().await;
+    place
+        .map(Place)
+        .map_err(|_| Failure("no more look-ups".to_owned()))
 }
 
 /// The name under which an address has its names, without its final dot.
@@ -203,6 +232,14 @@ pub fn reverse_name(address: IpAddr) -> String {
 /// A name as it is asked for: A-labels in lower case, without its final dot.
 pub fn asked_for(name: &str) -> Result<String, Failure> {
     parsed(name).map(|name| shown(&name))
+}
+
+/// Whether a name is this domain or below it, label by label: an escaped dot ends no label (RFC 1035 §5.1).
+pub fn is_below(name: &str, domain: &str) -> bool {
+    match (parsed(name), parsed(domain)) {
+        (Ok(name), Ok(domain)) => domain.zone_of(&name),
+        _ => false,
+    }
 }
 
 fn parsed(name: &str) -> Result<Name, Failure> {
@@ -263,7 +300,8 @@ fn build(config: &DnsConfig) -> anyhow::Result<TokioResolver> {
     options.attempts = config.attempts.saturating_sub(1);
     options.cache_size = config.cache as u64;
     options.use_hosts_file = ResolveHosts::Never;
-    options.max_active_requests = config.in_flight;
+    // Look-ups, checks of senders, and policies beside the decision.
+    options.max_active_requests = 3 * config.in_flight;
     options.case_randomization = false;
     let config = ResolverConfig::from_name_servers(servers);
     let builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());

@@ -7,6 +7,7 @@
 
 mod body;
 mod claims;
+mod dmarc;
 mod message;
 mod name;
 mod results;
@@ -18,7 +19,7 @@ pub use claims::without_claims;
 pub use message::Verified;
 pub use name::ClientName;
 pub use results::field;
-pub use spf::{Envelope, Spf};
+pub use spf::{Checked, Envelope, Spf};
 
 use crate::config::{Config, Network, SenderAuthConfig};
 use crate::dns::Resolver;

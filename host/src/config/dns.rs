@@ -36,6 +36,8 @@ pub struct SenderAuthConfig {
     pub timeout: Duration,
     /// DKIM signatures of one message that are verified.
     pub signatures: usize,
+    /// SPF checks in one session.
+    pub checks: usize,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -57,6 +59,7 @@ pub(super) struct RawSenderAuth {
     client_name: Option<Span>,
     timeout: Option<Span>,
     signatures: Option<usize>,
+    checks: Option<usize>,
 }
 
 pub(super) fn dns(raw: RawDns, faults: &mut Collector) -> DnsConfig {
@@ -90,6 +93,8 @@ pub(super) fn sender_auth(raw: &RawSenderAuth, faults: &mut Collector) -> Sender
         timeout: bounds.time("timeout", raw.timeout, 20 * SECOND, 10, 120 * SECOND),
         // A message that lists and forwarders have passed has some four.
         signatures: bounds.count("signatures", raw.signatures, 10, 1, 100),
+        // Most sessions have one sender; those of lists may have one for each message.
+        checks: bounds.count("checks", raw.checks, 200, 1, 10_000),
     }
 }
 
@@ -183,6 +188,8 @@ mod tests {
             ("sender_auth", "timeout", "2m", "120001ms"),
             ("sender_auth", "signatures", "1", "0"),
             ("sender_auth", "signatures", "100", "101"),
+            ("sender_auth", "checks", "1", "0"),
+            ("sender_auth", "checks", "10000", "10001"),
         ] {
             assert!(
                 parse(&format!("{section}: {{ {key}: {good} }}")).is_ok(),

@@ -155,7 +155,7 @@ async fn beyond_so_many_at_once_others_wait() {
     let server = some().serve().await;
     let dns = with(&server, |config| config.in_flight = 1);
     let met = || recorder.handle().render().contains("limit=\"dns.in_flight\"");
-    let place = dns.place().await.unwrap();
+    let held = place(&dns.places).await.unwrap();
     assert!(!met(), "the edge itself is not beyond it");
     let waiting = dns.txt("example.org");
     tokio::pin!(waiting);
@@ -165,7 +165,7 @@ async fn beyond_so_many_at_once_others_wait() {
         () = std::future::ready(()) => {}
     }
     assert!(met());
-    drop(place);
+    drop(held);
     assert!(waiting.await.is_ok());
     drop(counting);
 }
@@ -177,10 +177,32 @@ async fn who_waits_for_a_place_in_vain_hears_that_it_is_late() {
         hasty(config);
         config.in_flight = 1;
     });
-    let _place = dns.place().await.unwrap();
+    let _place = place(&dns.places).await.unwrap();
     let late = dns.txt("example.org").await.unwrap_err();
     assert_eq!(late.0, "no answer in time (dns.timeout)");
     assert_eq!(server.asked(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn look_ups_checks_and_policies_beside_the_decision_keep_no_places_from_each_other() {
+    let server = some().serve().await;
+    let dns = with(&server, |config| {
+        hasty(config);
+        config.in_flight = 1;
+    });
+    let beside = dns.beside().unwrap();
+    let check = dns.check().await.unwrap();
+    assert!(dns.txt("example.org").await.is_ok());
+    assert!(beside.txt("example.org").await.is_ok());
+    drop(check);
+    let look_up = place(&dns.places).await.unwrap();
+    assert!(dns.check().await.is_ok());
+    assert!(beside.txt("example.org").await.is_ok());
+    drop(look_up);
+    let _beside = place(&dns.inner.beside).await.unwrap();
+    assert!(dns.txt("example.org").await.is_ok());
+    let late = beside.txt("example.org").await.unwrap_err();
+    assert_eq!(late.0, "no answer in time (dns.timeout)");
 }
 
 #[tokio::test]
@@ -203,6 +225,27 @@ async fn look_ups_are_counted_by_type_and_result() {
             page.contains(&format!("postern_dns_lookups_total{{{line}")),
             "{line}: {page}"
         );
+    }
+}
+
+#[test]
+fn a_name_is_below_a_domain_label_by_label() {
+    for name in [
+        "example.org",
+        "a.Example.org.",
+        "a.b.example.org",
+        r"x\.y.example.org",
+    ] {
+        assert!(is_below(name, "example.org"), "{name}");
+    }
+    for name in [
+        "org",
+        "notexample.org",
+        r"foo\.example.org",
+        r"foo\046example.org",
+        "a..b",
+    ] {
+        assert!(!is_below(name, "example.org"), "{name}");
     }
 }
 

@@ -5,6 +5,16 @@
 //! the guest's call: a budget that is spent, a name or address that is none, the store out of reach while the
 //! message is read. What the contract gives as an error value is one, and ends nothing.
 
+/// Leaves a function with the error that the contract has for it.
+macro_rules! or_tell {
+    ($answer:expr) => {
+        match $answer {
+            Ok(value) => value,
+            Err(told) => return Ok(Err(told)),
+        }
+    };
+}
+
 mod auth;
 mod clock;
 mod config;
@@ -27,6 +37,7 @@ pub(super) mod tree;
 use super::bindings::Everything;
 use super::bindings::postern::policy::types;
 use super::guest::Guest;
+use crate::store;
 use recorded::{Recorded, Recording};
 use wasmtime::component::Linker;
 
@@ -81,6 +92,16 @@ pub(super) fn access(interface: &str) -> Option<Access> {
 }
 
 impl types::Host for Guest {}
+
+impl Guest {
+    /// Waits for the store. A call that ends meanwhile ends by the store's trouble.
+    async fn stored<T>(&mut self, request: impl Future<Output = store::Result<T>>) -> store::Result<T> {
+        let before = std::mem::replace(&mut self.store_failed, true);
+        let result = request.await;
+        self.store_failed = before;
+        result
+    }
+}
 
 /// One clean line: control characters become spaces, and what is too long is cut.
 pub(super) fn line(text: &str, most: usize) -> String {

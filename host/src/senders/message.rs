@@ -12,11 +12,7 @@ use futures_util::FutureExt as _;
 use mail_auth::common::headers::Header;
 use mail_auth::common::verify::VerifySignature as _;
 use mail_auth::dkim::{DkimError, Signature};
-use mail_auth::dmarc::Policy;
-use mail_auth::dmarc::verify::DmarcParameters;
-use mail_auth::{
-    AuthenticatedMessage, DkimOutput, DkimResult, DmarcOutput, DmarcResult, Error, MessageAuthenticator,
-};
+use mail_auth::{AuthenticatedMessage, DkimOutput, DkimResult, Error};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use tokio::time::timeout;
 
@@ -117,7 +113,8 @@ impl Senders {
         let mut message = parsed.ok().flatten().unwrap_or_default();
         let left_out = bounded(&mut message, self.bounds.signatures);
         let mut found = Verified::pending(&message);
-        let filling = AssertUnwindSafe(self.fill(&mut found, &mut message, source, spf)).catch_unwind();
+        let filling =
+            AssertUnwindSafe(self.fill(&mut found, (head, &mut message), source, spf)).catch_unwind();
         let reason = match timeout(self.bounds.timeout, Box::pin(filling)).await {
             Ok(Ok(Ok(()))) => String::new(),
             Ok(Ok(Err(failure))) => failure.to_string(),
@@ -138,16 +135,16 @@ impl Senders {
     async fn fill(
         &self,
         found: &mut Verified,
-        message: &mut AuthenticatedMessage<'_>,
+        (head, message): (&[u8], &mut AuthenticatedMessage<'_>),
         source: &dyn MessageSource,
         spf: &Spf,
     ) -> Result<(), Failure> {
         let authenticator = self.dns.authenticator()?;
-        let _place = self.dns.place().await?;
         body::hash(message, source).await.map_err(|error| {
             tracing::warn!(%error, "a message cannot be read, and its signatures not be verified");
             Failure("the message cannot be read".to_owned())
         })?;
+        let _place = self.dns.check().await?;
         let message = &*message;
         let outputs = Box::pin(authenticator.verify_dkim(message)).await;
         found.dkim = outputs.iter().map(signed).collect();
@@ -155,32 +152,12 @@ impl Senders {
         found.dkim.sort_by_key(|signed| signed.domain.is_empty());
         let arc = Box::pin(authenticator.verify_arc(message)).await;
         found.arc = chain(arc.result());
-        found.dmarc(authenticator, message, &outputs, spf).await;
+        found.dmarc(authenticator, head, &outputs, spf).await;
         Ok(())
     }
 }
 
 impl Verified {
-    async fn dmarc(
-        &mut self,
-        authenticator: &MessageAuthenticator,
-        message: &AuthenticatedMessage<'_>,
-        dkim: &[DkimOutput<'_>],
-        spf: &Spf,
-    ) {
-        let question = DmarcParameters::new(message, dkim, spf.output.domain(), &spf.output);
-        let output = Box::pin(authenticator.verify_dmarc(question)).await;
-        self.policy = wish(&output);
-        self.dmarc = match output.result() {
-            DmarcResult::Pass => Outcome::of("pass"),
-            DmarcResult::Fail(_) => Outcome::of("fail"),
-            DmarcResult::TempError(error) => Outcome::trouble(error),
-            DmarcResult::PermError(error) => Outcome::because("permerror", error),
-            DmarcResult::None => Outcome::of("none"),
-        };
-        self.from = output.into_domain();
-    }
-
     fn count(&self) {
         for signed in &self.dkim {
             count("dkim", &signed.outcome);
@@ -261,14 +238,5 @@ fn chain(result: &DkimResult) -> Outcome {
         DkimResult::Neutral(error) | DkimResult::Fail(error) | DkimResult::PermError(error) => {
             Outcome::because("fail", error)
         }
-    }
-}
-
-fn wish(output: &DmarcOutput) -> &'static str {
-    match (output.dmarc_record(), output.policy()) {
-        (None, _) => "",
-        (Some(_), Policy::Quarantine) => "quarantine",
-        (Some(_), Policy::Reject) => "reject",
-        (Some(_), Policy::None | Policy::Unspecified) => "none",
     }
 }

@@ -18,6 +18,13 @@ pub struct Envelope<'a> {
     pub sender: Option<&'a Address>,
 }
 
+/// What was found in one session: each sender is checked once.
+#[derive(Debug, Default)]
+pub struct Checked {
+    found: Vec<Spf>,
+    checks: usize,
+}
+
 /// What was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Spf {
@@ -40,6 +47,30 @@ impl Spf {
 }
 
 impl Senders {
+    /// The same as [`Senders::spf`], of one session. A sender whose check came to trouble is checked again. None: the session has had
+    /// `sender_auth.checks`.
+    pub async fn spf_once(&self, envelope: Envelope<'_>, checked: &mut Checked) -> Option<Spf> {
+        let sender = envelope.sender.map(with_a_labels).unwrap_or_default();
+        let helo = ascii(envelope.helo);
+        let known = checked
+            .found
+            .iter()
+            .find(|spf| spf.sender == sender && spf.helo == helo);
+        if let Some(known) = known {
+            return Some(known.clone());
+        }
+        if checked.checks >= self.bounds.checks {
+            hit("sender_auth.checks");
+            return None;
+        }
+        checked.checks += 1;
+        let spf = self.spf(envelope).await;
+        if spf.outcome.word != "temperror" {
+            checked.found.push(spf.clone());
+        }
+        Some(spf)
+    }
+
     /// Ends within `sender_auth.timeout`.
     pub async fn spf(&self, envelope: Envelope<'_>) -> Spf {
         let sender = envelope.sender.map(with_a_labels).unwrap_or_default();
@@ -73,7 +104,7 @@ impl Senders {
     async fn asked(&self, client: IpAddr, helo: &str, sender: &str) -> Result<SpfOutput, Failure> {
         let authenticator = self.dns.authenticator()?;
         let asked = async {
-            let _place = self.dns.place().await?;
+            let _place = self.dns.check().await?;
             let client = client.to_canonical();
             let question = SpfParameters::verify_mail_from(client, helo, &self.hostname, sender);
             Ok(Box::pin(authenticator.verify_spf(question)).await)
@@ -111,7 +142,7 @@ fn with_a_labels(sender: &Address) -> String {
 }
 
 /// A-labels in lower case; what has none stays as it is.
-fn ascii(domain: &str) -> String {
+pub(super) fn ascii(domain: &str) -> String {
     match domain.is_ascii() {
         true => domain.to_ascii_lowercase(),
         false => idna::domain_to_ascii(domain).unwrap_or_else(|_| domain.to_owned()),

@@ -14,10 +14,19 @@ fn senders(server: &Server, more: &str) -> Senders {
 }
 
 fn over(server: std::net::SocketAddr, more: &str) -> Senders {
+    configured(server, "", more)
+}
+
+/// So many checks at the same time.
+fn with_places(server: &Server, places: usize) -> Senders {
+    configured(server.address, &format!(", in_flight: {places}"), "")
+}
+
+fn configured(server: std::net::SocketAddr, dns: &str, more: &str) -> Senders {
     let text = format!(
         "hostname: mx.example.org\npostmaster: a@example.org\n\
          listeners: [ {{ role: mx, address: \"127.0.0.1:0\" }} ]\n\
-         trusted: [ 198.51.100.0/24 ]\ndns: {{ servers: [\"{server}\"], timeout: 100ms, attempts: 1 }}\n\
+         trusted: [ 198.51.100.0/24 ]\ndns: {{ servers: [\"{server}\"], timeout: 100ms, attempts: 1{dns} }}\n\
          sender_auth: {{ {more} }}\n"
     );
     let config = Config::parse(&text, Path::new("")).unwrap();
@@ -167,6 +176,36 @@ async fn spf_says_every_word() {
     let labels = spf_of(&senders, "ann@bücher.example").await.facts();
     assert_eq!(labels.spf_domain, "xn--bcher-kva.example");
     assert_eq!(labels.spf, "pass");
+}
+
+#[tokio::test]
+async fn one_session_has_so_many_checks() {
+    let server = Records::default()
+        .failing("broken.example")
+        .txt("a.example", "v=spf1 +all")
+        .serve()
+        .await;
+    let limit = "sender_auth.checks";
+    let senders = senders(&server, "checks: 3");
+    let checked = &mut Checked::default();
+    for (sender, is_beyond) in [
+        ("x@broken.example", false),
+        ("x@a.example", false),
+        ("x@a.example", false),
+        ("x@broken.example", false),
+        ("x@a.example", false),
+        ("x@broken.example", true),
+        ("y@a.example", true),
+    ] {
+        let sender = Address::parse(sender).unwrap();
+        let envelope = Envelope {
+            client: ip("192.0.2.1"),
+            helo: "helo.example",
+            sender: Some(&sender),
+        };
+        let (is_met, spf) = met(limit, senders.spf_once(envelope, checked)).await;
+        assert_eq!((is_met, spf.is_none()), (is_beyond, is_beyond), "{sender}");
+    }
 }
 
 #[tokio::test]

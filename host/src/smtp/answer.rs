@@ -10,7 +10,7 @@ use crate::config::Listener;
 use crate::gateway::{AccountSession, Gateway};
 use crate::message::{Draft, DraftError, MessageId};
 use crate::policy::{Decision, Edit, Facts, Opinion, Policies};
-use crate::senders::ClientName;
+use crate::senders::{Checked, ClientName};
 use crate::store::StoreError;
 use postern_proto::smtp::{self, Answer, Mail, Question, Reply, Role};
 use postern_proto::{Address, sasl};
@@ -48,6 +48,7 @@ pub(super) struct Answers {
     account: Option<AccountSession>,
     /// What DNS calls the client; None where it was not asked.
     pub(super) name: Option<ClientName>,
+    pub(super) checked: Checked,
     pub(super) transaction: Option<Transaction>,
 }
 
@@ -62,6 +63,7 @@ impl Answers {
             connected: Vec::new(),
             account: None,
             name: None,
+            checked: Checked::default(),
             transaction: None,
         }
     }
@@ -122,7 +124,7 @@ impl Answers {
         }
         let decided = (self.standing.clone(), self.edits.clone());
         let mut transaction = Transaction::new(MessageId::new(), mail, decided, self.facts(session));
-        self.check_envelope(session, &mut transaction).await;
+        self.check_envelope(session, &mut transaction).await?;
         let decision = self.policies.mail(&transaction.facts).await;
         transaction.opinions = decision.opinions;
         let taken = transaction.standing.take(decision.verdict);

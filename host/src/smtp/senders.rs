@@ -4,7 +4,7 @@ use super::answer::Answers;
 use super::envelope::Transaction;
 use crate::message::Message;
 use crate::senders::{Envelope, field, without_claims};
-use postern_proto::smtp::{self, Role};
+use postern_proto::smtp::{self, Reply, Role};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -32,19 +32,25 @@ impl Answers {
         self.name.as_ref().map_or("", |found| found.name.as_str())
     }
 
-    /// Checks the return path.
-    pub(super) async fn check_envelope(&self, session: &smtp::Facts, transaction: &mut Transaction) {
+    /// Checks the return path. Who wants more checks than one session has is to come again in another.
+    pub(super) async fn check_envelope(
+        &mut self,
+        session: &smtp::Facts,
+        transaction: &mut Transaction,
+    ) -> Result<(), Reply> {
         if !self.is_stranger(session) {
-            return;
+            return Ok(());
         }
         let envelope = Envelope {
             client: self.address(),
             helo: &session.helo,
             sender: transaction.mail.sender.as_ref(),
         };
-        let spf = self.gateway.senders.spf(envelope).await;
+        let spf = self.gateway.senders.spf_once(envelope, &mut self.checked).await;
+        let spf = spf.ok_or_else(Reply::too_many_senders)?;
         Arc::make_mut(&mut transaction.facts).auth = spf.facts();
         transaction.spf = Some(spf);
+        Ok(())
     }
 
     /// Checks the message, and takes out what others claim to be our results. The field with ours, to be written

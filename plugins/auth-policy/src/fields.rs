@@ -1,35 +1,57 @@
 //! What header fields say that is no fact of the contract: the author's domain, and who sealed last.
 
-/// The domain in From, in lower case. None where there are several, or none: then no exception is meant.
+/// The domain in From, in lower case. None where there are several, or none, or a field cannot be read: then no
+/// exception is meant.
 pub(crate) fn only_domain(fields: &[Vec<u8>]) -> Option<String> {
-    let text = fields
-        .iter()
-        .map(|field| String::from_utf8_lossy(field))
-        .collect::<Vec<_>>()
-        .join(",");
-    let domain = |behind: &str| -> String {
-        let ends = |c: char| !(c.is_alphanumeric() || "-._".contains(c));
-        behind.split(ends).next().unwrap_or_default().to_lowercase()
-    };
-    // A name that looks like an address must not be taken for one: only what stands in the brackets counts, if there are any.
-    let addresses: Vec<&str> = match text.contains('<') {
-        true => text
-            .split('<')
-            .skip(1)
-            .filter_map(|rest| rest.split('>').next())
-            .collect(),
-        false => text.split(',').collect(),
-    };
-    let mut domains: Vec<String> = addresses
-        .iter()
-        .filter_map(|one| Some(domain(one.rsplit_once('@')?.1)))
-        .collect();
+    let mut domains = Vec::new();
+    for field in fields {
+        let text = without_words(&String::from_utf8_lossy(field))?;
+        for author in text.split([',', ';']) {
+            domains.extend(domains_of(author)?);
+        }
+    }
     domains.sort();
     domains.dedup();
     match <[String; 1]>::try_from(domains) {
         Ok([only]) if !only.is_empty() => Some(only),
         _ => None,
     }
+}
+
+/// Of one author. A name that looks like an address must not be taken for one: only what stands in brackets counts,
+/// if there are any.
+fn domains_of(author: &str) -> Option<Vec<String>> {
+    let domain = |address: &str| {
+        let ends = |c: char| !(c.is_alphanumeric() || "-._".contains(c));
+        let (_, behind) = address.rsplit_once('@')?;
+        Some(behind.trim().split(ends).next()?.to_lowercase())
+    };
+    let mut brackets = author.split('<');
+    let plain = brackets.next()?;
+    let mut named = brackets.peekable();
+    if named.peek().is_none() {
+        return Some(domain(plain).into_iter().collect());
+    }
+    named.map(|rest| domain(rest.split_once('>')?.0)).collect()
+}
+
+/// Without quoted strings and comments (RFC 5322 §3.2). None where one of them has no end.
+fn without_words(text: &str) -> Option<String> {
+    let (mut kept, mut depth, mut quoted) = (String::new(), 0_usize, false);
+    let mut characters = text.chars();
+    while let Some(c) = characters.next() {
+        match c {
+            '\\' => {
+                characters.next()?;
+            }
+            '"' if depth == 0 => quoted = !quoted,
+            '(' if !quoted => depth += 1,
+            ')' if !quoted => depth = depth.checked_sub(1)?,
+            c if depth == 0 && !quoted => kept.push(c),
+            _ => {}
+        }
+    }
+    (depth == 0 && !quoted).then_some(kept)
 }
 
 /// A tag of a list of them, `i=1; d=example.org`, without white space.

@@ -1,5 +1,4 @@
-//! Does what the owner of a domain wants of mail in its name that fails DMARC (RFC 7489), by what the
-//! gateway found out about the sender.
+//! Does what a domain's owner wants of mail in its name that fails DMARC (RFC 9989), as the gateway found out.
 //!
 //! Own users' mail is not looked at. What came through a sealer that is trusted, and was good when it came
 //! there, is let pass (RFC 8617). Settings that cannot be read refuse the component when it is loaded.
@@ -50,6 +49,8 @@ struct Settings {
     sealers: OneOrMany<String>,
     /// Mail that fails SPF for good, of domains without DMARC.
     spf_fail: Action,
+    /// Mail whose From names no author that can be checked: none, none that can be read, or too many.
+    no_author: Action,
     /// Mail of which DMARC could not be found out for now.
     temperror: Unknown,
     /// Client networks whose mail is not looked at.
@@ -81,6 +82,7 @@ impl Default for Settings {
             domains: BTreeMap::new(),
             sealers: OneOrMany::default(),
             spf_fail: Action::None,
+            no_author: Action::Reject,
             temperror: Unknown::Accept,
             exempt: Vec::new(),
         }
@@ -103,11 +105,15 @@ struct Facts {
 impl Settings {
     /// What is done, the enhanced code of a refusal (RFC 7372), and why.
     fn decide(&self, facts: &Facts) -> (Action, &'static str, String) {
-        let from = facts.from.as_deref().unwrap_or_default();
+        let from = facts.from.as_deref().unwrap_or("several domains");
         match (facts.dmarc.as_str(), facts.spf.as_str()) {
             ("fail", _) => {
-                let why = format!("mail from {from} does not pass DMARC (RFC 7489)");
+                let why = format!("mail from {from} does not pass DMARC (RFC 9989)");
                 (self.failed(facts, from), "5.7.1", why)
+            }
+            ("permerror", _) if facts.from.is_none() => {
+                let why = "From names no author that can be checked (DMARC, RFC 9989)".to_owned();
+                (self.no_author, "5.7.1", why)
             }
             ("none" | "", "fail") => {
                 let why = format!(

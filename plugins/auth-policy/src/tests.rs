@@ -33,8 +33,32 @@ fn the_owners_wish_is_done() {
     let (_, enhanced, why) = Settings::default().decide(&facts("fail", "reject"));
     assert_eq!(
         (enhanced, why.as_str()),
-        ("5.7.1", "mail from shop.example does not pass DMARC (RFC 7489)")
+        ("5.7.1", "mail from shop.example does not pass DMARC (RFC 9989)")
     );
+}
+
+#[test]
+fn mail_of_nobody_who_can_be_checked_is_refused_unless_the_settings_say_otherwise() {
+    let nobody = Facts {
+        from: None,
+        ..facts("permerror", "")
+    };
+    assert_eq!(decide("", &nobody), Action::Reject);
+    assert_eq!(
+        decide(r#"{"no_author": "quarantine"}"#, &nobody),
+        Action::Quarantine
+    );
+    assert_eq!(
+        decide("", &facts("permerror", "")),
+        Action::None,
+        "a broken record"
+    );
+    let several = Facts {
+        from: None,
+        ..facts("fail", "reject")
+    };
+    let (_, _, why) = Settings::default().decide(&several);
+    assert_eq!(why, "mail from several domains does not pass DMARC (RFC 9989)");
 }
 
 #[test]
@@ -102,12 +126,23 @@ fn the_authors_domain_is_the_one_in_brackets() {
     );
     assert_eq!(of("bob@shop.example").as_deref(), Some("shop.example"));
     assert_eq!(of("a@x.example, b@x.example").as_deref(), Some("x.example"));
+    assert_eq!(
+        of("\"Ann, of <b@y.example>\" (c@z.example) <a@x.example>").as_deref(),
+        Some("x.example")
+    );
+    assert_eq!(of("\"a b\"@x.example").as_deref(), Some("x.example"));
     for several in [
         "a@x.example, b@y.example",
         "<a@x.example> <b@y.example>",
+        "a@x.example, <b@y.example>",
+        "a@x.example, B <b@y.example>, \"c\" <c@y.example>",
+        "G: a@x.example, b@x.example; c@y.example",
         "nobody",
         "",
         "<a@>",
+        "Bob <a@x.example",
+        "<a@x.example>, \"b@y.example",
+        "<a@x.example> (b@y.example",
     ] {
         assert_eq!(of(several), None, "{several}");
     }

@@ -118,6 +118,8 @@ replies! {
 replies! {
     /// RFC 6531 §3.5.
     smtputf8_required: 553 (5, 6, 7) "Non-ASCII address without SMTPUTF8";
+    /// As many checks of senders as one session has were made.
+    too_many_senders: 451 (4, 7, 0) "Too many senders in one session, continue in another";
     too_many_recipients: 452 (4, 5, 3) "Too many recipients";
     no_such_user: 550 (5, 1, 1) "No such mailbox here";
     relay_denied: 550 (5, 7, 1) "Relaying denied";

@@ -43,28 +43,18 @@ fn domain(text: &str) -> Answer<String> {
     domain.map_err(|_| format!("`{}` is no domain", line(text, SHOWN)))
 }
 
-/// Leaves a function with the error that the contract has for it.
-macro_rules! or_tell {
-    ($answer:expr) => {
-        match $answer {
-            Ok(value) => value,
-            Err(told) => return Ok(Err(told)),
-        }
-    };
-}
-
 impl Host for Guest {
     async fn is_local_domain(&mut self, name: String) -> Result<Answer<bool>> {
         let directory = or_tell!(self.directory()?);
         let name = or_tell!(domain(&name));
-        let found = directory.is_local_domain(&name).await;
+        let found = self.stored(directory.is_local_domain(&name)).await;
         Ok(self.known(found))
     }
 
     async fn mailbox_of(&mut self, address: String) -> Result<Answer<Option<String>>> {
         let directory = or_tell!(self.directory()?);
         let address = or_tell!(parsed(&address));
-        let found = directory.mailbox_of(&address).await;
+        let found = self.stored(directory.mailbox_of(&address)).await;
         let found = or_tell!(self.known(found));
         self.budget.read(found.as_ref().map_or(0, String::len))?;
         Ok(Ok(found))
@@ -73,7 +63,7 @@ impl Host for Guest {
     async fn aliases_of(&mut self, address: String) -> Result<Answer<Vec<String>>> {
         let directory = or_tell!(self.directory()?);
         let address = or_tell!(parsed(&address));
-        let found = directory.aliases_of(&address).await;
+        let found = self.stored(directory.aliases_of(&address)).await;
         let found = or_tell!(self.known(found));
         self.budget.read(found.iter().map(String::len).sum())?;
         Ok(Ok(found))
@@ -86,7 +76,7 @@ impl Host for Guest {
             let (name, words) = (line(&name, SHOWN), Attribute::words());
             return Ok(Err(format!("no attribute is called `{name}`; there are {words}")));
         };
-        let found = directory.attribute(&mailbox, attribute).await;
+        let found = self.stored(directory.attribute(&mailbox, attribute)).await;
         let found = or_tell!(self.known(found));
         self.budget.read(found.as_ref().map_or(0, String::len))?;
         Ok(Ok(found))

@@ -1,10 +1,13 @@
 //! `dns`: look-ups by grant, a bounded number in each call.
 
-use crate::dns::{self, Answer};
+use crate::dns::{self, Answer, Failure, Lookup};
 use crate::policy::bindings::postern::policy::dns::Host;
 use crate::policy::guest::Guest;
 use crate::policy::manifest::RecordType;
 use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::timeout;
 use wasmtime::Result;
 
 /// What the contract gives: what was found, or an error that the guest reads.
@@ -30,6 +33,18 @@ impl Guest {
         Ok(Ok(name))
     }
 
+    /// Who is asked, and how long: half of what the call may wait. A server that is silent costs one answer, and the
+    /// policy can ask others and say what it makes of it.
+    fn asked(&self) -> (Arc<dyn Lookup>, Duration) {
+        let resolver = &self.call.resolver;
+        let beside = match self.call.run.is_beside() {
+            true => resolver.beside(),
+            false => None,
+        };
+        let resolver = beside.unwrap_or_else(|| Arc::clone(resolver));
+        (resolver, self.for_waiting() / 2)
+    }
+
     fn found(&mut self, answer: Answer) -> Result<Told> {
         match answer {
             Ok(found) => {
@@ -44,32 +59,30 @@ impl Guest {
     }
 }
 
-/// Leaves a function with the error that the contract has for it.
-macro_rules! or_tell {
-    ($answer:expr) => {
-        match $answer {
-            Ok(value) => value,
-            Err(told) => return Ok(Err(told)),
-        }
-    };
+async fn within(limit: Duration, answer: impl Future<Output = Answer>) -> Answer {
+    let late = |_| Err(Failure(format!("no answer within {} ms", limit.as_millis())));
+    timeout(limit, answer).await.unwrap_or_else(late)
 }
 
 impl Host for Guest {
     async fn addresses(&mut self, name: String) -> Result<Told> {
         let name = or_tell!(self.granted(RecordType::A, &name)?);
-        let answer = self.call.resolver.addresses(&name).await;
+        let (resolver, limit) = self.asked();
+        let answer = within(limit, resolver.addresses(&name)).await;
         self.found(answer)
     }
 
     async fn txt(&mut self, name: String) -> Result<Told> {
         let name = or_tell!(self.granted(RecordType::Txt, &name)?);
-        let answer = self.call.resolver.txt(&name).await;
+        let (resolver, limit) = self.asked();
+        let answer = within(limit, resolver.txt(&name)).await;
         self.found(answer)
     }
 
     async fn mx(&mut self, name: String) -> Result<Told> {
         let name = or_tell!(self.granted(RecordType::Mx, &name)?);
-        let answer = self.call.resolver.mx(&name).await;
+        let (resolver, limit) = self.asked();
+        let answer = within(limit, resolver.mx(&name)).await;
         self.found(answer)
     }
 
@@ -80,7 +93,8 @@ impl Host for Guest {
         };
         let ip = ip.to_canonical();
         or_tell!(self.granted(RecordType::Ptr, &dns::reverse_name(ip))?);
-        let answer = self.call.resolver.names(ip).await;
+        let (resolver, limit) = self.asked();
+        let answer = within(limit, resolver.names(ip)).await;
         self.found(answer)
     }
 }

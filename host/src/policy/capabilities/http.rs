@@ -10,14 +10,14 @@ use wasmtime::Result;
 impl Host for Guest {
     async fn send(&mut self, request: HttpRequest) -> Result<std::result::Result<HttpResponse, String>> {
         self.budget.call()?;
+        let Some(client) = self.call.http.as_ref().map(Arc::clone) else {
+            return Ok(Err(super::NOT_GRANTED.to_owned()));
+        };
         let observer = self.call.observer.as_ref();
         let is_replay = observer.is_some_and(|observer| observer.replayed().is_some());
         if self.call.run.is_beside() || is_replay {
             return Ok(Err(super::NOT_IN_THIS_MODE.to_owned()));
         }
-        let Some(client) = self.call.http.as_ref().map(Arc::clone) else {
-            return Ok(Err(super::NOT_GRANTED.to_owned()));
-        };
         if self.requests >= client.requests() {
             Limit::HttpRequests.hit();
             let most = client.requests();

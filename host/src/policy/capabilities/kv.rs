@@ -47,14 +47,6 @@ impl Guest {
         })
     }
 
-    /// Waits for the store. A call that ends meanwhile ends by the store's trouble.
-    async fn stored<T>(&mut self, request: impl Future<Output = store::Result<T>>) -> Answer<T> {
-        let before = std::mem::replace(&mut self.store_failed, true);
-        let result = request.await;
-        self.store_failed = before;
-        self.told(result)
-    }
-
     /// The store's trouble is logged in its own words and told in few.
     fn told<T>(&mut self, result: store::Result<T>) -> Answer<T> {
         result.map_err(|error| match error {
@@ -73,21 +65,12 @@ impl Guest {
     }
 }
 
-/// Leaves a function with the error that the contract has for it.
-macro_rules! or_tell {
-    ($answer:expr) => {
-        match $answer {
-            Ok(value) => value,
-            Err(told) => return Ok(Err(told)),
-        }
-    };
-}
-
 impl Host for Guest {
     async fn get(&mut self, key: String) -> Result<Answer<Option<Vec<u8>>>> {
         let (store, grant) = or_tell!(self.share(&key)?);
         let request = store.kv_get(&grant.namespace, &key, self.now);
-        let found = or_tell!(self.stored(request).await).map(|value| value.to_vec());
+        let found = self.stored(request).await;
+        let found = or_tell!(self.told(found)).map(|value| value.to_vec());
         self.budget.read(found.as_ref().map_or(0, Vec::len))?;
         Ok(Ok(found))
     }
@@ -96,19 +79,22 @@ impl Host for Guest {
         let (store, grant) = or_tell!(self.share(&key)?);
         let write = or_tell!(self.write(&grant, value, ttl));
         let request = store.kv_set(&grant.namespace, &key, write);
-        Ok(self.stored(request).await)
+        let stored = self.stored(request).await;
+        Ok(self.told(stored))
     }
 
     async fn remove(&mut self, key: String) -> Result<Answer<()>> {
         let (store, grant) = or_tell!(self.share(&key)?);
         let request = store.kv_remove(&grant.namespace, &key);
-        Ok(self.stored(request).await)
+        let stored = self.stored(request).await;
+        Ok(self.told(stored))
     }
 
     async fn increment(&mut self, key: String, by: i64, ttl: u32) -> Result<Answer<i64>> {
         let (store, grant) = or_tell!(self.share(&key)?);
         let request = store.kv_increment(&grant.namespace, &key, by, ttl, self.now, grant.bytes);
-        Ok(self.stored(request).await)
+        let stored = self.stored(request).await;
+        Ok(self.told(stored))
     }
 
     async fn compare_and_set(
@@ -122,6 +108,7 @@ impl Host for Guest {
         let write = or_tell!(self.write(&grant, value, ttl));
         let expected = expected.map(Bytes::from);
         let request = store.kv_compare_and_set(&grant.namespace, &key, expected, write);
-        Ok(self.stored(request).await)
+        let stored = self.stored(request).await;
+        Ok(self.told(stored))
     }
 }

@@ -10,7 +10,9 @@ use crate::policy::bindings::postern::policy::{
     auth, config, directory, dns, edit, http, kv, log, message, mime,
 };
 use crate::policy::bindings::postern::policy::{clock, random, session, types};
+use crate::policy::grants::tests::granted as granted_hosts;
 use crate::policy::guest::{Call, Guest, Letter};
+use crate::policy::http::Client;
 use crate::policy::limits::tests::hits_of;
 use crate::policy::limits::{Limit, Limits};
 use crate::policy::load::stand::Zone;
@@ -90,6 +92,12 @@ fn call() -> Call {
         overlay: None,
         told: None,
     }
+}
+
+/// A granted client of which nothing comes.
+fn nobody() -> Arc<Client> {
+    let grant = granted_hosts("{ hosts: [example.org] }").unwrap();
+    Arc::new(Client::written(grant, Arc::new([])))
 }
 
 fn about(mail: Mail, edits: Vec<Edit>) -> Guest {
@@ -430,6 +438,7 @@ async fn a_replay_has_the_time_and_the_randomness_of_its_message_and_sends_nothi
         };
         Guest::new(Call {
             observer: Some(Arc::new(Observer::replaying(message))),
+            http: Some(nobody()),
             ..call()
         })
     };
@@ -486,9 +495,15 @@ async fn beside_a_decision_nothing_is_sent_and_randomness_is_the_messages() {
         body: Vec::new(),
         timeout_ms: 0,
     };
-    for (run, said) in [(Run::Decides, "not granted"), (Run::Shadow, "not in this mode")] {
+    let granted = || Some(nobody());
+    for (run, http, said) in [
+        (Run::Decides, None, "not granted"),
+        (Run::Shadow, None, "not granted"),
+        (Run::Shadow, granted(), "not in this mode"),
+        (Run::Counterpart, granted(), "not in this mode"),
+    ] {
         let mut call = call();
-        call.run = run;
+        (call.run, call.http) = (run, http);
         let answer = http::Host::send(&mut Guest::new(call), request.clone())
             .await
             .unwrap();

@@ -77,10 +77,7 @@ impl DnsGrant {
         if self.types.as_ref().is_some_and(|types| !types.contains(&kind)) {
             return Err(format!("{word} is not in grants.dns.types"));
         }
-        let is_below = |suffix: &String| {
-            let rest = name.strip_suffix(suffix.as_str());
-            rest.is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
-        };
+        let is_below = |suffix: &String| dns::is_below(name, suffix);
         match &self.suffixes {
             Some(suffixes) if !suffixes.iter().any(is_below) => {
                 Err(format!("`{name}` is below none of grants.dns.suffixes"))
@@ -133,7 +130,12 @@ mod tests {
         for name in ["zen.example", "2.0.0.127.zen.example", "a.xn--bcher-kva.example"] {
             assert_eq!(grant.allows(RecordType::A, name), Ok(()), "{name}");
         }
-        for name in ["notzen.example", "example", "zen.example.org"] {
+        for name in [
+            "notzen.example",
+            "example",
+            "zen.example.org",
+            r"foo\.zen.example",
+        ] {
             let told = format!("`{name}` is below none of grants.dns.suffixes");
             assert_eq!(grant.allows(RecordType::A, name), Err(told));
         }

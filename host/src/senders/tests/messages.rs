@@ -289,7 +289,7 @@ async fn dmarc_says_every_word_and_what_the_domain_wishes() {
         (
             "Subject: x\r\n\r\nno author\r\n".to_owned(),
             "bob@other.example",
-            "none",
+            "permerror",
             "",
         ),
     ] {
@@ -300,6 +300,115 @@ async fn dmarc_says_every_word_and_what_the_domain_wishes() {
             "{message}"
         );
     }
+}
+
+#[tokio::test]
+async fn every_author_is_asked_about_and_the_worst_result_counts() {
+    let server = Records::default()
+        .txt("_dmarc.bank.example", "v=DMARC1; p=reject")
+        .txt("_dmarc.shop.example", "v=DMARC1; p=quarantine")
+        .txt("_dmarc.evil.example", "v=DMARC1; p=reject")
+        .txt("evil.example", "v=spf1 ip4:192.0.2.1 -all")
+        .txt("_dmarc.xn--bcher-kva.example", "v=DMARC1; p=none")
+        .failing("_dmarc.broken.example")
+        .serve()
+        .await;
+    let senders = senders(&server, "");
+    for (fields, word, policy, from) in [
+        ("From: x@evil.example", "pass", "reject", "evil.example"),
+        (
+            "From: ceo@bank.example\r\nFrom: x@evil.example",
+            "fail",
+            "reject",
+            "bank.example",
+        ),
+        (
+            "From: x@evil.example\r\nfrom : ceo@bank.example",
+            "fail",
+            "reject",
+            "bank.example",
+        ),
+        (
+            "From: x@evil.example, ceo@Bank.example.",
+            "fail",
+            "reject",
+            "bank.example",
+        ),
+        (
+            "From: Two: x@evil.example, ceo@bank.example;",
+            "fail",
+            "reject",
+            "bank.example",
+        ),
+        (
+            "From: a@shop.example, b@bank.example",
+            "fail",
+            "reject",
+            "bank.example",
+        ),
+        (
+            "From: a@shop.example, x@evil.example",
+            "fail",
+            "quarantine",
+            "shop.example",
+        ),
+        (
+            "From: x@evil.example, a@bücher.example",
+            "fail",
+            "none",
+            "xn--bcher-kva.example",
+        ),
+        (
+            "From: x@evil.example, a@nothing.example",
+            "none",
+            "",
+            "nothing.example",
+        ),
+        (
+            "From: x@evil.example, a@broken.example",
+            "temperror",
+            "",
+            "broken.example",
+        ),
+        (
+            "From: x@evil.example, y@EVIL.example",
+            "pass",
+            "reject",
+            "evil.example",
+        ),
+        (
+            "From: x@evil.example\r\nFrom: nobody",
+            "permerror",
+            "",
+            "evil.example",
+        ),
+        ("From: x@evil.example\r\nFrom:", "permerror", "", "evil.example"),
+    ] {
+        let message = format!("{fields}\r\n\r\nx\r\n");
+        let verified = found(&senders, &message, "x@evil.example").await;
+        assert_eq!(
+            (verified.dmarc.word, verified.policy, verified.from.as_str()),
+            (word, policy, from),
+            "{message}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn authors_of_so_many_domains_are_asked_about() {
+    let server = Records::default().serve().await;
+    let senders = senders(&server, "");
+    for (domains, expected) in [
+        (5, Outcome::of("none")),
+        (6, Outcome::because("permerror", "authors of more than 5 domains")),
+    ] {
+        let authors: Vec<String> = (0..domains).map(|n| format!("a@d{n}.example")).collect();
+        let message = format!("From: {}\r\n\r\nx\r\n", authors.join(", "));
+        let (is_met, verified) = met("sender_auth.authors", found(&senders, &message, "")).await;
+        assert_eq!((is_met, verified.dmarc), (expected.word == "permerror", expected));
+    }
+    let none = found(&senders, "Subject: x\r\n\r\nx\r\n", "").await;
+    assert_eq!(none.dmarc, Outcome::because("permerror", "no From field"));
 }
 
 fn sealed(key: Ed25519Key, message: &str) -> String {
@@ -389,6 +498,56 @@ impl MessageSource for Unreadable {
     }
 }
 
+/// A text that is read when it is told so.
+#[derive(Debug)]
+struct Slow(Mail, tokio::sync::Notify);
+
+#[async_trait]
+impl MessageSource for Slow {
+    fn head(&self) -> Bytes {
+        self.0.head()
+    }
+
+    fn size(&self) -> u64 {
+        self.0.size()
+    }
+
+    async fn read_text(&self, offset: u64, len: usize) -> store::Result<Bytes> {
+        if offset == 0 {
+            self.1.notified().await;
+        }
+        self.0.read_text(offset, len).await
+    }
+}
+
+#[tokio::test]
+async fn a_text_that_is_read_slowly_keeps_no_other_check_waiting() {
+    let (key, record) = key();
+    let server = Records::default()
+        .txt("s._domainkey.example.net", &record)
+        .txt("quick.example", "v=spf1 +all")
+        .serve()
+        .await;
+    let senders = with_places(&server, 1);
+    let spf = spf_of(&senders, "ann@example.net").await;
+    let slow = Slow(
+        Mail::new(&signed(key, "example.net", PLAIN)),
+        tokio::sync::Notify::new(),
+    );
+    let head = slow.head();
+    let verified = senders.verify(&head, &slow, &spf);
+    let other = async {
+        let spf = spf_of(&senders, "ann@quick.example").await;
+        slow.1.notify_one();
+        spf
+    };
+    let (verified, other) = tokio::join!(verified, other);
+    assert_eq!(
+        (verified.dkim[0].outcome.word, other.outcome.word),
+        ("pass", "pass")
+    );
+}
+
 #[tokio::test]
 async fn a_text_that_cannot_be_read_is_our_trouble() {
     let (key, record) = key();
@@ -465,7 +624,7 @@ async fn the_field_says_why_and_what_an_empty_return_path_was_checked_by() {
         "Authentication-Results: mx.example.org;\r\n\
          \tiprev=permerror reason=\"the address has no name\" policy.iprev=\"2001:db8::1\";\r\n\
          \tspf=none smtp.helo=helo.example;\r\n\
-         \tdkim=none;\r\n\tdmarc=none;\r\n\tarc=none\r\n"
+         \tdkim=none;\r\n\tdmarc=permerror reason=\"no From field\";\r\n\tarc=none\r\n"
     );
 }
 

@@ -9,8 +9,14 @@ use postern_proto::smtp::{BodyType, Mail};
 
 /// A house whose DNS is this server.
 async fn house(listener: &str, server: &Server) -> House {
+    house_with(listener, server, "").await
+}
+
+/// `more` is the inside of `sender_auth`.
+async fn house_with(listener: &str, server: &Server, more: &str) -> House {
     let more = format!(
-        "trusted: [ 198.51.100.0/24 ]\ndns: {{ servers: [\"{}\"], timeout: 100ms, attempts: 1 }}\n",
+        "trusted: [ 198.51.100.0/24 ]\nsender_auth: {{ {more} }}\n\
+         dns: {{ servers: [\"{}\"], timeout: 100ms, attempts: 1, cache: 0 }}\n",
         server.address
     );
     House::open(listener, &more).await
@@ -103,6 +109,28 @@ async fn what_has_no_claim_stays_byte_for_byte_behind_the_trace() {
         let mail = house.mailbox(name).await.remove(0);
         assert!(mail.ends_with(&format!(" +0000\r\n{odd}")), "{mail}");
     }
+}
+
+#[tokio::test]
+async fn a_session_checks_each_sender_once_and_so_many_of_them() {
+    let server = known().serve().await;
+    let house = house_with("role: mx", &server, "checks: 2").await;
+    let mut client = house.client_of("192.0.2.1").await;
+    for (sender, code) in [
+        ("ann@example.net", "250"),
+        ("ann@example.net", "250"),
+        ("bob@example.net", "250"),
+        ("carl@example.net", "451 4.7.0"),
+        ("ann@example.net", "250"),
+        ("", "451 4.7.0"),
+    ] {
+        let reply = client.say(&format!("MAIL FROM:<{sender}>")).await;
+        assert!(reply.starts_with(code), "{sender}: {reply}");
+        assert!(client.say("RSET").await.starts_with("250"));
+    }
+    let asked = server.asked();
+    let checks = asked.iter().filter(|asked| *asked == "TXT example.net");
+    assert_eq!(checks.count(), 2, "{asked:?}");
 }
 
 #[tokio::test]

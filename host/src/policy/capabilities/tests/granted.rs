@@ -2,10 +2,11 @@
 
 use super::*;
 use crate::policy::grants::tests::granted;
-use crate::policy::http::{Client, Written};
+use crate::policy::http::Written;
 use crate::policy::stand::DirectoryTable;
 use crate::policy::{Attribute, DirectorySource};
 use crate::store::StoreError;
+use futures_util::FutureExt as _;
 use postern_proto::Address;
 
 const NOT_GRANTED: &str = "not granted";
@@ -132,6 +133,58 @@ async fn our_trouble_is_an_error_in_few_words_and_no_trap() {
     let all = told(&mut guest, "example.org", "ann@example.org", "bytes").await;
     assert_eq!(all, [(); 4].map(|()| away.clone()));
     assert!(guest.store_failed);
+}
+
+/// A directory that never answers.
+#[derive(Debug)]
+struct Hanging;
+
+#[async_trait]
+impl DirectorySource for Hanging {
+    async fn is_local_domain(&self, _: &str) -> store::Result<bool> {
+        std::future::pending().await
+    }
+
+    async fn mailbox_of(&self, _: &Address) -> store::Result<Option<String>> {
+        std::future::pending().await
+    }
+
+    async fn aliases_of(&self, _: &Address) -> store::Result<Vec<String>> {
+        std::future::pending().await
+    }
+
+    async fn attribute(&self, _: &Address, _: Attribute) -> store::Result<Option<String>> {
+        std::future::pending().await
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_ends_while_the_directory_is_waited_for_ends_by_its_trouble() {
+    let (domain, ann) = (|| "example.org".to_owned(), || "ann@example.org".to_owned());
+    let mut guest = knowing(Hanging);
+    let mut hung = Vec::new();
+    assert!(
+        directory::Host::is_local_domain(&mut guest, domain())
+            .now_or_never()
+            .is_none()
+    );
+    hung.push(std::mem::take(&mut guest.store_failed));
+    assert!(
+        directory::Host::mailbox_of(&mut guest, ann())
+            .now_or_never()
+            .is_none()
+    );
+    hung.push(std::mem::take(&mut guest.store_failed));
+    assert!(
+        directory::Host::aliases_of(&mut guest, ann())
+            .now_or_never()
+            .is_none()
+    );
+    hung.push(std::mem::take(&mut guest.store_failed));
+    let attribute = directory::Host::attribute(&mut guest, ann(), "login".to_owned());
+    assert!(attribute.now_or_never().is_none());
+    hung.push(guest.store_failed);
+    assert_eq!(hung, [true; 4]);
 }
 
 #[tokio::test]

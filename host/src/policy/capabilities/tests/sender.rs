@@ -1,10 +1,11 @@
 //! `dns` and `auth`.
 
 use super::*;
-use crate::dns::Failure;
+use crate::dns::{Answer, Failure, Lookup};
 use crate::policy::manifest::Manifest;
 use crate::policy::{AuthFacts, SignatureFacts};
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 fn found(names: &[&str]) -> Result<Vec<String>, Failure> {
     Ok(names.iter().map(|name| (*name).to_owned()).collect())
@@ -115,6 +116,81 @@ async fn one_call_has_so_many_look_ups_and_the_next_one_is_an_error() {
     let (met, told) = hits_of(Limit::Dns, txt(&mut guest, "example.org")).await;
     let text = "more look-ups than limits.dns lets one call have";
     assert_eq!((met, told), (1, Err(text.to_owned())));
+}
+
+/// A server that never answers; beside the decision there is one that does.
+#[derive(Debug)]
+struct Silent;
+
+#[async_trait]
+impl Lookup for Silent {
+    async fn addresses(&self, _: &str) -> Answer {
+        std::future::pending().await
+    }
+
+    async fn txt(&self, _: &str) -> Answer {
+        std::future::pending().await
+    }
+
+    async fn mx(&self, _: &str) -> Answer {
+        std::future::pending().await
+    }
+
+    async fn names(&self, _: IpAddr) -> Answer {
+        std::future::pending().await
+    }
+
+    fn beside(&self) -> Option<Arc<dyn Lookup>> {
+        Some(Arc::new(zone()))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn servers_that_are_silent_are_errors_and_the_call_has_time_left() {
+    let limits = Limits {
+        deadline: Duration::from_millis(500),
+        ..limits()
+    };
+    let mut guest = Guest::new(Call {
+        dns: guest("{}", 50).call.dns,
+        resolver: Arc::new(Silent),
+        limits,
+        ..call()
+    });
+    for _ in 0..3 {
+        let told = txt(&mut guest, "example.org").await.unwrap_err();
+        assert!(told.starts_with("no answer within "), "{told}");
+    }
+    assert!(
+        dns::Host::addresses(&mut guest, "a.example".to_owned())
+            .await
+            .unwrap()
+            .is_err()
+    );
+    assert!(
+        dns::Host::mx(&mut guest, "a.example".to_owned())
+            .await
+            .unwrap()
+            .is_err()
+    );
+    assert!(
+        dns::Host::names(&mut guest, "192.0.2.1".to_owned())
+            .await
+            .unwrap()
+            .is_err()
+    );
+    assert!(guest.for_waiting() > Duration::ZERO);
+}
+
+#[tokio::test]
+async fn beside_the_decision_the_places_are_others() {
+    let mut guest = Guest::new(Call {
+        dns: guest("{}", 50).call.dns,
+        resolver: Arc::new(Silent),
+        run: Run::Shadow,
+        ..call()
+    });
+    assert_eq!(txt(&mut guest, "example.org").await.unwrap(), ["v=spf1 -all"]);
 }
 
 #[tokio::test]

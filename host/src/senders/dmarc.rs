@@ -1,0 +1,132 @@
+//! DMARC (RFC 9989) of every author.
+//!
+//! A message may name authors of several domains, in one From field or in several, and nobody knows which of them a
+//! reader is shown. So each domain is asked about, and the worst result is kept; among equal ones that whose owner
+//! wants most. What names nobody, or more domains than are asked about, is `permerror`.
+
+use super::{Outcome, Spf, Verified, hit, spf};
+use crate::message::head;
+use mail_auth::dmarc::Policy;
+use mail_auth::dmarc::verify::DmarcParameters;
+use mail_auth::{AuthenticatedMessage, DkimOutput, DmarcOutput, DmarcResult, MessageAuthenticator};
+use mail_parser::{HeaderName, MessageParser};
+
+/// Domains of authors that are asked about: each costs some look-ups, and people write in the name of one.
+const DOMAINS: usize = 5;
+
+/// What was found of one domain.
+struct Found {
+    outcome: Outcome,
+    policy: &'static str,
+    domain: String,
+}
+
+impl Found {
+    fn of(output: DmarcOutput) -> Self {
+        Self {
+            outcome: match output.result() {
+                DmarcResult::Pass => Outcome::of("pass"),
+                DmarcResult::Fail(_) => Outcome::of("fail"),
+                DmarcResult::TempError(error) => Outcome::trouble(error),
+                DmarcResult::PermError(error) => Outcome::because("permerror", error),
+                DmarcResult::None => Outcome::of("none"),
+            },
+            policy: wish(&output),
+            domain: output.into_domain(),
+        }
+    }
+
+    /// The greater, the worse.
+    fn rank(&self) -> (usize, usize) {
+        let place = |words: &[&str], word| words.iter().position(|known| *known == word).unwrap_or_default();
+        (
+            place(
+                &["pass", "none", "temperror", "permerror", "fail"],
+                self.outcome.word,
+            ),
+            place(&["", "none", "quarantine", "reject"], self.policy),
+        )
+    }
+}
+
+impl Verified {
+    /// `head` is as it was received.
+    pub(super) async fn dmarc(
+        &mut self,
+        authenticator: &MessageAuthenticator,
+        head: &[u8],
+        dkim: &[DkimOutput<'_>],
+        spf: &Spf,
+    ) {
+        let domains = match domains(head) {
+            Ok(domains) => domains,
+            Err(reason) => {
+                self.dmarc = Outcome::because("permerror", reason);
+                return;
+            }
+        };
+        let mut worst: Option<Found> = None;
+        for domain in domains {
+            // Of the message the library needs the author alone.
+            let author = AuthenticatedMessage {
+                from: vec![format!("@{domain}")],
+                ..AuthenticatedMessage::default()
+            };
+            let question = DmarcParameters::new(&author, dkim, spf.output.domain(), &spf.output);
+            let found = Found::of(Box::pin(authenticator.verify_dmarc(question)).await);
+            if worst.as_ref().is_none_or(|worst| worst.rank() < found.rank()) {
+                worst = Some(found);
+            }
+        }
+        if let Some(worst) = worst {
+            (self.dmarc, self.policy, self.from) = (worst.outcome, worst.policy, worst.domain);
+        }
+    }
+}
+
+/// The domains in From as A-labels, each once and at least one; or why they are not known.
+fn domains(head: &[u8]) -> Result<Vec<String>, String> {
+    let mut domains: Vec<String> = Vec::new();
+    for field in head::fields(head).filter(|field| field.is("From")) {
+        let of_field = of_field(field.raw);
+        if of_field.is_empty() {
+            return Err("a From field names no author".to_owned());
+        }
+        domains.extend(of_field);
+    }
+    domains.sort();
+    domains.dedup();
+    match domains.len() {
+        0 => Err("no From field".to_owned()),
+        1..=DOMAINS => Ok(domains),
+        _ => {
+            hit("sender_auth.authors");
+            Err(format!("authors of more than {DOMAINS} domains"))
+        }
+    }
+}
+
+fn of_field(field: &[u8]) -> Vec<String> {
+    let parsed = MessageParser::default().parse_headers(field);
+    let values = parsed
+        .iter()
+        .flat_map(|message| message.header_values(HeaderName::From));
+    let addresses = values
+        .filter_map(|value| value.as_address())
+        .flat_map(|authors| authors.iter())
+        .filter_map(|author| author.address());
+    addresses
+        .filter_map(|address| Some(address.rsplit_once('@')?.1.trim_end_matches('.')))
+        .filter(|domain| !domain.is_empty())
+        .map(spf::ascii)
+        .collect()
+}
+
+fn wish(output: &DmarcOutput) -> &'static str {
+    match (output.dmarc_record(), output.policy()) {
+        (None, _) => "",
+        (Some(_), Policy::Quarantine) => "quarantine",
+        (Some(_), Policy::Reject) => "reject",
+        (Some(_), Policy::None | Policy::Unspecified) => "none",
+    }
+}

@@ -122,7 +122,7 @@ fn all_that_is_wrong_is_named_at_once_with_its_line() {
         "[1].expect.verdict: `acept` is none; write one of accept, reject, defer, discard, quarantine",
         "[1].expect.route: is nothing that rcpt can come to; write verdict",
         "[2].name: missing",
-        "[2].ask.rcptt: unknown variant `rcptt`",
+        "[2].ask: unknown variant `rcptt`",
         "[3]: nothing is written; write a case",
     ] {
         let fault = found.iter().find(|fault| fault.starts_with(begin));

@@ -10,7 +10,6 @@ pub(crate) use attempts::kept_of;
 pub use attempts::{Attempts, Search};
 
 use serde::{Deserialize, Serialize};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Octets of one explanation in its JSON form: what a message's facts may grow by.
 const MOST: usize = 8 * 1024;
@@ -121,12 +120,6 @@ pub(crate) fn cut(text: &str, most: usize) -> String {
             text.get(..text.floor_char_boundary(most)).unwrap_or_default()
         ),
     }
-}
-
-/// Milliseconds since 1970.
-pub(crate) fn now() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl Step {

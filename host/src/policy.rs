@@ -29,6 +29,8 @@ mod questions;
 mod report;
 mod reuse;
 mod runtime;
+#[cfg(test)]
+mod sample;
 mod shadow;
 mod shelf;
 mod slot;
@@ -41,6 +43,7 @@ mod words;
 pub use agreement::Agreed;
 pub use auth::{AuthFacts, SignatureFacts};
 pub use grants::{Attribute, DirectorySource};
+pub(crate) use guest::unix_millis;
 pub use load::{Ended, Fault, Listed, LoadOptions, State, stand};
 pub use slot::Versions;
 pub use watch::Watch;

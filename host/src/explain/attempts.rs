@@ -1,7 +1,8 @@
 //! The attempts that are remembered: the last ones, in memory, for a time and within a size.
 
-use super::{Attempt, now};
+use super::Attempt;
 use crate::config::ExplainConfig;
+use crate::policy::unix_millis;
 use crate::store::{KvWrite, Store, StoreError};
 use bytes::Bytes;
 use std::collections::VecDeque;
@@ -75,7 +76,7 @@ impl Attempts {
             return;
         };
         let octets = text.len() as u64 + BESIDE;
-        let mut kept = self.kept(now());
+        let mut kept = self.kept(unix_millis());
         if octets > self.config.max {
             return hit();
         }
@@ -92,7 +93,7 @@ impl Attempts {
     /// it where blocking is allowed.
     pub fn find(&self, search: Search<'_>, most: usize) -> Vec<Attempt> {
         let texts: Vec<Arc<[u8]>> = {
-            let kept = self.kept(now());
+            let kept = self.kept(unix_millis());
             kept.attempts
                 .iter()
                 .rev()
@@ -125,7 +126,7 @@ impl Attempts {
         let write = KvWrite {
             value: Bytes::from(text),
             ttl: seconds(self.config.keep),
-            now: now(),
+            now: unix_millis(),
             quota: self.config.max,
         };
         match store.kv_set(NAMESPACE, &attempt.id, write).await {
@@ -138,7 +139,7 @@ impl Attempts {
 
 /// What was kept beyond a message's deletion, if anything.
 pub(crate) async fn kept_of(store: &dyn Store, id: &str) -> Result<Option<Attempt>, StoreError> {
-    let found = store.kv_get(NAMESPACE, id, now()).await?;
+    let found = store.kv_get(NAMESPACE, id, unix_millis()).await?;
     Ok(found.and_then(|text| serde_json::from_slice(&text).ok()))
 }
 

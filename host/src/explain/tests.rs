@@ -1,5 +1,6 @@
 use super::*;
 use crate::config::ExplainConfig;
+use crate::policy::unix_millis;
 use crate::store::{MemoryStore, Store};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use std::time::Duration;
@@ -113,7 +114,7 @@ fn attempts(keep: Duration, max: u64) -> Attempts {
 #[test]
 fn attempts_are_found_by_id_and_by_each_address_in_their_order() {
     let kept = attempts(Duration::from_secs(60), 1 << 20);
-    let now = now();
+    let now = unix_millis();
     kept.add(&attempt("A", now));
     kept.add(&attempt("B", now));
     let ids = |search, most| -> Vec<String> {
@@ -130,7 +131,7 @@ fn attempts_are_found_by_id_and_by_each_address_in_their_order() {
 
 #[test]
 fn attempts_take_no_more_than_their_room_and_the_oldest_give_way() {
-    let now = now();
+    let now = unix_millis();
     let weight = size(&attempt("A", now)) as u64 + 64;
     let found = |room: u64| {
         let kept = attempts(Duration::from_secs(60), room);
@@ -160,13 +161,13 @@ fn attempts_are_forgotten_at_their_exact_time() {
 async fn what_outlives_a_message_is_found_and_bounded() {
     let store = MemoryStore::new();
     let kept = attempts(Duration::from_secs(60), 1 << 20);
-    let written = attempt("A", now());
+    let written = attempt("A", unix_millis());
     kept.keep(&store, &written).await;
     let found = attempts::kept_of(&store, "A").await.unwrap();
     assert_eq!(found, Some(written.clone()));
     assert_eq!(attempts::kept_of(&store, "B").await.unwrap(), None);
     let full = attempts(Duration::from_secs(60), 10);
-    full.keep(&store, &attempt("C", now())).await;
+    full.keep(&store, &attempt("C", unix_millis())).await;
     assert_eq!(attempts::kept_of(&store, "C").await.unwrap(), None);
     assert!(store.ready().is_ok());
 }

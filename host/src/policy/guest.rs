@@ -224,7 +224,8 @@ fn seeded(call: &Call) -> Option<StdRng> {
     Some(StdRng::from_seed(Sha256::digest(key).into()))
 }
 
-pub(super) fn unix_millis() -> u64 {
+/// Milliseconds since 1970.
+pub(crate) fn unix_millis() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

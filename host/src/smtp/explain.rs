@@ -3,9 +3,9 @@
 use super::answer::Answers;
 use super::envelope::Transaction;
 use super::outcome::Fate;
-use crate::explain::{Attempt, Explanation, Step, now};
+use crate::explain::{Attempt, Explanation, Step};
 use crate::message::MessageId;
-use crate::policy::{Facts, Opinion, told};
+use crate::policy::{Facts, Opinion, told, unix_millis};
 use postern_proto::smtp::{Answer, Reply};
 
 /// Steps of the recipients of one transaction that are remembered: a message may have thousands.
@@ -194,7 +194,7 @@ fn replies(answer: &Answer) -> Vec<String> {
 fn attempt((stage, id): (&str, &str), facts: &Facts, explained: Explanation) -> Attempt {
     let attempt = Attempt {
         id: id.to_owned(),
-        time: now(),
+        time: unix_millis(),
         stage: stage.to_owned(),
         listener: facts.listener.clone(),
         client_ip: facts.client_ip.clone(),

@@ -19,8 +19,9 @@ use crate::policy::load::stand::Zone;
 use crate::policy::manifest::KvGrant;
 use crate::policy::observer::{Observer, Replayed};
 use crate::policy::plugin::Addresses;
+use crate::policy::sample::{Mail, Slow};
 use crate::policy::shadow::Run;
-use crate::policy::{AddressCheck, Edit, Facts, MessageSource, Policies, Verdict};
+use crate::policy::{AddressCheck, Edit, Facts, Policies, Verdict};
 use crate::store::{self, MemoryStore};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -35,25 +36,6 @@ struct Here;
 impl AddressCheck for Here {
     async fn deliverable(&self, _: &Policies, _: &Facts, address: &str) -> store::Result<bool> {
         Ok(address.ends_with("@example.org"))
-    }
-}
-
-#[derive(Debug)]
-struct Mail(&'static str, Bytes);
-
-#[async_trait]
-impl MessageSource for Mail {
-    fn head(&self) -> Bytes {
-        Bytes::from_static(self.0.as_bytes())
-    }
-
-    fn size(&self) -> u64 {
-        (self.0.len() + self.1.len()) as u64
-    }
-
-    async fn read_text(&self, offset: u64, len: usize) -> store::Result<Bytes> {
-        let from = usize::try_from(offset).unwrap().min(self.1.len());
-        Ok(self.1.slice(from..(from + len).min(self.1.len())))
     }
 }
 
@@ -526,32 +508,12 @@ async fn beside_a_decision_an_address_is_one_wherever_it_leads() {
     );
 }
 
-/// A message that is long in coming.
-#[derive(Debug)]
-struct Slow(Duration);
-
-#[async_trait]
-impl MessageSource for Slow {
-    fn head(&self) -> Bytes {
-        Bytes::from_static(b"A: b\r\n\r\n")
-    }
-
-    fn size(&self) -> u64 {
-        9
-    }
-
-    async fn read_text(&self, _: u64, _: usize) -> store::Result<Bytes> {
-        tokio::time::sleep(self.0).await;
-        Ok(Bytes::from_static(b"x"))
-    }
-}
-
 #[tokio::test]
 async fn what_a_call_waits_for_the_host_is_summed_and_so_is_a_wait_that_is_cut_off() {
     let guest = |wait| {
         let mut call = call();
         call.message = Some(Arc::new(Letter::new(
-            Arc::new(Slow(wait)),
+            Arc::new(Slow(Mail("A: b\r\n\r\n", Bytes::from_static(b"x")), wait)),
             Room::new(PolicyLimits::default().mime),
         )));
         Guest::new(call)

@@ -21,7 +21,6 @@ pub use zone::Zone;
 use super::{Fault, Listed, LoadOptions, Loader, apart, listed, refused};
 use crate::config::PolicyLimits;
 use crate::policy::cache;
-use crate::policy::guest::unix_millis;
 use crate::policy::http::Answering;
 use crate::policy::manifest::{KvGrant, Manifest, Scope};
 use crate::policy::observer::Observer;
@@ -29,6 +28,7 @@ use crate::policy::plugin::Services;
 use crate::policy::slot::Slot;
 use crate::policy::{
     AddressCheck, Decision, Edit, Facts, MessageSource, Opinion, Policies, QuotaDecision, Route, Verdict,
+    unix_millis,
 };
 use crate::store::{Kv, KvWrite, MemoryStore};
 use async_trait::async_trait;

@@ -1,29 +1,11 @@
 use super::*;
-
-/// A message of so many octets of text, and whether it was read late.
-#[derive(Debug)]
-struct Mail(usize);
-
-#[async_trait]
-impl MessageSource for Mail {
-    fn head(&self) -> Bytes {
-        Bytes::from_static(b"A: b\r\n\r\n")
-    }
-
-    fn size(&self) -> u64 {
-        (8 + self.0) as u64
-    }
-
-    async fn read_text(&self, offset: u64, len: usize) -> store::Result<Bytes> {
-        Ok(crate::message::part(&vec![b'x'; self.0].into(), offset, len))
-    }
-}
+use crate::policy::sample::Mail;
 
 #[tokio::test]
 async fn a_small_message_outlives_its_transaction_and_a_large_one_does_not_hold_it_up() {
     for (octets, outlives) in [(0, true), (KEPT, true), (KEPT + 1, false)] {
         let gone = Arc::new(AtomicBool::new(false));
-        let mail: Arc<dyn MessageSource> = Arc::new(Mail(octets));
+        let mail: Arc<dyn MessageSource> = Arc::new(Mail("A: b\r\n\r\n", vec![b'x'; octets].into()));
         let source = Source::of(&mail, &gone);
         assert_eq!((source.size(), source.head()), (mail.size(), mail.head()));
         assert_eq!(Arc::strong_count(&mail), 1, "nothing of it is held");

@@ -4,8 +4,9 @@ use crate::policy::breaker::Course;
 use crate::policy::canary::is_in_share;
 use crate::policy::load::LoadOptions;
 use crate::policy::load::tests::{ACCEPT, Folder, LOOP, REJECT, TRAP, filter};
+use crate::policy::sample::{Mail, Slow};
 use crate::policy::shelf::{Shelf, Which};
-use crate::policy::{MessageSource, Policies, Verdict};
+use crate::policy::{Policies, Verdict};
 use bytes::Bytes;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 use std::time::{Duration, Instant};
@@ -321,23 +322,7 @@ async fn a_canary_that_says_the_same_word_of_something_else_drifts_too() {
     assert!(!alike.set.agreement("20-x").unwrap()[0].differs);
 }
 
-#[derive(Debug)]
-struct Mail;
-
-#[async_trait::async_trait]
-impl MessageSource for Mail {
-    fn head(&self) -> Bytes {
-        Bytes::from_static(b"Subject: x\r\n\r\n")
-    }
-
-    fn size(&self) -> u64 {
-        self.head().len() as u64
-    }
-
-    async fn read_text(&self, _: u64, _: usize) -> crate::store::Result<Bytes> {
-        Ok(Bytes::new())
-    }
-}
+const MAIL: Mail = Mail("Subject: x\r\n\r\n", Bytes::new());
 
 fn transaction(id: &str) -> Facts {
     Facts {
@@ -380,7 +365,7 @@ async fn a_transaction_ends_with_the_version_that_it_began_with() {
         // What is known of a transaction grows, in clones of its facts.
         let mut facts = facts.clone();
         facts.rcpt_to.push("ann@example.org".to_owned());
-        let decision = shop.set.message(&facts, Arc::new(Mail), &[]).await;
+        let decision = shop.set.message(&facts, Arc::new(MAIL), &[]).await;
         assert_eq!(&decision.opinions[0].policy, policy, "{}", facts.queue_id);
         let new = shop.set.mail(&transaction(&facts.queue_id)).await;
         assert_eq!(new.opinions[0].policy, "20-x");
@@ -406,7 +391,7 @@ async fn a_canarys_share_is_chosen_whatever_domains_it_names() {
         let expected = [["20-x", "20-x"], ["20-x", "20-x.candidate"]][share];
         for (domain, expected) in ["example.net", "example.org"].into_iter().zip(expected) {
             facts.rcpt_to = vec![format!("ann@{domain}")];
-            let decision = shop.set.message(&facts, Arc::new(Mail), &[]).await;
+            let decision = shop.set.message(&facts, Arc::new(MAIL), &[]).await;
             assert_eq!(
                 decision.opinions[0].policy, expected,
                 "{}, {domain}",
@@ -601,7 +586,7 @@ async fn where_a_policy_does_not_apply_it_is_as_if_it_were_not_installed() {
             ..transaction("id")
         };
         let set = Arc::clone(&shop.set);
-        async move { set.message(&facts, Arc::new(Mail), &[]).await.verdict }
+        async move { set.message(&facts, Arc::new(MAIL), &[]).await.verdict }
     };
     assert_eq!(about(&["a@example.net"]).await, Verdict::Accept);
     let refused = about(&["a@example.net", "b@Example.org"]).await;
@@ -677,26 +662,6 @@ fn reads() -> String {
         .replacen("(instantiate $m)", lowered, 1)
 }
 
-/// A message that is long in coming.
-#[derive(Debug)]
-struct Slow(Duration);
-
-#[async_trait::async_trait]
-impl MessageSource for Slow {
-    fn head(&self) -> Bytes {
-        Mail.head()
-    }
-
-    fn size(&self) -> u64 {
-        Mail.size() + 1
-    }
-
-    async fn read_text(&self, offset: u64, len: usize) -> crate::store::Result<Bytes> {
-        tokio::time::sleep(self.0).await;
-        Ok(crate::message::part(&Bytes::from_static(b"x"), offset, len))
-    }
-}
-
 #[tokio::test]
 async fn what_a_call_waits_for_the_host_is_not_its_slowness() {
     let shop = Shop::open(Folder::new().with("20-x.candidate", &reads()).file(
@@ -708,7 +673,11 @@ async fn what_a_call_waits_for_the_host_is_not_its_slowness() {
     let (begun, wait) = (Instant::now(), Duration::from_millis(2500));
     let decision = shop
         .set
-        .message(&transaction(&id), Arc::new(Slow(wait)), &[])
+        .message(
+            &transaction(&id),
+            Arc::new(Slow(Mail(MAIL.0, Bytes::from_static(b"x")), wait)),
+            &[],
+        )
         .await;
     assert_eq!(decision.opinions[0].word, "accept");
     assert!(begun.elapsed() >= wait, "it did wait");

@@ -5,9 +5,9 @@ use crate::cli::configuration;
 use crate::cli::plugin::session::Session;
 use crate::config::Config;
 use crate::control::{MailRecord, Operation, PluginRecord, Record, Refusal};
-use crate::explain::{Stored, now};
+use crate::explain::Stored;
 use crate::message::MessageId;
-use crate::policy::{Facts, stand};
+use crate::policy::{Facts, stand, unix_millis};
 use anyhow::Context as _;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD as BASE64;
@@ -104,7 +104,7 @@ impl Source {
             (None, Some(gateway)) => {
                 let ago = u64::try_from(since.unwrap_or(USUAL).as_millis()).unwrap_or(u64::MAX);
                 let operation = Operation::MailList {
-                    since: now().saturating_sub(ago),
+                    since: unix_millis().saturating_sub(ago),
                 };
                 let (mut items, mut seen) = (Vec::new(), HashSet::new());
                 let mut each = |record: Record| -> io::Result<()> {
@@ -163,7 +163,7 @@ impl Item {
 
 fn in_folder(folder: &Path, since: Option<Duration>) -> anyhow::Result<Vec<Item>> {
     let unread = || format!("cannot read the folder {}", folder.display());
-    let oldest = since.map(|ago| Duration::from_millis(now()).saturating_sub(ago));
+    let oldest = since.map(|ago| Duration::from_millis(unix_millis()).saturating_sub(ago));
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder).with_context(unread)? {
         let file = entry.with_context(unread)?.path();

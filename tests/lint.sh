@@ -18,6 +18,6 @@ found=$(git grep -nE '^use (tokio|wasmtime|rand|std::time)' -- 'host/proto/src/*
 found=$(git grep -nE 'crate::(smtp|pop3|admin|cli)\b' -- 'host/src/store*' 'host/src/message*' 'host/src/policy*' 'host/src/directory*') && say "a dependency points the wrong way: $found"
 found=$(git grep -nE '#\[ignore|\b(todo|unimplemented)!\(' -- '*.rs') && say "unfinished: $found"
 found=$(git ls-files | cut -d/ -f1 | sort -u | grep -vxE 'Cargo.toml|Cargo.lock|Makefile|LICENSE|CHANGELOG.md|README.md|host|plugins|wit|config|tests|\..*') && say "not at the top level: $found"
-command -v gofmt >/dev/null && found=$(gofmt -l plugins/templates tests/guests/go) && [ -n "$found" ] && say "not as gofmt has it: $found"
+command -v gofmt >/dev/null && found=$(gofmt -l plugins/templates tests/guests) && [ -n "$found" ] && say "not as gofmt has it: $found"
 found=$(tests/mutations.py --check 2>&1) || say "a mutation does not fit: $found"
 exit $failed

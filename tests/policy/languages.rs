@@ -1,5 +1,6 @@
 //! `postern plugin new` and `build` with the real tools of five languages: each project builds, loads and stands its
-//! cases, and the same filter in all of them says the same about the same odd mail.
+//! cases, the same filter in all of them says the same about the same odd mail, and what is granted by name answers
+//! with its grant and not without.
 
 #![allow(
     clippy::expect_used,
@@ -13,6 +14,8 @@ mod corpus;
 #[path = "folder.rs"]
 #[allow(dead_code, reason = "what other tests need of it")]
 mod folder;
+#[path = "languages/grants.rs"]
+mod grants;
 #[path = "languages/reused.rs"]
 mod reused;
 #[path = "../support/toolchains.rs"]

@@ -26,7 +26,7 @@ mod server;
 const NAME: &str = "60-grants";
 /// Another name of ann's.
 const SENDER: &str = "info@example.org";
-/// Octets of a web server's answer: more than a guest shows, and than it is wise to hand over on a stack.
+/// Octets of a web server's answer: far more than a guest shows.
 const LONG: usize = 500_000;
 /// In the order in which the guests ask.
 const FIELDS: [&str; 4] = ["X-Kv", "X-Dns", "X-Directory", "X-Http"];

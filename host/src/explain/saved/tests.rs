@@ -1,6 +1,7 @@
 use super::*;
 use crate::explain::Search;
 use crate::explain::tests::attempt;
+use metrics_exporter_prometheus::PrometheusBuilder;
 use std::collections::HashSet;
 use std::time::Duration;
 
@@ -80,6 +81,31 @@ async fn attempts_are_saved_while_the_gateway_runs() {
     end.cancel();
     saving.await.unwrap();
     assert_eq!(ids(&state.path().join(FOLDER), 1 << 20), "AB");
+}
+
+#[tokio::test]
+async fn what_cannot_be_saved_is_counted_and_kept() {
+    let state = tempfile::tempdir().unwrap();
+    let failures = |is_in_the_way: bool| {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let state = state.path().join(is_in_the_way.to_string());
+        async move {
+            fs::create_dir(&state).unwrap();
+            if is_in_the_way {
+                fs::write(state.join(FOLDER), "").unwrap();
+            }
+            let counting = metrics::set_default_local_recorder(&recorder);
+            let kept = ran(&state, config(1 << 20), &["A"]).await;
+            drop(counting);
+            assert_eq!(kept, ["A"]);
+            recorder
+                .handle()
+                .render()
+                .contains("\npostern_explain_save_failures_total 1\n")
+        }
+    };
+    assert!(failures(true).await);
+    assert!(!failures(false).await);
 }
 
 #[test]

@@ -126,6 +126,8 @@ pub struct ExplainConfig {
     pub max: u64,
     /// A stored message has a second record, which outlives it.
     pub keep_deleted: bool,
+    /// How often attempts are saved to disk; zero: they end with the process.
+    pub save: Duration,
 }
 
 /// Logins.

@@ -7,6 +7,7 @@
 mod aliases;
 mod domains;
 mod explain;
+mod kv;
 mod loops;
 mod mail;
 mod plugins;
@@ -140,6 +141,11 @@ pub enum Operation {
     MailRead {
         id: String,
         mailbox: Option<String>,
+    },
+    /// What a policy's share of the store holds now under a key.
+    KvRead {
+        namespace: String,
+        key: String,
     },
     /// The last refused attempts by or to an address.
     ExplainAddress {
@@ -400,6 +406,7 @@ pub async fn execute(
         Op::Explain { id, mailbox } => explain::by_id(context, (id, mailbox.as_deref()), records).await,
         Op::MailList { since } => mail::list(context, *since, records).await,
         Op::MailRead { id, mailbox } => mail::read(context, (id, mailbox.as_deref()), records).await,
+        Op::KvRead { namespace, key } => kv::read(context, (namespace, key), records).await,
         Op::ExplainAddress { address } => explain::by_address(context, address, records).await,
     }
 }

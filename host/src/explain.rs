@@ -2,12 +2,14 @@
 //!
 //! A message that is stored has its [`Explanation`] in its facts, written with the delivery itself and gone with the
 //! message. What was refused, and what was taken and stored nowhere, is an [`Attempt`] in memory
-//! ([`Attempts`]). ADR 12 says why.
+//! ([`Attempts`]), which is saved to disk from time to time ([`save`]). ADR 12 says why.
 
 mod attempts;
+mod saved;
 
 pub(crate) use attempts::kept_of;
 pub use attempts::{Attempts, Search};
+pub use saved::save;
 
 use serde::{Deserialize, Serialize};
 

@@ -7,6 +7,7 @@
 
 mod body;
 mod claims;
+mod dkim;
 mod dmarc;
 mod message;
 mod name;

@@ -80,6 +80,9 @@ class Explain(GatewayCase):
         self.assertEqual(by_id, both[:1])
         page = self.gateway.metrics()
         self.assertRegex(page, r"(?m)^postern_explain_bytes [1-9]")
+        self.restart()
+        self.gateway.logged("what was refused before this start is remembered")
+        self.assertEqual(json.loads(self.explain("--address", "127.0.0.1", "--json")), both)
 
     def test_a_trap_is_told_with_what_it_comes_to(self):
         for at, stage in [("connect", "connect"), ("mail", "mail"), ("rcpt", "rcpt"), ("message", "message")]:
@@ -90,7 +93,8 @@ class Explain(GatewayCase):
                     self.assertEqual(client.greeting[0] // 100, 4)
             else:
                 self.assertEqual(self.send(PLAIN)[0], 451)
-            told = json.loads(self.explain("--address", "127.0.0.1", "--json"))
+            # Those of the stages before are remembered too, perhaps a moment later.
+            told = json.loads(self.explain("--address", "127.0.0.1", "--json"))[-1:]
             self.assertEqual([attempt["source"] for attempt in told], [{"attempt": stage}], at)
             step = told[0]["explained"]["steps"][-1]
             self.assertEqual((step["question"], step["said"]), (stage, "defer"))

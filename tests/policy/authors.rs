@@ -9,9 +9,13 @@
 #[path = "../support/guests.rs"]
 mod guests;
 
+use postern::store::embedded::Options;
+use postern::store::{EmbeddedStore, Kv as _, KvWrite};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 const POSTERN: &str = env!("CARGO_BIN_EXE_postern");
 const MESSAGE: &str = "From: <bob@shop.example>\nSubject: lunch\n\nAt noon?\n";
@@ -970,6 +974,83 @@ fn a_replay_counts_what_a_candidate_would_judge_otherwise() {
     let other = Desk::new().guest("greylist").with("mail/1.eml", "x");
     let told = other.plugin(&["replay", "greylist.wasm", "--from", "mail", "--against", "active"]);
     assert!(told.error.contains("no configuration here"), "{told:?}");
+}
+
+/// Where the store of a configuration is that says nothing of it.
+fn stored(desk: &Desk) -> Arc<EmbeddedStore> {
+    EmbeddedStore::open(desk.path("state/store"), Options::default()).expect("a store")
+}
+
+#[test]
+fn a_replay_finds_what_the_store_holds_for_the_policy_and_leaves_it_so() {
+    const WAITS: &str = "settings: { wait: 1d }\ngrants: { kv: {} }\nlimits: { deadline: 30s }\n";
+    let desk = mailed(Desk::new().guest("greylist"))
+        .with("greylist.yaml", WAITS.replace("1d", "5m"))
+        .with("plugins.d/20-greylist.yaml", WAITS)
+        .with(
+            "postern.yaml",
+            concat!(
+                "hostname: a.example\npostmaster: a@b.example\npolicy: { folder: plugins.d }\nstate: state\n",
+                "listeners: [ { role: mx, address: \"127.0.0.1:0\" } ]\n"
+            ),
+        );
+    let active = desk.path("plugins.d/20-greylist.wasm");
+    std::fs::copy(desk.path("greylist.wasm"), active).expect("the policy in force");
+    let replay = || {
+        let told = desk.plugin(&[
+            "replay",
+            "greylist.wasm",
+            "--from",
+            "mail",
+            "--config",
+            "postern.yaml",
+            "--against",
+            "active",
+            "--json",
+        ]);
+        assert_eq!(told.code, Some(0), "{told:?}");
+        let report = told.json();
+        let kv = report["kv"].as_str().expect("a line of kv").to_owned();
+        (report["changed"].as_u64(), kv)
+    };
+    assert_eq!(
+        replay(),
+        (Some(0), "begins empty: there is no store yet".to_owned())
+    );
+    assert!(!desk.path("state").exists(), "none is made for it");
+
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a time");
+    // Tried ten minutes ago: whoever waits five lets it in, and writes that it is known.
+    let tried = [b"t", &(now.as_secs() - 600).to_be_bytes()[..]].concat();
+    let key = "192.0.2.0 bob@shop.example ann@example.org";
+    let millis = u64::try_from(now.as_millis()).expect("this age");
+    let write = KvWrite {
+        value: tried.clone().into(),
+        ttl: 0,
+        now: millis,
+        quota: 1 << 20,
+    };
+    let store = stored(&desk);
+    runtime
+        .block_on(store.kv_set("greylist", key, write))
+        .expect("a value");
+    drop(store);
+    for _ in 0..2 {
+        let expected = "begins with what greylist holds in the store now";
+        assert_eq!(replay(), (Some(10), expected.to_owned()));
+    }
+    let store = stored(&desk);
+    let held = runtime.block_on(store.kv_get("greylist", key, millis));
+    assert_eq!(held.expect("a value").as_deref(), Some(&*tried));
+
+    let alone = Desk::new().guest("greylist").with("greylist.yaml", WAITS);
+    let told = mailed(alone).plugin(&["replay", "greylist.wasm", "--from", "mail"]);
+    let line = "\nkv        begins empty: no configuration here names a store\n";
+    assert!(told.out.contains(line), "{told:?}");
 }
 
 #[test]

@@ -6,6 +6,7 @@ use crate::config::Config;
 use crate::control::{self, ControlContext, Operation, Record, Records, Refusal, Reply, execute};
 use anyhow::{Context as _, bail};
 use std::io::{self, ErrorKind};
+use std::sync::Arc;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::UnixStream;
 
@@ -16,14 +17,14 @@ const MOST_REPLY: u64 = 64 * 1024 * 1024;
 pub(super) enum Gateway {
     Running(BufReader<UnixStream>),
     /// Nobody else has the store open.
-    Stopped(Box<ControlContext>),
+    Stopped(Arc<ControlContext>),
 }
 
 impl Gateway {
     pub(super) async fn of(config: &Config) -> anyhow::Result<Self> {
         match Self::running(config).await? {
             Some(gateway) => Ok(gateway),
-            None => Ok(Self::Stopped(Box::new(super::store::open(config).await?))),
+            None => Ok(Self::Stopped(Arc::new(super::store::open(config).await?))),
         }
     }
 
@@ -41,6 +42,14 @@ impl Gateway {
                     path.display()
                 )
             }),
+        }
+    }
+
+    /// Another way to the same one, for somebody who asks meanwhile.
+    pub(super) async fn another(&self, config: &Config) -> anyhow::Result<Self> {
+        match self {
+            Self::Running(_) => Self::running(config).await?.context("the gateway has ended"),
+            Self::Stopped(context) => Ok(Self::Stopped(Arc::clone(context))),
         }
     }
 

@@ -12,6 +12,7 @@ use crate::admin::{self, Admin, Check};
 use crate::config::{Config, Listener, Role, TlsMode};
 use crate::control;
 use crate::dns::Resolver;
+use crate::explain;
 use crate::gateway::{self, Gateway};
 use crate::net::{self, Bound, Stop};
 use crate::policy::Watch;
@@ -218,6 +219,12 @@ impl Tasks {
             .spawn(tasks::expire_quarantine(Arc::clone(gateway), self.end.clone()));
         self.tracker
             .spawn(tasks::sweep(Arc::clone(&gateway.store), self.end.clone()));
+        let state = gateway.config.state.clone();
+        self.tracker.spawn(explain::save(
+            Arc::clone(&gateway.attempts),
+            state,
+            self.end.clone(),
+        ));
         let (watched, end) = (Arc::clone(gateway), self.end.clone());
         self.tracker.spawn(async move { watched.tls.watch(end).await });
         self.tracker.close();

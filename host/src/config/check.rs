@@ -314,6 +314,8 @@ fn explain(raw: &raw::Explain, faults: &mut Collector) -> ExplainConfig {
         // Some hundred thousand refused attempts.
         max: bounds.size("max", raw.max, 64 * MIB, 64 * KIB, 16 * GIB),
         keep_deleted: raw.keep_deleted.unwrap_or(false),
+        // What a crash may take; a clean end takes nothing.
+        save: bounds.time("save", raw.save, 10 * 1000, 0, 60 * MINUTE * 1000),
     }
 }
 

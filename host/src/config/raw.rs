@@ -209,6 +209,7 @@ pub(super) struct Explain {
     pub(super) keep: Option<Span>,
     pub(super) max: Option<ByteSize>,
     pub(super) keep_deleted: Option<bool>,
+    pub(super) save: Option<Span>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -200,6 +200,8 @@ fn both_edges_of_the_limits_that_standards_or_the_store_set() {
         ("policy: { instances: 1 }", "policy: { instances: 0 }"),
         ("explain: { keep: 3650d }", "explain: { keep: 3651d }"),
         ("explain: { keep: 0s }", "explain: { keep: 0 }"),
+        ("explain: { save: 1h }", "explain: { save: 3601s }"),
+        ("explain: { save: 0s }", "explain: { save: 0 }"),
         ("explain: { max: 64KiB }", "explain: { max: 65535B }"),
         ("explain: { max: 16GiB }", "explain: { max: 17GiB }"),
         ("policy: { instances: 1000 }", "policy: { instances: 1001 }"),

@@ -40,7 +40,7 @@ pub enum Source {
     Stored,
     /// The record that outlived one.
     Deleted,
-    /// Memory: `connect`, `mail`, `rcpt` or `message`, where it ended.
+    /// What the gateway remembers: `connect`, `mail`, `rcpt` or `message`, where it ended.
     Attempt(String),
 }
 
@@ -99,7 +99,7 @@ pub(super) async fn by_address(
         .await;
     if found.is_empty() {
         return Err(Refusal::new(format!(
-            "no attempt by or to {address} is remembered since this gateway started, or within explain.keep and explain.max"
+            "no attempt by or to {address} is remembered, within explain.keep and explain.max"
         )));
     }
     for attempt in found {

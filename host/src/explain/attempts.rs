@@ -14,6 +14,9 @@ const NAMESPACE: &str = "postern:explain";
 /// Octets that one counts for beside its text.
 const BESIDE: u64 = 64;
 
+/// The time of an attempt in milliseconds since 1970, and its JSON.
+pub(super) type Line = (u64, Arc<[u8]>);
+
 /// One gateway's memory of them, and what it keeps of messages beyond their deletion.
 #[derive(Debug)]
 pub struct Attempts {
@@ -23,9 +26,11 @@ pub struct Attempts {
 
 #[derive(Debug, Default)]
 struct Kept {
-    /// Oldest first, in JSON.
-    attempts: VecDeque<(u64, Arc<[u8]>)>,
+    /// Oldest first.
+    attempts: VecDeque<Line>,
     octets: u64,
+    /// The last so many are not saved yet.
+    unsaved: usize,
 }
 
 /// What is looked for.
@@ -86,7 +91,47 @@ impl Attempts {
         }
         kept.octets += octets;
         kept.attempts.push_back((attempt.time, text.into()));
+        kept.unsaved += 1;
         kept.tell();
+    }
+
+    pub(super) fn config(&self) -> ExplainConfig {
+        self.config
+    }
+
+    /// Remembers these from before this process, oldest first: the last of them that there is room for. Answers how
+    /// many.
+    pub(super) fn remember(&self, lines: Vec<Line>) -> usize {
+        let now = unix_millis();
+        let mut kept = self.kept(now);
+        let before = kept.attempts.len();
+        let lines = lines.into_iter().rev();
+        for (time, text) in lines.filter(|(time, _)| !self.is_over(*time, now)) {
+            let octets = text.len() as u64 + BESIDE;
+            if kept.octets.saturating_add(octets) > self.config.max {
+                break;
+            }
+            kept.octets += octets;
+            kept.attempts.push_front((time, text));
+        }
+        kept.tell();
+        kept.attempts.len() - before
+    }
+
+    /// Those that are not saved yet, oldest first. From here on they are taken for saved.
+    pub(super) fn fresh(&self) -> Vec<Line> {
+        let mut kept = self.kept(unix_millis());
+        let saved = kept
+            .attempts
+            .len()
+            .saturating_sub(std::mem::take(&mut kept.unsaved));
+        kept.attempts.range(saved..).cloned().collect()
+    }
+
+    /// The last `count` that were taken for saved were not.
+    pub(super) fn again(&self, count: usize) {
+        let mut kept = self.kept(unix_millis());
+        kept.unsaved = (kept.unsaved + count).min(kept.attempts.len());
     }
 
     /// Oldest first, the last `most` of them. All that is kept may be read for it, while sessions go on adding: ask for
@@ -109,13 +154,17 @@ impl Attempts {
     /// Without those whose time is over.
     fn kept(&self, now: u64) -> MutexGuard<'_, Kept> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let keep = u64::try_from(self.config.keep.as_millis()).unwrap_or(u64::MAX);
         let over = |kept: &Kept| {
             let oldest = kept.attempts.front();
-            oldest.is_some_and(|(time, _)| time.saturating_add(keep) <= now)
+            oldest.is_some_and(|(time, _)| self.is_over(*time, now))
         };
         while over(&kept) && kept.drop_oldest() {}
         kept
+    }
+
+    fn is_over(&self, time: u64, now: u64) -> bool {
+        let keep = u64::try_from(self.config.keep.as_millis()).unwrap_or(u64::MAX);
+        time.saturating_add(keep) <= now
     }
 
     /// Writes what is told of a stored message a second time, to outlive it. Trouble is logged and changes nothing.
@@ -148,6 +197,7 @@ impl Kept {
         let oldest = self.attempts.pop_front();
         if let Some((_, text)) = &oldest {
             self.octets = self.octets.saturating_sub(text.len() as u64 + BESIDE);
+            self.unsaved = self.unsaved.min(self.attempts.len());
         }
         oldest.is_some()
     }

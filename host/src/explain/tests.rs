@@ -92,7 +92,7 @@ fn a_record_of_another_version_is_read() {
     assert_eq!(newer.explained.unwrap().replies, ["250 ok"]);
 }
 
-fn attempt(id: &str, time: u64) -> Attempt {
+pub(super) fn attempt(id: &str, time: u64) -> Attempt {
     let attempt = Attempt {
         id: id.to_owned(),
         time,
@@ -103,11 +103,12 @@ fn attempt(id: &str, time: u64) -> Attempt {
     attempt.to(["bob@example.org".to_owned()].into_iter())
 }
 
-fn attempts(keep: Duration, max: u64) -> Attempts {
+pub(super) fn attempts(keep: Duration, max: u64) -> Attempts {
     Attempts::new(ExplainConfig {
         keep,
         max,
         keep_deleted: true,
+        save: Duration::ZERO,
     })
 }
 

@@ -7,12 +7,14 @@ mod budget;
 mod limiter;
 mod sink;
 mod view;
+mod wasi;
 
 pub(super) use budget::Budget;
 pub(super) use view::{Letter, View};
 
 use limiter::Limiter;
 use sink::Sink;
+use wasi::{Seed, Wall, generator};
 
 use super::grants::DirectorySource;
 use super::http::Client;
@@ -26,14 +28,13 @@ use super::trail::Trail;
 use super::{Edit, Facts};
 use crate::dns::Lookup;
 use crate::store::Store;
-use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use wasmtime::ResourceLimiter;
 use wasmtime::component::ResourceTable;
-use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 /// What one call is about and what its policy was given.
 #[derive(Debug, Clone)]
@@ -85,6 +86,7 @@ pub(super) struct Guest {
     pub(super) seeded: Option<StdRng>,
     /// The time of the call in milliseconds since 1970.
     pub(super) now: u64,
+    wall: Wall,
     /// Requests that it sent.
     pub(super) requests: u32,
     /// When the call ends.
@@ -122,8 +124,6 @@ impl Waits {
 
 /// Handles that one call may hold.
 const RESOURCES: usize = 1024;
-/// Octets of one reading from WASI's generators of randomness.
-const RANDOM: u64 = 64 << 10;
 
 impl Guest {
     pub(super) fn new(call: Call) -> Self {
@@ -132,14 +132,8 @@ impl Guest {
         let printed = Sink::new();
         let mut table = ResourceTable::new();
         table.set_max_capacity(RESOURCES);
-        let wasi = WasiCtxBuilder::new()
-            .stdout(printed.clone())
-            .stderr(printed.clone())
-            .allow_tcp(false)
-            .allow_udp(false)
-            .allow_ip_name_lookup(false)
-            .max_random_size(RANDOM)
-            .build();
+        let (seed, wall) = (seed(&call), Wall::at(told(&call)));
+        let wasi = wasi::context(seed.as_ref(), &wall, &printed);
         Self {
             view: view(&call),
             now: now(&call),
@@ -147,7 +141,8 @@ impl Guest {
             waits: Waits::default(),
             limiter: Limiter::new(memory, limits.table_elements),
             trail: call.explains.then(Trail::default),
-            seeded: seeded(&call),
+            seeded: seed.map(seeded),
+            wall,
             call,
             budget: Budget::new(limits),
             edits: Vec::new(),
@@ -164,7 +159,12 @@ impl Guest {
     pub(super) fn begin(&mut self, call: Call) {
         self.view = view(&call);
         self.trail = call.explains.then(Trail::default);
-        self.seeded = seeded(&call);
+        self.wall.tell(told(&call));
+        let seed = seed(&call);
+        if seed.is_some() || self.seeded.is_some() {
+            *self.wasi.random() = wasi::random(seed.as_ref());
+        }
+        self.seeded = seed.map(seeded);
         self.now = now(&call);
         self.end = Instant::now() + call.limits.deadline;
         self.waits = Waits::default();
@@ -208,12 +208,16 @@ fn view(call: &Call) -> Option<View> {
 }
 
 fn now(call: &Call) -> u64 {
-    let told = call.observer.as_ref().and_then(|observer| observer.now());
-    told.unwrap_or_else(unix_millis)
+    told(call).unwrap_or_else(unix_millis)
+}
+
+/// Where the clock of a call was set.
+fn told(call: &Call) -> Option<u64> {
+    call.observer.as_ref().and_then(|observer| observer.now())
 }
 
 /// Where what it draws is to be drawn again: by the message, or by the client where there is none yet.
-fn seeded(call: &Call) -> Option<StdRng> {
+fn seed(call: &Call) -> Option<Seed> {
     let replayed = call.observer.as_ref().and_then(|observer| observer.replayed());
     let key = match (replayed, call.facts.queue_id.as_str()) {
         (Some(id), _) => id,
@@ -221,7 +225,11 @@ fn seeded(call: &Call) -> Option<StdRng> {
         (None, "") => &call.facts.client_ip,
         (None, id) => id,
     };
-    Some(StdRng::from_seed(Sha256::digest(key).into()))
+    Some(Sha256::digest(key).into())
+}
+
+fn seeded(seed: Seed) -> StdRng {
+    generator(&seed, "random")
 }
 
 /// Milliseconds since 1970.

@@ -279,6 +279,7 @@ impl Loader {
                 room: Room::new(limits.mime),
                 explains: options.explains,
                 observer: None,
+                overlay: None,
             },
             trust: Trust::default(),
             answering: Answering::Network,

@@ -1,47 +1,68 @@
-//! A share of the store that is read as it is, and in which what is written lasts for one call.
+//! A share of the store that is read as it is, and in which what is written is forgotten: after one call beside a
+//! decision, after a replay.
 
 use crate::store::{Kv, KvWrite, MemoryStore, Result, Store};
 use async_trait::async_trait;
 use bytes::Bytes;
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::fmt::Debug;
+use std::sync::Arc;
+use tokio::sync::Mutex;
 
+/// What an overlay lies over: it can be read, and nothing else.
+#[async_trait]
+pub trait Beneath: Send + Sync + Debug {
+    /// As [`Kv::kv_get`].
+    async fn get(&self, namespace: &str, key: &str, now: u64) -> Result<Option<Bytes>>;
+}
+
+#[async_trait]
+impl Beneath for Arc<dyn Store> {
+    async fn get(&self, namespace: &str, key: &str, now: u64) -> Result<Option<Bytes>> {
+        self.kv_get(namespace, key, now).await
+    }
+}
+
+/// See the module. Of one namespace.
 #[derive(Debug)]
 pub(super) struct Overlay {
-    beneath: Arc<dyn Store>,
+    beneath: Arc<dyn Beneath>,
     own: MemoryStore,
     /// Keys that are its own by now.
     drawn: Mutex<HashSet<String>>,
 }
 
 impl Overlay {
-    pub(super) fn over(beneath: &Arc<dyn Store>) -> Self {
+    /// What is written lasts as long as this.
+    pub(super) fn new(beneath: Arc<dyn Beneath>) -> Self {
         Self {
-            beneath: Arc::clone(beneath),
+            beneath,
             own: MemoryStore::new(),
             drawn: Mutex::default(),
         }
     }
 
-    /// Takes a key over, once.
+    pub(super) fn over(store: &Arc<dyn Store>) -> Self {
+        Self::new(Arc::new(Arc::clone(store)))
+    }
+
+    /// Takes a key over, once; others that want it wait so long.
     async fn draw(&self, namespace: &str, key: &str, now: u64) -> Result<()> {
-        let is_new = {
-            let mut drawn = self.drawn.lock().unwrap_or_else(PoisonError::into_inner);
-            drawn.insert(key.to_owned())
-        };
-        if !is_new {
+        let mut drawn = self.drawn.lock().await;
+        if drawn.contains(key) {
             return Ok(());
         }
-        let Some(value) = self.beneath.kv_get(namespace, key, now).await? else {
-            return Ok(());
-        };
-        let write = KvWrite {
-            value,
-            ttl: 0,
-            now,
-            quota: u64::MAX,
-        };
-        self.own.kv_set(namespace, key, write).await
+        if let Some(value) = self.beneath.get(namespace, key, now).await? {
+            let write = KvWrite {
+                value,
+                ttl: 0,
+                now,
+                quota: u64::MAX,
+            };
+            self.own.kv_set(namespace, key, write).await?;
+        }
+        drawn.insert(key.to_owned());
+        Ok(())
     }
 }
 
@@ -58,10 +79,7 @@ impl Kv for Overlay {
     }
 
     async fn kv_remove(&self, namespace: &str, key: &str) -> Result<()> {
-        self.drawn
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(key.to_owned());
+        self.drawn.lock().await.insert(key.to_owned());
         self.own.kv_remove(namespace, key).await
     }
 
@@ -154,5 +172,32 @@ mod tests {
             store.kv_increment("n", "count", 0, 0, NOW, 1000).await.unwrap(),
             7
         );
+    }
+
+    /// Out of reach at first; then every key has one value.
+    #[derive(Debug, Default)]
+    struct Late(std::sync::atomic::AtomicUsize);
+
+    #[async_trait]
+    impl Beneath for Late {
+        async fn get(&self, _: &str, _: &str, _: u64) -> Result<Option<Bytes>> {
+            let before = self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            tokio::task::yield_now().await;
+            match before {
+                0 => Err(crate::store::StoreError::Engine("out of reach".to_owned())),
+                _ => Ok(Some(Bytes::copy_from_slice(&7_i64.to_be_bytes()))),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_could_not_be_read_is_read_again_and_what_was_read_is_not() {
+        let late = Arc::new(Late::default());
+        let overlay = Overlay::new(Arc::clone(&late) as _);
+        assert!(overlay.kv_get("n", "a", NOW).await.is_err());
+        let count = || overlay.kv_increment("n", "a", 1, 0, NOW, 1000);
+        let (one, other) = tokio::join!(count(), count());
+        assert_eq!(one.unwrap() + other.unwrap(), 8 + 9);
+        assert_eq!(late.0.load(std::sync::atomic::Ordering::Relaxed), 2);
     }
 }

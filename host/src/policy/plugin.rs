@@ -13,6 +13,7 @@ use super::http::Client;
 use super::limits::{Limit, Limits};
 use super::manifest::{Manifest, Mode, OnFailure};
 use super::observer::Observer;
+use super::overlay::Overlay;
 use super::questions::{Answers, Ask, Question, Said};
 use super::reuse::{Kept, Owner};
 use super::runtime::Guests;
@@ -69,6 +70,8 @@ pub(super) struct Services {
     pub(super) explains: bool,
     /// None in a gateway.
     pub(super) observer: Option<Arc<Observer>>,
+    /// In the place of the store's `kv`; None in a gateway.
+    pub(super) overlay: Option<Arc<Overlay>>,
 }
 
 /// Where addresses lead that a policy puts in, as its own set has it.
@@ -243,7 +246,7 @@ impl Plugin {
             explains: services.explains,
             observer: services.observer.clone(),
             run: Run::Decides,
-            overlay: None,
+            overlay: services.overlay.clone(),
             told: None,
         }
     }

@@ -2,14 +2,18 @@
 //!
 //! A message may name authors of several domains, in one From field or in several, and nobody knows which of them a
 //! reader is shown. So each domain is asked about, and the worst result is kept; among equal ones that whose owner
-//! wants most. What names nobody, or more domains than are asked about, is `permerror`.
+//! wants most. What names nobody, or more domains than are asked about, is `permerror`. They are asked about at the same
+//! time: one whose servers are silent keeps nobody from what another's owner says.
 
-use super::{Outcome, Spf, Verified, hit, spf};
+use super::{LATE, Outcome, Spf, Verified, hit, spf};
+use crate::dns::{Failure, Resolver};
 use crate::message::head;
+use futures_util::future::join_all;
 use mail_auth::dmarc::Policy;
 use mail_auth::dmarc::verify::DmarcParameters;
-use mail_auth::{AuthenticatedMessage, DkimOutput, DmarcOutput, DmarcResult, MessageAuthenticator};
+use mail_auth::{AuthenticatedMessage, DkimOutput, DmarcOutput, DmarcResult};
 use mail_parser::{HeaderName, MessageParser};
+use tokio::time::{Instant, timeout_at};
 
 /// Domains of authors that are asked about: each costs some look-ups, and people write in the name of one.
 const DOMAINS: usize = 5;
@@ -50,42 +54,68 @@ impl Found {
 }
 
 impl Verified {
-    /// `head` is as it was received.
+    /// `authors` are their domains, or why they are not known. Ends at `end`.
     pub(super) async fn dmarc(
         &mut self,
-        authenticator: &MessageAuthenticator,
-        head: &[u8],
-        dkim: &[DkimOutput<'_>],
-        spf: &Spf,
+        dns: &Resolver,
+        authors: Result<Vec<String>, String>,
+        facts: (&[DkimOutput<'_>], &Spf),
+        end: Instant,
     ) {
-        let domains = match domains(head) {
+        let domains = match authors {
             Ok(domains) => domains,
             Err(reason) => {
                 self.dmarc = Outcome::because("permerror", reason);
                 return;
             }
         };
-        let mut worst: Option<Found> = None;
-        for domain in domains {
-            // Of the message the library needs the author alone.
-            let author = AuthenticatedMessage {
-                from: vec![format!("@{domain}")],
-                ..AuthenticatedMessage::default()
-            };
-            let question = DmarcParameters::new(&author, dkim, spf.output.domain(), &spf.output);
-            let found = Found::of(Box::pin(authenticator.verify_dmarc(question)).await);
-            if worst.as_ref().is_none_or(|worst| worst.rank() < found.rank()) {
-                worst = Some(found);
-            }
-        }
+        let asked = domains
+            .iter()
+            .map(|domain| async move { found(dns, domain, facts, end).await });
+        let worst =
+            join_all(asked)
+                .await
+                .into_iter()
+                .reduce(|worst, found| match worst.rank() < found.rank() {
+                    true => found,
+                    false => worst,
+                });
         if let Some(worst) = worst {
             (self.dmarc, self.policy, self.from) = (worst.outcome, worst.policy, worst.domain);
         }
     }
 }
 
+/// What is known of one author's domain at `end`.
+async fn found(dns: &Resolver, domain: &str, (dkim, spf): (&[DkimOutput<'_>], &Spf), end: Instant) -> Found {
+    // Of the message the library needs the author alone.
+    let author = AuthenticatedMessage {
+        from: vec![format!("@{domain}")],
+        ..AuthenticatedMessage::default()
+    };
+    let question = DmarcParameters::new(&author, dkim, spf.output.domain(), &spf.output);
+    let asked = async {
+        let authenticator = dns.authenticator()?;
+        let _place = dns.check().await?;
+        Ok::<_, Failure>(Box::pin(authenticator.verify_dmarc(question)).await)
+    };
+    let trouble = |reason: &str| Found {
+        outcome: Outcome::trouble(reason),
+        policy: "",
+        domain: domain.to_owned(),
+    };
+    match timeout_at(end, asked).await {
+        Ok(Ok(output)) => Found::of(output),
+        Ok(Err(failure)) => trouble(&failure.0),
+        Err(_) => {
+            hit("sender_auth.timeout");
+            trouble(LATE)
+        }
+    }
+}
+
 /// The domains in From as A-labels, each once and at least one; or why they are not known.
-fn domains(head: &[u8]) -> Result<Vec<String>, String> {
+pub(super) fn domains(head: &[u8]) -> Result<Vec<String>, String> {
     let mut domains: Vec<String> = Vec::new();
     for field in head::fields(head).filter(|field| field.is("From")) {
         let of_field = of_field(field.raw);

@@ -1,10 +1,11 @@
 //! `postern plugin replay`: mail of the past, put to a candidate, and what would have been said otherwise.
 //!
-//! Nothing is written: `kv` is a store in memory that begins empty and is thrown away, `http` answers the error `not in
-//! this mode`, the clock stands at the message's arrival, and randomness is drawn by its id. Quota is not
-//! asked: how full a mailbox was then is not known.
+//! Nothing is written: `kv` is read as the store has it now, and what a policy writes is in memory and thrown away;
+//! `http` answers the error `not in this mode`, the clock stands at the message's arrival, and randomness is drawn by
+//! its id. Quota is not asked: how full a mailbox was then is not known.
 
 mod active;
+mod kv;
 mod source;
 mod summary;
 mod verdicts;
@@ -16,7 +17,7 @@ use anyhow::{Context as _, bail, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 use source::{Past, Source};
 use std::io::{self, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Mutex, PoisonError};
@@ -61,19 +62,25 @@ pub(super) fn run(arguments: &Arguments, config: Option<PathBuf>) -> anyhow::Res
     // One that was given up may still be ending.
     let places = u32::try_from(2 * workers).unwrap_or(u32::MAX);
     let fault = |fault: crate::policy::Fault| anyhow::anyhow!("{fault}");
-    let open =
-        |file: &std::path::Path, manifest: Option<&std::path::Path>| -> anyhow::Result<(Stand, Seat)> {
-            let mut stand = Stand::for_calls(file, manifest, places).map_err(fault)?;
-            let seat = stand.seat(&Setup::default()).map_err(fault)?;
-            Ok((stand, seat))
+    let mut told = Vec::new();
+    let mut open = |file: &Path, manifest: Option<&Path>, source: &mut Source| -> anyhow::Result<_> {
+        let mut stand = Stand::for_calls(file, manifest, places).map_err(fault)?;
+        let (beneath, of_kv) = kv::beneath(source, &stand)?;
+        told.push(of_kv);
+        let setup = Setup {
+            beneath,
+            ..Setup::default()
         };
+        let seat = stand.seat(&setup).map_err(fault)?;
+        Ok((stand, seat))
+    };
     let mut source = Source::open(&arguments.from, config)?;
-    let (stand, candidate) = open(&arguments.file, arguments.manifest.as_deref())?;
+    let (stand, candidate) = open(&arguments.file, arguments.manifest.as_deref(), &mut source)?;
     let active = match arguments.against {
         None => None,
         Some(Against::Active) => {
             let file = active::file(&mut source, stand.name())?;
-            let opened = open(&file, None);
+            let opened = open(&file, None, &mut source);
             Some(opened.with_context(|| format!("the policy in force, {}", file.display()))?)
         }
     };
@@ -107,28 +114,35 @@ pub(super) fn run(arguments: &Arguments, config: Option<PathBuf>) -> anyhow::Res
     });
     bar.finish_and_clear();
     read?;
-    let summary = summary.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let mut summary = summary.into_inner().unwrap_or_else(PoisonError::into_inner);
+    summary.kv = told.iter().find_map(kv::Told::line);
+    tell(&summary, listed.len(), arguments.json)?;
+    Ok(match arguments.max_changed {
+        Some(most) if !summary.is_within(most) => ExitCode::FAILURE,
+        _ => ExitCode::SUCCESS,
+    })
+}
+
+/// What came of so many messages that there are.
+fn tell(summary: &Summary, listed: usize, json: bool) -> anyhow::Result<()> {
     ensure!(
-        !listed.is_empty(),
+        listed > 0,
         "there is no mail to replay; name an earlier --since, or another folder"
     );
     if summary.messages == 0 {
         bail!(
             "none of {} messages could be read: {}",
-            listed.len(),
+            listed,
             summary.why_unread()
         );
     }
     let mut out = io::stdout().lock();
-    match arguments.json {
-        true => writeln!(out, "{}", output::text(&summary)?)?,
+    match json {
+        true => writeln!(out, "{}", output::text(summary)?)?,
         false => summary.write(&mut out)?,
     }
     out.flush()?;
-    Ok(match arguments.max_changed {
-        Some(most) if !summary.is_within(most) => ExitCode::FAILURE,
-        _ => ExitCode::SUCCESS,
-    })
+    Ok(())
 }
 
 /// Puts mail to both until there is no more.

@@ -153,6 +153,7 @@ async fn what_was_refused_or_deleted_is_told_from_where_it_is_remembered() {
         keep: Duration::from_secs(60),
         max: 1 << 20,
         keep_deleted: true,
+        save: Duration::ZERO,
     }));
     let (directory, _) = directory(it.store.clone(), &config(it.state.path(), ""));
     let running = ControlContext::new(it.store.clone(), directory, None).with_attempts(Arc::clone(&attempts));

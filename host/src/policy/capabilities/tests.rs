@@ -27,6 +27,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
+use wasmtime_wasi::WasiView as _;
+use wasmtime_wasi::p2::bindings::random::random as secure;
+use wasmtime_wasi::p2::bindings::random::{insecure, insecure_seed};
 
 /// Everybody at example.org can be delivered to.
 #[derive(Debug)]
@@ -467,6 +470,26 @@ async fn beside_a_decision_nothing_is_sent_and_randomness_is_the_messages() {
         call.facts.queue_id = id.to_owned();
         random::Host::bytes(&mut Guest::new(call), 32).unwrap()
     };
+    let by_wasi = |run, id: &str| {
+        let mut call = call();
+        call.run = run;
+        call.facts.queue_id = id.to_owned();
+        let mut guest = Guest::new(call);
+        let wasi = guest.ctx().ctx.random();
+        (
+            secure::Host::get_random_u64(wasi).unwrap(),
+            insecure::Host::get_insecure_random_u64(wasi).unwrap(),
+            insecure_seed::Host::insecure_seed(wasi).unwrap(),
+        )
+    };
+    let (one, again) = (by_wasi(Run::Shadow, "one"), by_wasi(Run::Counterpart, "one"));
+    assert_eq!(one, again);
+    for other in [by_wasi(Run::Shadow, "two"), by_wasi(Run::Decides, "one")] {
+        assert!(
+            one.0 != other.0 && one.1 != other.1 && one.2 != other.2,
+            "{other:?}"
+        );
+    }
     assert_eq!(octets(Run::Shadow, "one"), octets(Run::Counterpart, "one"));
     assert_ne!(octets(Run::Shadow, "one"), octets(Run::Shadow, "two"));
     assert_ne!(octets(Run::Decides, "one"), octets(Run::Decides, "one"));

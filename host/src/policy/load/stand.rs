@@ -12,6 +12,7 @@ mod zone;
 pub(crate) use super::own_name;
 pub use crate::policy::http::Written;
 pub use crate::policy::observer::{Ending, HostCall, Line, Replayed, Seen};
+pub use crate::policy::overlay::Beneath;
 pub use crate::policy::questions::{Ask, Question};
 pub use files::{message, text};
 pub use given::DirectoryTable;
@@ -24,6 +25,7 @@ use crate::policy::cache;
 use crate::policy::http::Answering;
 use crate::policy::manifest::{KvGrant, Manifest, Scope};
 use crate::policy::observer::Observer;
+use crate::policy::overlay::Overlay;
 use crate::policy::plugin::Services;
 use crate::policy::slot::Slot;
 use crate::policy::{
@@ -61,6 +63,8 @@ pub struct Setup {
     pub settings: Option<Settings>,
     /// What its share of the store holds.
     pub kv: BTreeMap<String, Bytes>,
+    /// Where the share is read instead; what is written is forgotten with the seat.
+    pub beneath: Option<Arc<dyn Beneath>>,
     /// What DNS answers.
     pub dns: Zone,
     /// What `directory` knows.
@@ -150,6 +154,11 @@ impl Stand {
         &self.bench.listed.name
     }
 
+    /// The namespace of its share of the store; None without the grant.
+    pub fn share(&self) -> Option<&str> {
+        self.manifest.kv.as_ref().map(|grant| grant.namespace.as_str())
+    }
+
     /// Whether its file lets an instance answer several calls.
     pub fn reuses(&self) -> bool {
         self.manifest.reuse.is_some()
@@ -176,6 +185,8 @@ impl Stand {
         let loader = &mut self.bench.loader;
         loader.services.dns = Arc::new(setup.dns.clone());
         loader.services.directory = Arc::new(setup.directory.clone());
+        let overlay = |beneath| Arc::new(Overlay::new(beneath));
+        loader.services.overlay = setup.beneath.clone().map(overlay);
         loader.answering = Answering::Written(setup.http.clone().into());
         let loaded = self.bench.load(&self.component, manifest, (&store, &observer));
         // What is wrong with settings is told of the file that they are written in.

@@ -8,15 +8,23 @@ use tempfile::TempDir;
 /// A component that answers `connection-filter` with what `body` leaves: the place of a verdict in memory.
 /// At 0 is accept, at 64 reject with 550 and a text.
 pub(in crate::policy) fn filter(body: &str, cases: &str) -> String {
-    format!(
-        r#"(component
-            (core module $m
+    let core = format!(
+        r#"(core module $m
                 (memory (export "memory") 1)
                 (data (i32.const 64)
                     "\01\00\00\00" "\26\02\00\00" "\00\00\00\00\00\00\00\00" "\80\00\00\00\09\00\00\00")
                 (data (i32.const 128) "not today")
                 (func (export "f") (result i32) {body}))
-            (core instance $i (instantiate $m))
+            (core instance $i (instantiate $m))"#
+    );
+    answering(&core, cases)
+}
+
+/// The same of an instance `$i` that has `f` and `memory`.
+pub(in crate::policy) fn answering(core: &str, cases: &str) -> String {
+    format!(
+        r#"(component
+            {core}
             (type $reply (record (field "code" u16) (field "enhanced" string) (field "text" string)))
             (type $verdict (variant
                 (case "accept") (case "reject" $reply) (case "defer" $reply) (case "discard")

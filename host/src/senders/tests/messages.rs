@@ -1,5 +1,7 @@
 //! DKIM, ARC and DMARC.
 
+mod silent;
+
 use super::*;
 use crate::message::part;
 use crate::policy::MessageSource;
@@ -463,6 +465,7 @@ async fn what_takes_too_long_is_temperror_and_names_the_signatures() {
     let (key, _) = key();
     let server = Records::default()
         .silent("s._domainkey.example.net")
+        .silent("_dmarc.example.net")
         .serve()
         .await;
     let message = signed(key, "example.net", PLAIN);

@@ -157,6 +157,7 @@ impl<'a> Reader<'a> {
                     file: self.file.to_owned(),
                 }),
                 kv: kv.map(|(key, value)| (key, value.0)).collect(),
+                beneath: None,
                 dns,
                 directory,
                 http,

@@ -6,6 +6,7 @@ use crate::cli::plugin::session::Session;
 use crate::config::Config;
 use crate::control::{MailRecord, Operation, PluginRecord, Record, Refusal};
 use crate::explain::Stored;
+use crate::gateway;
 use crate::message::MessageId;
 use crate::policy::{Facts, stand, unix_millis};
 use anyhow::Context as _;
@@ -16,7 +17,7 @@ use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
 
 /// What is read of a store where nothing else is said.
 const USUAL: Duration = Duration::from_secs(7 * 24 * 60 * 60);
@@ -45,6 +46,7 @@ pub(super) struct Source {
     /// As it was named; only what needs one asks for it.
     named: Option<PathBuf>,
     config: Option<Config>,
+    /// Of a folder: only where something of its store is wanted.
     gateway: Option<Gateway>,
     /// None: the store.
     folder: Option<PathBuf>,
@@ -76,6 +78,37 @@ impl Source {
             None => Config::load(&configuration(self.named.clone())?)?,
         };
         Ok(self.config.insert(config))
+    }
+
+    /// Another way to the store, and where that is waited for; or why there is none. A folder needs no configuration,
+    /// and a store that is not there is not made for it.
+    pub(super) fn store(&mut self) -> anyhow::Result<Result<(Gateway, Handle), String>> {
+        let is_optional = self.folder.is_some() && self.named.is_none();
+        if is_optional && configuration(None).is_err() {
+            return Ok(Err("no configuration here names a store".to_owned()));
+        }
+        let config = match self.config() {
+            Ok(config) => config.clone(),
+            Err(error) if is_optional => return Ok(Err(format!("{error:#}"))),
+            Err(error) => return Err(error),
+        };
+        let found = self.runtime.block_on(async {
+            if self.gateway.is_none() {
+                let running = Gateway::running(&config).await?;
+                let is_there = running.is_some() || gateway::has_store(&config);
+                anyhow::ensure!(is_there, "there is no store yet");
+                self.gateway = Some(match running {
+                    Some(running) => running,
+                    None => Gateway::of(&config).await?,
+                });
+            }
+            let gateway = self.gateway.as_ref().context("no store is open")?;
+            gateway.another(&config).await
+        });
+        let handle = self.runtime.handle().clone();
+        Ok(found
+            .map(|gateway| (gateway, handle))
+            .map_err(|error| format!("{error:#}")))
     }
 
     /// The policies of the running gateway; None where none runs.

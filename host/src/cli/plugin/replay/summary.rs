@@ -28,6 +28,8 @@ pub(super) struct Summary {
     /// Why the first of them could not.
     #[serde(skip)]
     why_unread: Option<String>,
+    /// What `kv` begins with; None where no policy has a share of the store.
+    pub(super) kv: Option<String>,
     changes: Vec<Change>,
 }
 
@@ -86,6 +88,7 @@ impl Summary {
             failed: 0,
             unread: 0,
             why_unread: None,
+            kv: None,
             changes: Vec::new(),
         }
     }
@@ -150,6 +153,9 @@ impl Summary {
         };
         writeln!(out, "candidate {}", output::printable(&self.candidate.shown()))?;
         writeln!(out, "against   {}", output::printable(&against))?;
+        if let Some(kv) = &self.kv {
+            writeln!(out, "kv        {}", output::printable(kv))?;
+        }
         let share = match self.compared {
             0 => 0.0,
             compared => 100.0 * self.changed as f64 / compared as f64,

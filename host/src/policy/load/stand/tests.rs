@@ -1,3 +1,5 @@
+mod replaying;
+
 use super::*;
 use crate::policy::load::tests::{ACCEPT, Folder, REFUSES_SETTINGS, REJECT, filter};
 

@@ -11,6 +11,7 @@ mod view;
 pub(super) use budget::Budget;
 pub(super) use view::{Letter, View};
 
+use crate::clock::unix_millis;
 use limiter::Limiter;
 use sink::Sink;
 
@@ -30,7 +31,7 @@ use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 use wasmtime::ResourceLimiter;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
@@ -222,12 +223,6 @@ fn seeded(call: &Call) -> Option<StdRng> {
         (None, id) => id,
     };
     Some(StdRng::from_seed(Sha256::digest(key).into()))
-}
-
-/// Milliseconds since 1970.
-pub(crate) fn unix_millis() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl std::fmt::Debug for Guest {

@@ -139,10 +139,10 @@ MUTATIONS = [
     (
         "rows carry the time at which they are written",
         STORE + "rows.rs",
-        "    (id.unix_millis().min(now_millis()) * 1000) as i64\n",
+        "    (id.unix_millis().min(unix_millis()) * 1000) as i64\n",
         """    match crate::mutant("NAME") {
-        true => (now_millis() * 1000) as i64 + 21_000_000,
-        false => (id.unix_millis().min(now_millis()) * 1000) as i64,
+        true => (unix_millis() * 1000) as i64 + 21_000_000,
+        false => (id.unix_millis().min(unix_millis()) * 1000) as i64,
     }
 """,
         "a_write_that_comes_late_does_not_bring_back_what_was_removed",

@@ -15,21 +15,20 @@ mod throttle;
 pub use asked::Accounts;
 
 use crate::config::Config;
-use crate::store::{Account, Addressed, Alias, Domain, Mailbox, Result, Store, StoreError};
+use crate::store::{Account, Addressed, Alias, Domain, Mailbox, Result, Store, StoreError, pages};
+use futures_util::stream::TryStreamExt as _;
 use login::Logins;
 pub use login::{Credentials, LoginError};
 pub use password::{HashError, PasswordHash, is_hash};
 use postern_proto::{Address, sasl};
 use std::collections::HashSet;
 use std::net::IpAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use tokio::sync::Mutex;
 
 /// Addresses looked at before [`Directory::may_send_as`] gives up: a group of groups without an end.
 const MOST_TARGETS: usize = 256;
-
-/// Accounts read at a time.
-const PAGE: usize = 1000;
 
 /// How often a change of an account or an alias is tried while other gateways change it.
 pub(crate) const CHANGED_AT_MOST: usize = 16;
@@ -229,16 +228,11 @@ impl Directory {
 
     /// How many accounts have a password but no SCRAM keys.
     pub async fn scram_missing(&self) -> Result<u64> {
-        let (mut missing, mut after) = (0, None);
-        loop {
-            let page = self.store.accounts(after.as_deref(), PAGE).await?;
-            let lacking = |account: &&Account| account.password.is_some() && account.scram.is_none();
-            missing += page.iter().filter(lacking).count() as u64;
-            match page.last() {
-                Some(last) if page.len() == PAGE => after = Some(last.address.to_lowercase()),
-                _ => return Ok(missing),
-            }
+        let (mut missing, mut accounts) = (0, pin!(pages::accounts(&*self.store)));
+        while let Some(account) = accounts.try_next().await? {
+            missing += u64::from(account.password.is_some() && account.scram.is_none());
         }
+        Ok(missing)
     }
 
     /// To be asked before SCRAM is offered: that every account has keys, and that the key for made-up

@@ -43,7 +43,6 @@ mod words;
 pub use agreement::Agreed;
 pub use auth::{AuthFacts, SignatureFacts};
 pub use grants::{Attribute, DirectorySource};
-pub(crate) use guest::unix_millis;
 pub use load::{Ended, Fault, Listed, LoadOptions, State, stand};
 pub use slot::Versions;
 pub use watch::Watch;

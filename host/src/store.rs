@@ -20,6 +20,7 @@ pub mod copying;
 pub mod embedded;
 pub mod memory;
 mod packing;
+pub(crate) mod pages;
 mod report;
 mod rules;
 

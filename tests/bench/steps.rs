@@ -255,7 +255,7 @@ impl Workshop {
     }
 
     async fn measure(&mut self, length: Duration) {
-        let letter = Mail::new(&letter());
+        let letter = Mail::new(letter());
         // The first calls fetch code, memory and what is cached.
         for step in &mut self.steps {
             step.round(&letter).await;

@@ -16,7 +16,7 @@ import time
 from collections import defaultdict
 from pathlib import Path
 
-from tables import curves, show, table
+from tables import curves, median, show, table
 
 
 class Runs:
@@ -46,17 +46,6 @@ class Runs:
             if all(rounds[0].get(name) == value for name, value in varied.items()):
                 return rounds
         return []
-
-
-def median(rounds, *path):
-    """None: nothing was run, or it has no such figure."""
-    figures = []
-    for line in rounds:
-        for name in path:
-            line = line.get(name) if isinstance(line, dict) else None
-        if line is not None:
-            figures.append(line)
-    return statistics.median(figures) if figures else None
 
 
 def rate(rounds):

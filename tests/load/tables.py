@@ -48,6 +48,7 @@ class Runs:
 
 
 def median(rounds, *path):
+    """None: nothing was run, or it has no such figure."""
     figures = []
     for line in rounds:
         for name in path:

@@ -3,10 +3,10 @@
 #[path = "../support/guests.rs"]
 mod guests;
 
-use bytes::Bytes;
 use postern::config::PolicyLimits;
+pub(crate) use postern::policy::stand::Mail;
 use postern::policy::stand::{Anywhere, DirectoryTable};
-use postern::policy::{Attribute, Facts, LoadOptions, MessageSource, Policies, State};
+use postern::policy::{Attribute, Facts, LoadOptions, Policies, State};
 use postern::store::Store;
 use postern::store::memory::MemoryStore;
 use std::path::Path;
@@ -139,41 +139,5 @@ pub(crate) fn facts() -> Facts {
         mail_from: "bob@shop.example".to_owned(),
         rcpt_to: vec!["ann@example.org".to_owned()],
         ..Facts::default()
-    }
-}
-
-/// A message in memory.
-#[derive(Debug)]
-pub(crate) struct Mail {
-    head: Bytes,
-    text: Bytes,
-}
-
-impl Mail {
-    pub(crate) fn new(octets: &[u8]) -> Arc<Self> {
-        let behind = octets.windows(4).position(|four| four == b"\r\n\r\n");
-        let behind = behind.expect("an empty line behind the header") + 4;
-        let (head, text) = octets.split_at(behind);
-        Arc::new(Self {
-            head: Bytes::copy_from_slice(head),
-            text: Bytes::copy_from_slice(text),
-        })
-    }
-}
-
-#[async_trait::async_trait]
-impl MessageSource for Mail {
-    fn head(&self) -> Bytes {
-        self.head.clone()
-    }
-
-    fn size(&self) -> u64 {
-        (self.head.len() + self.text.len()) as u64
-    }
-
-    async fn read_text(&self, offset: u64, len: usize) -> postern::store::Result<Bytes> {
-        let from = usize::try_from(offset).unwrap_or(usize::MAX).min(self.text.len());
-        let to = from.saturating_add(len).min(self.text.len());
-        Ok(self.text.slice(from..to))
     }
 }

@@ -159,7 +159,7 @@ async fn settings_that_are_not_understood_refuse_the_policy_in_one_line() {
         (
             "user-rules",
             "mailboxes: { ann@example.org: [{ then: [] }] }",
-            "rule 1 of ann@example.org",
+            "mailboxes.ann@example.org[0].then: must say what is done",
         ),
         (
             "vip-router",

@@ -11,6 +11,8 @@
 
 #[path = "../fuzz/src/choice.rs"]
 mod choice;
+#[path = "../fuzz/src/login.rs"]
+mod login;
 #[path = "../fuzz/src/pop3.rs"]
 mod pop3;
 #[path = "../fuzz/src/smtp.rs"]

@@ -5,7 +5,6 @@ mod bench;
 mod build;
 mod cases;
 mod inspect;
-mod mail;
 mod new;
 mod replay;
 mod run;

@@ -6,12 +6,13 @@
 
 use super::{ControlContext, Outcome, Record, Records, Refusal, loops};
 use crate::directory::{CHANGED_AT_MOST, Resolution};
-use crate::store::{Alias, Created, Domain};
+use crate::store::{Alias, Created, Domain, pages};
+use futures_util::stream::TryStreamExt as _;
 use postern_proto::Address;
+use std::pin::pin;
 
 /// Targets of one alias.
 const MOST_TARGETS: usize = 10_000;
-const PAGE: usize = 1000;
 
 pub(super) async fn add(context: &ControlContext, address: &str, new: &[String]) -> Outcome<String> {
     let _alone = context.alone.lock().await;
@@ -79,17 +80,11 @@ async fn doubt(context: &ControlContext, target: &Address) -> Outcome<String> {
 }
 
 pub(super) async fn list(context: &ControlContext, records: &Records) -> Outcome<String> {
-    let mut after: Option<String> = None;
-    loop {
-        let page = context.store.aliases(after.as_deref(), PAGE).await?;
-        let Some(last) = page.last() else {
-            return Ok(String::new());
-        };
-        after = Some(last.address.clone());
-        for alias in page {
-            records.send(Record::Alias(alias)).await?;
-        }
+    let mut aliases = pin!(pages::aliases(&*context.store));
+    while let Some(alias) = aliases.try_next().await? {
+        records.send(Record::Alias(alias)).await?;
     }
+    Ok(String::new())
 }
 
 pub(super) async fn remove(context: &ControlContext, address: &str) -> Outcome<String> {

@@ -4,11 +4,10 @@
 //! aliases lead to themselves, and the removal of a domain that accounts, aliases or other names still need.
 
 use super::{ControlContext, Outcome, Record, Records, Refusal, loops};
-use crate::store::{Created, Domain};
+use crate::store::{Created, Domain, pages};
+use futures_util::stream::TryStreamExt as _;
 use postern_proto::Address;
-
-/// Read at a time.
-const PAGE: usize = 1000;
+use std::pin::pin;
 
 pub(super) async fn add(context: &ControlContext, name: &str, alias_of: Option<&str>) -> Outcome<String> {
     let _alone = context.alone.lock().await;
@@ -82,29 +81,20 @@ async fn needed(context: &ControlContext, name: &str) -> Outcome<Option<String>>
         return Ok(Some(format!("domain {}", other.name)));
     }
     let of_domain = |key: &str| key.rsplit_once('@').is_some_and(|(_, domain)| domain == name);
-    let mut after: Option<String> = None;
-    loop {
-        let page = context.store.accounts(after.as_deref(), PAGE).await?;
-        let keys: Vec<String> = page.into_iter().map(|it| it.address.to_lowercase()).collect();
-        if let Some(key) = keys.iter().find(|key| of_domain(key)) {
+    let mut accounts = pin!(pages::accounts(&*context.store));
+    while let Some(account) = accounts.try_next().await? {
+        let key = account.address.to_lowercase();
+        if of_domain(&key) {
             return Ok(Some(format!("user {key}")));
         }
-        match keys.into_iter().next_back() {
-            Some(last) => after = Some(last),
-            None => break,
-        }
     }
-    let mut after: Option<String> = None;
-    loop {
-        let page = context.store.aliases(after.as_deref(), PAGE).await?;
-        if let Some(alias) = page.iter().find(|alias| of_domain(&alias.address)) {
+    let mut aliases = pin!(pages::aliases(&*context.store));
+    while let Some(alias) = aliases.try_next().await? {
+        if of_domain(&alias.address) {
             return Ok(Some(format!("alias {}", alias.address)));
         }
-        match page.into_iter().next_back() {
-            Some(last) => after = Some(last.address),
-            None => return Ok(None),
-        }
     }
+    Ok(None)
 }
 
 /// Lower case, U-labels, and no address literal.

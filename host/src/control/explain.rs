@@ -5,15 +5,15 @@ use super::{ControlContext, Outcome, Record, Records, Refusal};
 use crate::explain::{Attempt, Explanation, Search, Stored, kept_of};
 use crate::message::MessageId;
 use crate::policy::Facts;
-use crate::store::{Holder, Store, StoreError};
+use crate::store::{Holder, Store, StoreError, pages};
 use bytes::Bytes;
-use futures_util::stream::{self, StreamExt as _};
+use futures_util::stream::StreamExt as _;
 use serde::{Deserialize, Serialize};
+use std::pin::pin;
 
 /// Attempts of one answer.
 const MOST: usize = 100;
-/// Accounts of one page, and mailboxes that are asked at once.
-const PAGE: usize = 256;
+/// Mailboxes that are asked at once.
 const AT_ONCE: usize = 16;
 
 /// What is told of one message or attempt.
@@ -123,20 +123,17 @@ async fn stored(context: &ControlContext, id: MessageId, mailbox: Option<&str>) 
             return Ok(Some(facts));
         }
     }
-    let mut after: Option<String> = None;
-    loop {
-        let page = store.accounts(after.as_deref(), PAGE).await?;
-        let Some(last) = page.last() else { return Ok(None) };
-        after = Some(last.address.to_lowercase());
-        let mailboxes = page.into_iter().map(|account| account.address.to_lowercase());
-        let asked = mailboxes.map(|mailbox| async move { facts(store, Holder::Mailbox(&mailbox), id).await });
-        let mut answers = stream::iter(asked).buffer_unordered(AT_ONCE);
-        while let Some(answer) = answers.next().await {
-            if let Some(facts) = answer? {
-                return Ok(Some(facts));
-            }
+    let asked = pages::accounts(store).map(|account| async move {
+        let mailbox = account?.address.to_lowercase();
+        facts(store, Holder::Mailbox(&mailbox), id).await
+    });
+    let mut answers = pin!(asked.buffer_unordered(AT_ONCE));
+    while let Some(answer) = answers.next().await {
+        if let Some(facts) = answer? {
+            return Ok(Some(facts));
         }
     }
+    Ok(None)
 }
 
 async fn facts(store: &dyn Store, holder: Holder<'_>, id: MessageId) -> Outcome<Option<Bytes>> {

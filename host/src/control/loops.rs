@@ -5,15 +5,14 @@
 
 use super::{ControlContext, Outcome, Refusal};
 use crate::directory::{Planned, Resolution};
-use crate::store::{Alias, Domain};
+use crate::store::{Alias, Domain, pages};
+use futures_util::stream::TryStreamExt as _;
 use postern_proto::Address;
 use std::collections::HashSet;
+use std::pin::pin;
 
 /// Steps after which routing gives up, and so does this.
 const DEPTH: usize = 16;
-
-/// Aliases read at a time.
-const PAGE: usize = 1000;
 
 /// Refuses an alias that leads to itself, by whatever way.
 pub(super) async fn refuse_alias(context: &ControlContext, alias: &Alias) -> Outcome<()> {
@@ -30,15 +29,13 @@ pub(super) async fn refuse_domain(context: &ControlContext, domain: &Domain) -> 
         let address = Address::parse(target);
         address.is_ok_and(|address| address.domain().eq_ignore_ascii_case(&domain.name))
     };
-    let mut after: Option<String> = None;
-    loop {
-        let page = context.store.aliases(after.as_deref(), PAGE).await?;
-        let Some(last) = page.last() else { return Ok(()) };
-        after = Some(last.address.clone());
-        for alias in page.iter().filter(|alias| alias.targets.iter().any(of_domain)) {
-            refuse(context, alias, Planned::Domain(domain)).await?;
+    let mut aliases = pin!(pages::aliases(&*context.store));
+    while let Some(alias) = aliases.try_next().await? {
+        if alias.targets.iter().any(of_domain) {
+            refuse(context, &alias, Planned::Domain(domain)).await?;
         }
     }
+    Ok(())
 }
 
 async fn refuse(context: &ControlContext, alias: &Alias, planned: Planned<'_>) -> Outcome<()> {

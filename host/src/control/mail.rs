@@ -2,14 +2,13 @@
 
 use super::{ControlContext, Outcome, Record, Records, Refusal};
 use crate::message::MessageId;
-use crate::store::{CHUNK, Holder, StoreError};
+use crate::store::{CHUNK, Holder, StoreError, pages};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD as BASE64;
 use bytes::Bytes;
+use futures_util::stream::TryStreamExt as _;
 use serde::{Deserialize, Serialize};
-
-/// Accounts and copies of one page.
-const PAGE: usize = 256;
+use std::pin::pin;
 
 /// A message that is stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,30 +23,23 @@ pub struct MailRecord {
 /// Every listing of every message that came at `since` (milliseconds since 1970) or later: one that several have is
 /// listed by each.
 pub(super) async fn list(context: &ControlContext, since: u64, records: &Records) -> Outcome<String> {
-    let mut after: Option<String> = None;
-    loop {
-        let page = context.store.accounts(after.as_deref(), PAGE).await?;
-        let Some(last) = page.last() else { break };
-        after = Some(last.address.to_lowercase());
-        for account in page {
-            let mailbox = account.address.to_lowercase();
-            let entries = context.store.list(&mailbox).await?.into_iter();
-            for entry in entries.filter(|entry| entry.id.unix_millis() >= since) {
-                tell(records, (entry.id, &entry.trace), Some(mailbox.clone())).await?;
-            }
+    let store = &*context.store;
+    let came = |id: MessageId| id.unix_millis() >= since;
+    let mut accounts = pin!(pages::accounts(store));
+    while let Some(account) = accounts.try_next().await? {
+        let mailbox = account.address.to_lowercase();
+        let entries = store.list(&mailbox).await?.into_iter();
+        for entry in entries.filter(|entry| came(entry.id)) {
+            tell(records, (entry.id, &entry.trace), Some(mailbox.clone())).await?;
         }
     }
-    let mut after = None;
-    loop {
-        let page = context.store.quarantined(after, PAGE).await?;
-        let Some(last) = page.last() else {
-            return Ok(String::new());
-        };
-        after = Some(last.id);
-        for held in page.into_iter().filter(|held| held.id.unix_millis() >= since) {
+    let mut quarantined = pin!(pages::quarantined(store));
+    while let Some(held) = quarantined.try_next().await? {
+        if came(held.id) {
             tell(records, (held.id, &held.trace), None).await?;
         }
     }
+    Ok(String::new())
 }
 
 async fn tell(records: &Records, (id, trace): (MessageId, &[u8]), mailbox: Option<String>) -> Outcome<()> {

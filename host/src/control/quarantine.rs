@@ -9,15 +9,16 @@ use crate::message::MessageId;
 use crate::message::downgrade::downgraded_len;
 use crate::store::{
     Atomicity, CHUNK, Ceiling, Content, Delivered, Delivery, Holder, Leased, Mailbox, NewEntry, Quarantined,
-    Store, StoreError, Text,
+    Store, StoreError, Text, pages,
 };
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD as BASE64;
 use bytes::{Bytes, BytesMut};
+use futures_util::stream::TryStreamExt as _;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-const PAGE: usize = 256;
 /// How long a gateway that died keeps others from releasing what it was about to.
 const RELEASE: Duration = Duration::from_secs(300);
 /// A header section over this is kept with the text.
@@ -26,17 +27,11 @@ const LONGEST_HEAD: usize = 4 * 1024 * 1024;
 const SHOWN_HEAD: usize = 64 * 1024;
 
 pub(super) async fn list(context: &ControlContext, records: &Records) -> Outcome<String> {
-    let mut after = None;
-    loop {
-        let page = context.store.quarantined(after, PAGE).await?;
-        let Some(last) = page.last() else {
-            return Ok(String::new());
-        };
-        after = Some(last.id);
-        for held in page {
-            records.send(record(held)).await?;
-        }
+    let mut quarantined = pin!(pages::quarantined(&*context.store));
+    while let Some(held) = quarantined.try_next().await? {
+        records.send(record(held)).await?;
     }
+    Ok(String::new())
 }
 
 fn record(held: Quarantined) -> Record {

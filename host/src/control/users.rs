@@ -7,8 +7,10 @@ use super::{
     ControlContext, Hidden, Imported, Login, Outcome, Proof, Quota, Record, Records, Refusal, UserRecord,
 };
 use crate::directory::{self, Credentials, Directory, PasswordHash};
-use crate::store::{Account, Created, Domain, Store};
+use crate::store::{Account, Created, Domain, Store, pages};
+use futures_util::stream::TryStreamExt as _;
 use postern_proto::Address;
+use std::pin::pin;
 use std::sync::Arc;
 use tokio::task::JoinSet;
 
@@ -16,7 +18,6 @@ use tokio::task::JoinSet;
 const LONGEST_PASSWORD: usize = 1024;
 /// Accounts of an import made at the same time: enough for a group commit, few enough for the queue of hashes.
 const PARALLEL_IMPORTS: usize = 16;
-const PAGE: usize = 1000;
 
 pub(super) async fn add(
     context: &ControlContext,
@@ -114,34 +115,28 @@ fn check_password(password: &str) -> Outcome<()> {
 }
 
 pub(super) async fn list(context: &ControlContext, records: &Records) -> Outcome<String> {
-    let mut after: Option<String> = None;
-    loop {
-        let page = context.store.accounts(after.as_deref(), PAGE).await?;
-        let Some(last) = page.last() else {
-            return Ok(String::new());
+    let mut accounts = pin!(pages::accounts(&*context.store));
+    while let Some(account) = accounts.try_next().await? {
+        let usage = context.store.usage(&account.address.to_lowercase()).await?;
+        let login = match (&account.password, &account.scram) {
+            (None, _) => Login::None,
+            (Some(_), None) => Login::Password,
+            (Some(_), Some(_)) => Login::Scram,
         };
-        after = Some(last.address.to_lowercase());
-        for account in page {
-            let usage = context.store.usage(&account.address.to_lowercase()).await?;
-            let login = match (&account.password, &account.scram) {
-                (None, _) => Login::None,
-                (Some(_), None) => Login::Password,
-                (Some(_), Some(_)) => Login::Scram,
-            };
-            let quota = Quota {
-                bytes: account.quota_bytes,
-                messages: account.quota_messages,
-            };
-            let record = UserRecord {
-                address: account.address,
-                login,
-                quota,
-                bytes: usage.bytes,
-                messages: usage.messages,
-            };
-            records.send(Record::User(record)).await?;
-        }
+        let quota = Quota {
+            bytes: account.quota_bytes,
+            messages: account.quota_messages,
+        };
+        let record = UserRecord {
+            address: account.address,
+            login,
+            quota,
+            bytes: usage.bytes,
+            messages: usage.messages,
+        };
+        records.send(Record::User(record)).await?;
     }
+    Ok(String::new())
 }
 
 pub(super) async fn passwd(context: &ControlContext, address: &str, password: &Hidden) -> Outcome<String> {

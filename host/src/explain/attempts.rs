@@ -1,8 +1,8 @@
 //! The attempts that are remembered: the last ones, in memory, for a time and within a size.
 
 use super::Attempt;
+use crate::clock::unix_millis;
 use crate::config::ExplainConfig;
-use crate::policy::unix_millis;
 use crate::store::{KvWrite, Store, StoreError};
 use bytes::Bytes;
 use std::collections::VecDeque;

@@ -1,6 +1,6 @@
 use super::*;
+use crate::clock::unix_millis;
 use crate::config::ExplainConfig;
-use crate::policy::unix_millis;
 use crate::store::{MemoryStore, Store};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use std::time::Duration;

@@ -12,6 +12,7 @@ mod wasi;
 pub(super) use budget::Budget;
 pub(super) use view::{Letter, View};
 
+use crate::clock::unix_millis;
 use limiter::Limiter;
 use sink::Sink;
 use wasi::{Seed, Wall, generator};
@@ -31,7 +32,7 @@ use crate::store::Store;
 use rand::rngs::StdRng;
 use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 use wasmtime::ResourceLimiter;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
@@ -230,12 +231,6 @@ fn seed(call: &Call) -> Option<Seed> {
 
 fn seeded(seed: Seed) -> StdRng {
     generator(&seed, "random")
-}
-
-/// Milliseconds since 1970.
-pub(crate) fn unix_millis() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl std::fmt::Debug for Guest {

@@ -3,9 +3,10 @@
 use super::answer::Answers;
 use super::envelope::Transaction;
 use super::outcome::Fate;
+use crate::clock::unix_millis;
 use crate::explain::{Attempt, Explanation, Step};
 use crate::message::MessageId;
-use crate::policy::{Facts, Opinion, told, unix_millis};
+use crate::policy::{Facts, Opinion, told};
 use postern_proto::smtp::{Answer, Reply};
 
 /// Steps of the recipients of one transaction that are remembered: a message may have thousands.

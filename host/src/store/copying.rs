@@ -10,6 +10,7 @@ use super::{
     Account, Alias, CHUNK, Content, Created, Domain, Entry, Holder, KvWrite, Mailbox, Moved, Quarantined,
     Result, Store, StoreError, Text,
 };
+use crate::clock::unix_millis;
 use crate::message::MessageId;
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -18,7 +19,6 @@ use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::sync::mpsc;
 
 /// Messages under way at once.
@@ -336,8 +336,7 @@ async fn values(from: &Arc<dyn Movable>, to: &Arc<dyn Movable>) -> Result<u64> {
 
 /// Answers whether the value was not over.
 async fn hand_value(to: &dyn Movable, value: Value) -> Result<bool> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    let now = now.unwrap_or_default().as_millis() as u64;
+    let now = unix_millis();
     let Value {
         namespace,
         key,

@@ -1,14 +1,12 @@
 //! What is wrong with settings, told before they route any mail.
 
-use super::{Answer, Settings, same};
+use super::{Answer, Settings};
+use settings::{is_domain, same};
 
 impl Settings {
     pub(crate) fn check(&self) -> Result<(), String> {
-        let named = self.aliases.iter().map(|(name, to)| (name, to.as_slice()));
-        let left = self
-            .catch_all
-            .iter()
-            .map(|(domain, rule)| (domain, rule.to.as_slice()));
+        let named = self.aliases.iter().map(|(name, to)| (name, &**to));
+        let left = self.catch_all.iter().map(|(domain, rule)| (domain, &*rule.to));
         for (name, targets) in named.chain(left) {
             if targets.is_empty() {
                 return Err(format!("`{name}` leads nowhere: name at least one address"));
@@ -82,6 +80,5 @@ fn address(text: &str) -> bool {
 
 /// Settings are compared with addresses as policies see them: the domain as U-labels.
 fn domain(text: &str) -> bool {
-    let label = |label: &str| !label.is_empty() && !label.starts_with("xn--");
-    text.split('.').all(label) && !text.contains(|c: char| c.is_whitespace() || matches!(c, '*' | '?' | '@'))
+    is_domain(text) && !text.split('.').any(|label| label.starts_with("xn--"))
 }

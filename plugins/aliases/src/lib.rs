@@ -8,8 +8,7 @@ use bindings::exports::postern::policy::{lifecycle, router};
 use bindings::postern::policy::types::{Reply, Route};
 use bindings::postern::policy::{config, directory};
 use serde::Deserialize;
-use settings::{OneOrMany, domain_of, matches};
-use std::cmp::Reverse;
+use settings::{OneOrMany, closest, domain_of, named, same};
 use std::collections::BTreeMap;
 
 mod bindings {
@@ -19,8 +18,7 @@ mod bindings {
         inline: "
             package example:aliases;
             world plugin {
-                import postern:policy/config@0.1.0;
-                import postern:policy/directory@0.1.0;
+                include postern:policy/capabilities@0.1.0;
                 export postern:policy/lifecycle@0.1.0;
                 export postern:policy/router@0.1.0;
             }
@@ -67,11 +65,6 @@ enum Answer {
     Otherwise(Vec<String>),
 }
 
-/// Domains are compared in lower case; local parts as well, but go on as they were written.
-fn same(one: &str, other: &str) -> bool {
-    one.to_lowercase() == other.to_lowercase()
-}
-
 impl Settings {
     fn answer(&self, recipient: &str) -> Answer {
         let found = self
@@ -87,15 +80,7 @@ impl Settings {
 
     /// An alias of exactly that name, else the pattern that says most.
     fn alias(&self, address: &str) -> Option<Vec<String>> {
-        let exact = self.aliases.iter().find(|(name, _)| same(name, address));
-        let patterns = self
-            .aliases
-            .iter()
-            .filter(|(pattern, _)| matches(pattern, address));
-        let best = || patterns.min_by_key(|(pattern, _)| Reverse(pattern.replace('*', "").len()));
-        exact
-            .or_else(best)
-            .map(|(_, targets)| targets.as_slice().to_vec())
+        closest(&self.aliases, address).map(|targets| targets.to_vec())
     }
 
     fn without_detail(&self, address: &str) -> Option<String> {
@@ -106,21 +91,14 @@ impl Settings {
 
     fn renamed(&self, address: &str) -> Option<String> {
         let (local, domain) = address.rsplit_once('@')?;
-        let (_, to) = self.domains.iter().find(|(from, _)| same(from, domain))?;
+        let to = named(&self.domains, domain)?;
         Some(format!("{local}@{to}"))
     }
 
     fn left_over(&self, address: &str) -> Option<Vec<String>> {
-        let (_, rule) = self
-            .catch_all
-            .iter()
-            .find(|(domain, _)| same(domain, domain_of(address)))?;
-        let excepted = rule
-            .except
-            .iter()
-            .flat_map(OneOrMany::as_slice)
-            .any(|pattern| matches(pattern, address));
-        (!excepted).then(|| rule.to.as_slice().to_vec())
+        let rule = named(&self.catch_all, domain_of(address))?;
+        let excepted = rule.except.as_ref().is_some_and(|except| except.matches(address));
+        (!excepted).then(|| rule.to.to_vec())
     }
 }
 

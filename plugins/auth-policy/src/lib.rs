@@ -7,8 +7,8 @@ use bindings::exports::postern::policy::{lifecycle, message_filter};
 use bindings::postern::policy::types::{Reply, Verdict};
 use bindings::postern::policy::{auth, config, edit, message, session};
 use serde::Deserialize;
-use settings::{Network, OneOrMany, matches};
-use std::collections::BTreeMap;
+use settings::{Network, OneOrMany, addresses, closest, domain_of};
+use std::collections::{BTreeMap, BTreeSet};
 
 mod bindings {
     #![allow(unsafe_code, unreachable_pub, reason = "generated")]
@@ -17,11 +17,7 @@ mod bindings {
         inline: "
             package example:auth-policy;
             world plugin {
-                import postern:policy/auth@0.1.0;
-                import postern:policy/config@0.1.0;
-                import postern:policy/edit@0.1.0;
-                import postern:policy/message@0.1.0;
-                import postern:policy/session@0.1.0;
+                include postern:policy/capabilities@0.1.0;
                 export postern:policy/lifecycle@0.1.0;
                 export postern:policy/message-filter@0.1.0;
             }
@@ -33,24 +29,23 @@ mod bindings {
     use super::Plugin;
 }
 
-mod fields;
 #[cfg(test)]
 mod tests;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Settings {
-    /// What is done where the owner wants `reject`, or `quarantine`.
-    reject: Action,
-    quarantine: Action,
+    /// What is done where the owner wants `reject`, or `quarantine`: that.
+    reject: Option<Action>,
+    quarantine: Option<Action>,
     /// Patterns of domains in From, and what is done of their mail that fails, whatever their owner wants.
     domains: BTreeMap<String, Action>,
     /// Patterns of domains whose ARC seal is trusted.
     sealers: OneOrMany<String>,
-    /// Mail that fails SPF for good, of domains without DMARC.
-    spf_fail: Action,
-    /// Mail whose From names no author that can be checked: none, none that can be read, or too many.
-    no_author: Action,
+    /// Mail that fails SPF for good, of domains without DMARC: nothing.
+    spf_fail: Option<Action>,
+    /// Mail whose From names no author that can be checked, none, none that can be read, or too many: it is refused.
+    no_author: Option<Action>,
     /// Mail of which DMARC could not be found out for now.
     temperror: Unknown,
     /// Client networks whose mail is not looked at.
@@ -67,26 +62,12 @@ enum Action {
     None,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Unknown {
+    #[default]
     Accept,
     Defer,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            reject: Action::Reject,
-            quarantine: Action::Quarantine,
-            domains: BTreeMap::new(),
-            sealers: OneOrMany::default(),
-            spf_fail: Action::None,
-            no_author: Action::Reject,
-            temperror: Unknown::Accept,
-            exempt: Vec::new(),
-        }
-    }
 }
 
 /// What the gateway found out.
@@ -106,50 +87,67 @@ impl Settings {
     /// What is done, the enhanced code of a refusal (RFC 7372), and why.
     fn decide(&self, facts: &Facts) -> (Action, &'static str, String) {
         let from = facts.from.as_deref().unwrap_or("several domains");
-        match (facts.dmarc.as_str(), facts.spf.as_str()) {
+        match (&*facts.dmarc, &*facts.spf) {
             ("fail", _) => {
                 let why = format!("mail from {from} does not pass DMARC (RFC 9989)");
                 (self.failed(facts, from), "5.7.1", why)
             }
             ("permerror", _) if facts.from.is_none() => {
-                let why = "From names no author that can be checked (DMARC, RFC 9989)".to_owned();
-                (self.no_author, "5.7.1", why)
+                let why = "From names no author that can be checked (DMARC, RFC 9989)";
+                (self.no_author.unwrap_or(Action::Reject), "5.7.1", why.to_owned())
             }
             ("none" | "", "fail") => {
-                let why = format!(
-                    "the client may not send mail of {} (SPF, RFC 7208)",
-                    facts.spf_domain
-                );
-                (self.spf_fail, "5.7.23", why)
+                let domain = &facts.spf_domain;
+                let why = format!("the client may not send mail of {domain} (SPF, RFC 7208)");
+                (self.spf_fail.unwrap_or(Action::None), "5.7.23", why)
             }
             _ => (Action::None, "", String::new()),
         }
     }
 
     fn failed(&self, facts: &Facts, from: &str) -> Action {
-        let trusted = |sealer: &String| {
-            self.sealers
-                .as_slice()
-                .iter()
-                .any(|pattern| matches(pattern, sealer))
-        };
-        if facts.sealer.as_ref().is_some_and(trusted) {
-            return Action::None;
-        }
-        // The pattern that says most goes before others.
-        let named = self.domains.iter().filter(|(pattern, _)| matches(pattern, from));
-        let named = named.max_by_key(|(pattern, _)| pattern.replace('*', "").len());
-        match (named, facts.wish.as_str()) {
-            (Some((_, action)), _) => *action,
-            (None, "reject") => self.reject,
-            (None, "quarantine") => self.quarantine,
+        let trusted = |sealer: &String| self.sealers.matches(sealer);
+        match (closest(&self.domains, from), &*facts.wish) {
+            _ if facts.sealer.as_ref().is_some_and(trusted) => Action::None,
+            (Some(action), _) => *action,
+            (None, "reject") => self.reject.unwrap_or(Action::Reject),
+            (None, "quarantine") => self.quarantine.unwrap_or(Action::Quarantine),
             (None, _) => Action::Tag,
         }
     }
 }
 
-/// What is set on mail that fails.
-const TAG: &str = "auth-fail";
+/// The domain in From, in lower case. None where there are several, or none, or a field cannot be read: then no
+/// exception is meant.
+fn only_domain(fields: &[Vec<u8>]) -> Option<String> {
+    let mut domains = BTreeSet::new();
+    for field in fields {
+        let authors = addresses(&String::from_utf8_lossy(field))?;
+        domains.extend(authors.iter().map(|author| domain_of(author).to_lowercase()));
+    }
+    let only = domains.pop_first()?;
+    (domains.is_empty() && !only.is_empty()).then_some(only)
+}
+
+/// A tag of a list of them, `i=1; d=example.org`, in lower case and without white space.
+fn tag(field: &str, name: &str) -> Option<String> {
+    let mut tags = field.split(';').filter_map(|tag| tag.split_once('='));
+    let (_, value) = tags.find(|(key, _)| key.trim() == name)?;
+    Some(value.split_whitespace().collect::<String>().to_lowercase())
+}
+
+/// Who made the last seal of a chain that is whole, where DMARC had passed by what it says itself (RFC 8617 §7.2.1).
+fn sealer(header: impl Fn(&str) -> Vec<Vec<u8>>) -> Option<String> {
+    let text = |field: Vec<u8>| String::from_utf8_lossy(&field).into_owned();
+    let texts = |name| header(name).into_iter().map(text);
+    let number = |field: &String| tag(field, "i")?.parse::<u32>().ok();
+    let seal = texts("ARC-Seal").max_by_key(number)?;
+    let last = number(&seal)?;
+    let results = texts("ARC-Authentication-Results").find(|field| number(field) == Some(last))?;
+    let mut results = results.split(';').skip(1).map(str::split_whitespace);
+    let passed = results.any(|mut result| result.next() == Some("dmarc=pass"));
+    tag(&seal, "d").filter(|_| passed)
+}
 
 struct Plugin;
 
@@ -158,32 +156,32 @@ impl message_filter::Guest for Plugin {
         let Ok(settings) = settings::parse::<Settings>(&config::json()) else {
             return Verdict::Accept; // `validate` has refused these
         };
-        let trusted = session::auth_user().is_some() || session::protocol().starts_with("lmtp");
-        if trusted || settings::listed(&settings.exempt, &session::client_ip()) {
+        let own = session::auth_user().is_some() || session::protocol().starts_with("lmtp");
+        if own || settings::listed(&settings.exempt, &session::client_ip()) {
             return Verdict::Accept;
         }
-        let (dmarc, wish) = (auth::dmarc(), auth::dmarc_policy());
-        let reply = |code: u16, enhanced: &str, text: String| Reply {
+        let facts = Facts {
+            dmarc: auth::dmarc(),
+            wish: auth::dmarc_policy(),
+            spf: auth::spf(),
+            spf_domain: auth::spf_domain(),
+            from: only_domain(&message::get_header("From")),
+            sealer: (auth::arc() == "pass")
+                .then(|| sealer(message::get_header))
+                .flatten(),
+        };
+        let reply = |code, enhanced: &str, text| Reply {
             code,
             enhanced: enhanced.to_owned(),
             text,
         };
-        if dmarc == "temperror" && settings.temperror == Unknown::Defer {
+        if facts.dmarc == "temperror" && settings.temperror == Unknown::Defer {
             let text = "DMARC cannot be checked at present".to_owned();
             return Verdict::Defer(reply(451, "4.7.5", text));
         }
-        let (action, enhanced, why) = settings.decide(&Facts {
-            sealer: Some(auth::arc())
-                .filter(|arc| arc == "pass")
-                .and_then(|_| fields::sealer(&message::get_header)),
-            from: fields::only_domain(&message::get_header("From")),
-            spf: auth::spf(),
-            spf_domain: auth::spf_domain(),
-            dmarc,
-            wish,
-        });
+        let (action, enhanced, why) = settings.decide(&facts);
         if action != Action::None {
-            edit::tag(TAG);
+            edit::tag("auth-fail");
         }
         match action {
             Action::Reject => Verdict::Reject(reply(550, enhanced, why)),

@@ -117,43 +117,32 @@ fn spf_counts_where_there_is_no_dmarc() {
 }
 
 #[test]
-fn the_authors_domain_is_the_one_in_brackets() {
-    let of = |text: &str| fields::only_domain(&[text.as_bytes().to_vec()]);
-    assert_eq!(of("Bob <bob@Shop.example>").as_deref(), Some("shop.example"));
-    assert_eq!(
-        of("\"ann@bank.example\" <bob@shop.example>").as_deref(),
-        Some("shop.example")
-    );
-    assert_eq!(of("bob@shop.example").as_deref(), Some("shop.example"));
-    assert_eq!(of("a@x.example, b@x.example").as_deref(), Some("x.example"));
-    assert_eq!(
-        of("\"Ann, of <b@y.example>\" (c@z.example) <a@x.example>").as_deref(),
-        Some("x.example")
-    );
-    assert_eq!(of("\"a b\"@x.example").as_deref(), Some("x.example"));
-    for several in [
-        "a@x.example, b@y.example",
-        "<a@x.example> <b@y.example>",
-        "a@x.example, <b@y.example>",
-        "a@x.example, B <b@y.example>, \"c\" <c@y.example>",
-        "G: a@x.example, b@x.example; c@y.example",
-        "nobody",
-        "",
-        "<a@>",
-        "Bob <a@x.example",
-        "<a@x.example>, \"b@y.example",
-        "<a@x.example> (b@y.example",
+fn the_authors_domain_is_the_only_one() {
+    let of = |fields: &[&str]| {
+        let fields: Vec<Vec<u8>> = fields.iter().map(|field| field.as_bytes().to_vec()).collect();
+        only_domain(&fields)
+    };
+    for one in [
+        &["\"ann@bank.example\" <bob@Shop.example>"][..],
+        &["a@shop.example, b@shop.example"],
+        &["a@shop.example", "Bob <b@SHOP.example>"],
     ] {
-        assert_eq!(of(several), None, "{several}");
+        assert_eq!(of(one).as_deref(), Some("shop.example"), "{one:?}");
     }
-    assert_eq!(
-        fields::only_domain(&[b"a@x.example".to_vec(), b"a@y.example".to_vec()]),
-        None
-    );
+    for several in [
+        &["a@x.example, b@y.example"][..],
+        &["a@x.example", "a@y.example"],
+        &["a@x.example", "\"b@y.example"],
+        &["nobody"],
+        &["<a@>"],
+        &[],
+    ] {
+        assert_eq!(of(several), None, "{several:?}");
+    }
 }
 
 fn sealer(seals: &[&str], results: &[&str]) -> Option<String> {
-    fields::sealer(&|name: &str| {
+    super::sealer(|name: &str| {
         let all = if name == "ARC-Seal" { seals } else { results };
         all.iter().map(|field| field.as_bytes().to_vec()).collect()
     })

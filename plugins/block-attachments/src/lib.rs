@@ -19,8 +19,7 @@ mod bindings {
         inline: "
             package example:block-attachments;
             world plugin {
-                import postern:policy/config@0.1.0;
-                import postern:policy/mime@0.1.0;
+                include postern:policy/capabilities@0.1.0;
                 export postern:policy/lifecycle@0.1.0;
                 export postern:policy/message-filter@0.1.0;
             }

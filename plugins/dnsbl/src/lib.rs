@@ -2,16 +2,15 @@
 //! together.
 //!
 //! A listener for mail from outside is asked about when a client connects; all others at MAIL, where own
-//! users are known and let pass. A list that cannot be asked says nothing. Settings that cannot be read
-//! refuse the component when it is loaded.
+//! users are known and let pass. A list that cannot be asked says nothing.
 
 use bindings::exports::postern::policy::{connection_filter, lifecycle, sender_filter};
 use bindings::postern::policy::types::{Reply, Verdict};
 use bindings::postern::policy::{config, dns, edit, log, session};
-use list::List;
 use serde::Deserialize;
-use settings::{Network, OneOrMany, matches};
-use std::net::IpAddr;
+use settings::{Domain, Network, OneOrMany, Score, Within, closest, listed, reaches, reversed};
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
 
 mod bindings {
     #![allow(unsafe_code, unreachable_pub, reason = "generated")]
@@ -20,11 +19,7 @@ mod bindings {
         inline: "
             package example:dnsbl;
             world plugin {
-                import postern:policy/config@0.1.0;
-                import postern:policy/dns@0.1.0;
-                import postern:policy/edit@0.1.0;
-                import postern:policy/log@0.1.0;
-                import postern:policy/session@0.1.0;
+                include postern:policy/capabilities@0.1.0;
                 export postern:policy/connection-filter@0.1.0;
                 export postern:policy/lifecycle@0.1.0;
                 export postern:policy/sender-filter@0.1.0;
@@ -37,7 +32,6 @@ mod bindings {
     use super::Plugin;
 }
 
-mod list;
 #[cfg(test)]
 mod tests;
 
@@ -46,9 +40,9 @@ mod tests;
 struct Settings {
     lists: Vec<List>,
     /// From this score on.
-    reject: Option<i32>,
-    defer: Option<i32>,
-    tag: Option<i32>,
+    reject: Option<Score>,
+    defer: Option<Score>,
+    tag: Option<Score>,
     /// Patterns of listeners on which clients are looked up when they connect.
     at_connect: OneOrMany<String>,
     /// Client networks that are never looked up, besides private ones.
@@ -59,121 +53,127 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             lists: Vec::new(),
-            reject: Some(1),
+            reject: Some(Within(1)),
             defer: None,
             tag: None,
-            at_connect: OneOrMany::One("mx-*".to_owned()),
+            at_connect: OneOrMany(vec!["mx-*".to_owned()]),
             exempt: Vec::new(),
         }
     }
 }
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct List {
+    zone: Domain,
+    /// What an answer weighs, 1 if nothing is said; below 0 for lists of good clients.
+    weight: Option<Weight>,
+    /// Patterns of answers, `127.0.0.1?`, and what each weighs; answers of none weigh nothing then.
+    #[serde(default)]
+    codes: BTreeMap<String, Weight>,
+}
+
+type Weight = Within<-1000, 1000>;
 
 /// What is set where a client reaches `tag`.
 const TAG: &str = "dnsbl";
 /// One look-up after the other has to fit into the deadline.
 const LISTS: usize = 20;
 
-/// A list that knows a client, and what that weighs.
-type Hit<'a> = (&'a List, i32);
+impl List {
+    /// RFC 5782 §2.1 and §2.4.
+    fn name_of(&self, client: IpAddr) -> String {
+        format!("{}.{}", reversed(client), self.zone)
+    }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    Connect,
-    Mail,
+    /// This list, if it knows a client, and what that weighs.
+    fn hit(&self, client: IpAddr) -> Option<(&Self, i64)> {
+        match dns::addresses(&self.name_of(client)) {
+            Ok(answers) => Some((self, self.score(&answers)?)),
+            Err(error) => {
+                log::warn(&format!("{} says nothing: {error}", self.zone));
+                None
+            }
+        }
+    }
+
+    /// Of several answers the one that weighs most.
+    fn score(&self, answers: &[String]) -> Option<i64> {
+        let answers = answers.iter().filter_map(|answer| answer.parse().ok());
+        let weights = answers.filter_map(|answer| self.weight_of(answer));
+        weights.max_by_key(|weight| weight.abs())
+    }
+
+    fn weight_of(&self, answer: Ipv4Addr) -> Option<i64> {
+        // RFC 5782 §2.1: answers are 127.0.0.0/8. Elsewhere leads a domain that was sold; 127.255.255.0/24 is how
+        // lists say that they do not answer us.
+        let [first, second, third, _] = answer.octets();
+        if first != 127 || (second, third) == (255, 255) {
+            return None;
+        }
+        match self.codes.is_empty() {
+            true => Some(self.weight.map_or(1, |weight| weight.0)),
+            false => closest(&self.codes, &answer.to_string()).map(|weight| weight.0),
+        }
+    }
 }
 
 impl Settings {
-    /// What all lists say. `ask` answers the addresses of a name.
-    fn hits(&self, client: IpAddr, ask: impl Fn(&str) -> Result<Vec<String>, String>) -> Vec<Hit<'_>> {
-        let asked = self.lists.iter().map(|list| (list, ask(&list.name_of(client))));
-        let said = asked.filter_map(|(list, answer)| match answer {
-            Ok(codes) => list.score(&codes).map(|score| (list, score)),
-            Err(error) => {
-                log::warn(&format!("{} says nothing: {error}", list.zone));
-                None
-            }
-        });
-        said.collect()
-    }
-
-    /// `reason` answers what a list says in words about a client.
-    fn judge(
-        &self,
-        stage: Stage,
-        client: &str,
-        hits: &[Hit<'_>],
-        reason: impl Fn(&List) -> String,
-    ) -> Verdict {
-        let score = hits.iter().fold(0_i32, |sum, hit| sum.saturating_add(hit.1));
-        let reaches = |bound: Option<i32>| bound.is_some_and(|bound| score >= bound);
-        if reaches(self.tag) {
-            edit::tag(TAG);
-        }
-        let Some((worst, _)) = hits.iter().max_by_key(|hit| hit.1) else {
-            return Verdict::Accept;
-        };
-        let reply = |code: u16, enhanced: &str| {
-            let text = format!("{client} is listed by {} {}", worst.zone, reason(worst));
-            let (enhanced, text) = (enhanced.to_owned(), text.trim_end().to_owned());
-            Reply { code, enhanced, text }
+    /// What becomes of a client of this score; `text` is what it is told.
+    fn judge(&self, at_connect: bool, score: i64, text: impl Fn() -> String) -> Verdict {
+        let reply = |code: u16, enhanced: &str| Reply {
+            code,
+            enhanced: enhanced.to_owned(),
+            text: text(),
         };
         // RFC 5321 §3.1: a connection is refused by 554, or for a while by 421.
-        match (reaches(self.reject), reaches(self.defer), stage) {
-            (true, _, Stage::Connect) => Verdict::Reject(reply(554, "5.7.1")),
-            (true, _, Stage::Mail) => Verdict::Reject(reply(550, "5.7.1")),
-            (_, true, Stage::Connect) => Verdict::Defer(reply(421, "4.7.1")),
-            (_, true, Stage::Mail) => Verdict::Defer(reply(451, "4.7.1")),
+        let (refused, deferred) = if at_connect { (554, 421) } else { (550, 451) };
+        match (reaches(score, self.reject), reaches(score, self.defer)) {
+            (true, _) => Verdict::Reject(reply(refused, "5.7.1")),
+            (_, true) => Verdict::Defer(reply(deferred, "4.7.1")),
             _ => Verdict::Accept,
         }
     }
 
-    fn stage_of(&self, listener: &str) -> Stage {
-        let patterns = self.at_connect.as_slice();
-        match patterns.iter().any(|pattern| matches(pattern, listener)) {
-            true => Stage::Connect,
-            false => Stage::Mail,
-        }
-    }
-
     fn check(&self) -> Result<(), String> {
-        let bounds = [("reject", self.reject), ("defer", self.defer), ("tag", self.tag)];
-        if let Some((name, _)) = bounds
-            .iter()
-            .find(|(_, bound)| bound.is_some_and(|bound| bound < 1))
-        {
-            return Err(format!("{name}: must be a score of 1 or more"));
+        let mut codes = self.lists.iter().flat_map(|list| list.codes.keys());
+        match codes.find(|code| !code.starts_with("127.")) {
+            Some(code) => Err(format!("lists: `{code}` is no answer: write 127.0.0.2")),
+            None if self.lists.len() > LISTS => Err(format!("lists: at most {LISTS}")),
+            None => Ok(()),
         }
-        if self.lists.len() > LISTS {
-            return Err(format!("lists: at most {LISTS}"));
-        }
-        self.lists.iter().try_for_each(List::check)
     }
 }
 
-fn ask(stage: Stage) -> Verdict {
+fn ask(at_connect: bool) -> Verdict {
     let Ok(settings) = settings::parse::<Settings>(&config::json()) else {
         return Verdict::Accept; // `validate` has refused these
     };
     let client = session::client_ip();
-    let Ok(address) = client.parse::<IpAddr>() else {
+    let own = session::auth_user().is_some() || session::protocol().starts_with("lmtp");
+    let exempt = own || listed(&settings.exempt, &client) || listed(&Network::private(), &client);
+    let here = settings.at_connect.matches(&session::listener()) == at_connect;
+    let Some(address) = client.parse().ok().filter(|_| here && !exempt) else {
         return Verdict::Accept;
     };
-    let trusted = session::auth_user().is_some() || session::protocol().starts_with("lmtp");
-    let exempt =
-        settings::listed(&settings.exempt, &client) || settings::listed(&Network::private(), &client);
-    if settings.stage_of(&session::listener()) != stage || trusted || exempt {
+    let hits = settings.lists.iter().filter_map(|list| list.hit(address));
+    let hits: Vec<(&List, i64)> = hits.collect();
+    let score = hits.iter().map(|(_, weight)| weight).sum();
+    let Some((worst, _)) = hits.into_iter().max_by_key(|(_, weight)| *weight) else {
         return Verdict::Accept;
+    };
+    if reaches(score, settings.tag) {
+        edit::tag(TAG);
     }
-    let hits = settings.hits(address, dns::addresses);
-    // Many lists say why in a TXT record of the same name (RFC 5782 §2.1).
-    let reason = |list: &List| {
-        dns::txt(&list.name_of(address))
-            .unwrap_or_default()
-            .into_iter()
-            .next()
-    };
-    settings.judge(stage, &client, &hits, |list| {
-        reason(list).map_or(String::new(), |text| format!("({text})"))
+    settings.judge(at_connect, score, || {
+        // Many lists say why in a TXT record of the same name (RFC 5782 §2.1).
+        let reasons = dns::txt(&worst.name_of(address)).unwrap_or_default();
+        let reason = reasons.first().map(|reason| format!(" ({reason})"));
+        format!(
+            "{client} is listed by {}{}",
+            worst.zone,
+            reason.unwrap_or_default()
+        )
     })
 }
 
@@ -181,13 +181,13 @@ struct Plugin;
 
 impl connection_filter::Guest for Plugin {
     fn on_connect() -> Verdict {
-        ask(Stage::Connect)
+        ask(true)
     }
 }
 
 impl sender_filter::Guest for Plugin {
     fn on_mail() -> Verdict {
-        ask(Stage::Mail)
+        ask(false)
     }
 }
 

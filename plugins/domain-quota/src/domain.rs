@@ -1,7 +1,7 @@
 //! The room of one domain, and what each of its mailboxes has of it.
 
 use serde::Deserialize;
-use settings::{Size, domain_of};
+use settings::{Size, domain_of, same};
 use std::collections::BTreeMap;
 
 #[derive(Debug, Deserialize)]
@@ -19,53 +19,33 @@ pub(crate) struct Domain {
     pub(crate) messages: Option<u64>,
 }
 
-pub(crate) fn same(one: &str, other: &str) -> bool {
-    one.to_lowercase() == other.to_lowercase()
-}
-
 impl Domain {
-    fn reserved_bytes(&self) -> Option<u64> {
-        self.reserved
-            .values()
-            .try_fold(0_u64, |sum, size| sum.checked_add(size.0))
+    fn reserved_bytes(&self) -> u64 {
+        let sizes = self.reserved.values().map(|size| size.0);
+        sizes.fold(0, u64::saturating_add)
     }
 
     /// What is left for each mailbox that has nothing reserved, rounded down.
     pub(crate) fn share(&self) -> u64 {
-        let left = self
-            .bytes
-            .0
-            .saturating_sub(self.reserved_bytes().unwrap_or(u64::MAX));
+        let left = self.bytes.0.saturating_sub(self.reserved_bytes());
         let others = self.mailboxes.saturating_sub(self.reserved.len() as u64);
         left.checked_div(others).unwrap_or(0)
     }
 
     pub(crate) fn check(&self, name: &str) -> Result<(), String> {
-        if let Some(odd) = self
-            .reserved
-            .keys()
-            .find(|address| !same(domain_of(address), name))
-        {
-            return Err(format!(
-                "domains: `{odd}` is reserved in {name} and is no address of it"
-            ));
-        }
-        if self.reserved_bytes().is_none_or(|sum| sum > self.bytes.0) {
-            return Err(format!(
-                "domains: more is reserved in {name} than it has ({})",
-                self.bytes
-            ));
-        }
-        match self.mailboxes > self.reserved.len() as u64 && self.share() == 0 {
-            true => Err(format!(
-                "domains: nothing of {name} is left for mailboxes without a reservation"
-            )),
-            false if self.mailboxes < self.reserved.len() as u64 => Err(format!(
-                "domains: {name} has {} mailboxes and reserves for {}",
-                self.mailboxes,
-                self.reserved.len()
-            )),
-            false => Ok(()),
-        }
+        let (most, reserved) = (self.mailboxes, self.reserved.len() as u64);
+        let mut addresses = self.reserved.keys();
+        let wrong = match addresses.find(|address| !same(domain_of(address), name)) {
+            Some(odd) => format!("`{odd}` is reserved in {name} and is no address of it"),
+            None if self.reserved_bytes() > self.bytes.0 => {
+                format!("more is reserved in {name} than it has ({})", self.bytes)
+            }
+            None if most < reserved => format!("{name} has {most} mailboxes and reserves for {reserved}"),
+            None if most > reserved && self.share() == 0 => {
+                format!("nothing of {name} is left for mailboxes without a reservation")
+            }
+            None => return Ok(()),
+        };
+        Err(format!("domains: {wrong}"))
     }
 }

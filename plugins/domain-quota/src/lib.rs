@@ -8,9 +8,9 @@
 use bindings::exports::postern::policy::{lifecycle, quota};
 use bindings::postern::policy::config;
 use bindings::postern::policy::types::{Ceiling, QuotaDecision, QuotaWarning, Reply, Usage};
-use domain::{Domain, same};
+use domain::Domain;
 use serde::Deserialize;
-use settings::{OneOrMany, Size, domain_of, matches};
+use settings::{OneOrMany, Percent, Size, domain_of, named};
 use std::collections::BTreeMap;
 
 mod bindings {
@@ -20,7 +20,7 @@ mod bindings {
         inline: "
             package example:domain-quota;
             world plugin {
-                import postern:policy/config@0.1.0;
+                include postern:policy/capabilities@0.1.0;
                 export postern:policy/lifecycle@0.1.0;
                 export postern:policy/quota@0.1.0;
             }
@@ -43,7 +43,7 @@ struct Settings {
     /// For mailboxes of no domain above: the first that matches counts.
     patterns: Vec<Pattern>,
     /// The owner is warned from this part of a ceiling on, in per cent.
-    warn: Option<u32>,
+    warn: Option<Percent>,
     /// Said behind each warning and refusal: whom to ask.
     advice: String,
 }
@@ -59,28 +59,18 @@ struct Pattern {
     messages: Option<u64>,
 }
 
-const WARN: u32 = 90;
-
 impl Settings {
     fn ceiling(&self, mailbox: &str) -> Ceiling {
-        let mut domains = self.domains.iter();
-        if let Some((_, domain)) = domains.find(|(name, _)| same(name, domain_of(mailbox))) {
-            let reserved = domain.reserved.iter().find(|(address, _)| same(address, mailbox));
+        if let Some(domain) = named(&self.domains, domain_of(mailbox)) {
             return Ceiling {
-                bytes: Some(reserved.map_or_else(|| domain.share(), |(_, size)| size.0)),
+                bytes: Some(named(&domain.reserved, mailbox).map_or(domain.share(), |size| size.0)),
                 messages: domain.messages,
             };
         }
-        let fits = |pattern: &&Pattern| {
-            pattern
-                .mailboxes
-                .as_slice()
-                .iter()
-                .any(|one| matches(one, mailbox))
-        };
-        let pattern = self.patterns.iter().find(fits);
+        let mut patterns = self.patterns.iter();
+        let pattern = patterns.find(|pattern| pattern.mailboxes.matches(mailbox));
         Ceiling {
-            bytes: pattern.and_then(|pattern| pattern.bytes).map(|size| size.0),
+            bytes: pattern.and_then(|pattern| Some(pattern.bytes?.0)),
             messages: pattern.and_then(|pattern| pattern.messages),
         }
     }
@@ -98,15 +88,13 @@ impl Settings {
                 text: text.trim_end().to_owned(),
             });
         }
-        let warn = u128::from(self.warn.unwrap_or(WARN));
-        let nears = |used: u64, most: &u64| u128::from(used) * 100 >= u128::from(*most) * warn;
+        let warn = self.warn.map_or(90, |warn| i128::from(warn.0));
+        let nears = |used: u64, most: &u64| i128::from(used) * 100 >= i128::from(*most) * warn;
         let full = ceiling.bytes.filter(|most| nears(bytes, most));
+        let full = full.map(|most| format!("{} of {}", Size(bytes), Size(most)));
         let many = ceiling.messages.filter(|most| nears(messages, most));
-        let held: Vec<String> = (full
-            .map(|most| format!("{} of {}", Size(bytes), Size(most)))
-            .into_iter())
-        .chain(many.map(|most| format!("{messages} of {most} messages")))
-        .collect();
+        let many = many.map(|most| format!("{messages} of {most} messages"));
+        let held: Vec<String> = full.into_iter().chain(many).collect();
         if held.is_empty() {
             return QuotaDecision::Allow(ceiling);
         }
@@ -122,14 +110,7 @@ impl Settings {
     }
 
     fn check(&self) -> Result<(), String> {
-        if self.warn.is_some_and(|warn| !(1..=100).contains(&warn)) {
-            return Err("warn: must be 1 to 100 per cent of the ceiling".to_owned());
-        }
-        if self
-            .patterns
-            .iter()
-            .any(|pattern| pattern.mailboxes.as_slice().is_empty())
-        {
+        if self.patterns.iter().any(|pattern| pattern.mailboxes.is_empty()) {
             return Err("patterns: one without mailboxes".to_owned());
         }
         self.domains

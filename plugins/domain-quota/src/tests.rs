@@ -88,7 +88,10 @@ fn the_owner_is_warned_from_nine_tenths_on() {
 
 #[test]
 fn what_does_not_add_up_is_refused() {
-    let refused = |json: &str| settings::parse::<Settings>(json).unwrap().check().unwrap_err();
+    let refused = |json: &str| {
+        let read = settings::parse::<Settings>(json);
+        read.and_then(|settings| settings.check()).unwrap_err()
+    };
     let domain = |inner: &str| refused(&format!(r#"{{"domains": {{"example.org": {{{inner}}}}}}}"#));
     let reserved = r#""reserved": {"a@example.org": 60, "b@example.org": 41}"#;
     assert!(

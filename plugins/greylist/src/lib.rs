@@ -18,11 +18,7 @@ mod bindings {
         inline: "
             package example:greylist;
             world plugin {
-                import postern:policy/clock@0.1.0;
-                import postern:policy/config@0.1.0;
-                import postern:policy/kv@0.1.0;
-                import postern:policy/log@0.1.0;
-                import postern:policy/session@0.1.0;
+                include postern:policy/capabilities@0.1.0;
                 export postern:policy/lifecycle@0.1.0;
                 export postern:policy/recipient-filter@0.1.0;
             }

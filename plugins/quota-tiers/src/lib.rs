@@ -17,7 +17,7 @@ mod bindings {
         inline: "
             package example:quota-tiers;
             world plugin {
-                import postern:policy/config@0.1.0;
+                include postern:policy/capabilities@0.1.0;
                 export postern:policy/lifecycle@0.1.0;
                 export postern:policy/quota@0.1.0;
             }
@@ -108,12 +108,7 @@ impl Limits {
 
 impl Settings {
     fn limits(&self, mailbox: &str) -> Limits {
-        let mine = |tier: &&Tier| {
-            tier.mailboxes
-                .as_slice()
-                .iter()
-                .any(|pattern| settings::matches(pattern, mailbox))
-        };
+        let mine = |tier: &&Tier| tier.mailboxes.matches(mailbox);
         self.tiers.iter().find(mine).map_or(self.default, |tier| Limits {
             bytes: tier.bytes,
             messages: tier.messages,
@@ -168,7 +163,7 @@ impl Settings {
                 return Err("grace: must be at most 1000 per cent above the limit".to_owned());
             }
         }
-        match self.tiers.iter().any(|tier| tier.mailboxes.as_slice().is_empty()) {
+        match self.tiers.iter().any(|tier| tier.mailboxes.is_empty()) {
             true => Err("tiers: a tier without mailboxes".to_owned()),
             false => Ok(()),
         }

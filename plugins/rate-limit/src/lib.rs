@@ -19,10 +19,7 @@ mod bindings {
         inline: "
             package example:rate-limit;
             world plugin {
-                import postern:policy/config@0.1.0;
-                import postern:policy/kv@0.1.0;
-                import postern:policy/log@0.1.0;
-                import postern:policy/session@0.1.0;
+                include postern:policy/capabilities@0.1.0;
                 export postern:policy/connection-filter@0.1.0;
                 export postern:policy/lifecycle@0.1.0;
                 export postern:policy/recipient-filter@0.1.0;
@@ -132,7 +129,7 @@ impl Settings {
         let user = user.filter(|_| event != Event::Connection);
         let exempt = user.is_none() && settings::listed(&self.exempt, client);
         Account {
-            rates: if exempt { &[] } else { rates.as_slice() },
+            rates: if exempt { &[] } else { rates },
             who: user.map_or_else(|| settings::neighbourhood(client, 32), str::to_lowercase),
         }
     }

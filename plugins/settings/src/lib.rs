@@ -1,35 +1,45 @@
-//! What the shipped policies share: reading settings, and the few shapes that settings are made of.
+//! What the shipped policies share: reading settings, and the shapes that settings are made of.
 //!
 //! Settings arrive as one JSON object (`config.json`), made by the host from the YAML that an administrator
 //! wrote. Whatever is not understood is refused with a sentence for that person; nothing is guessed.
 
+mod condition;
 mod network;
+mod patterns;
 #[cfg(test)]
 mod tests;
+mod text;
 mod units;
 
-pub use network::{Network, listed, neighbourhood};
-pub use units::{Seconds, Size};
+pub use condition::{Condition, Mail};
+pub use network::{Network, listed, neighbourhood, reversed};
+pub use patterns::{closest, matches, named, same};
+pub use text::{Address, Domain, FieldName, Words, addresses, domain_of, is_domain};
+pub use units::{Percent, Score, Seconds, Size, Within, reaches};
 
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer};
 use std::fmt;
-use std::str::Chars;
+use std::ops::Deref;
 
 /// Reads the settings. No settings at all are the same as `{}`.
 ///
 /// # Errors
-/// The sentence that the administrator reads.
+/// The sentence that the administrator reads, behind the place where the settings are wrong.
 pub fn parse<T: DeserializeOwned>(json: &str) -> Result<T, String> {
     let json = match json.trim() {
         "" | "null" => "{}",
         written => written,
     };
-    serde_json::from_str(json).map_err(|error| {
-        let text = error.to_string();
+    let mut json = serde_json::Deserializer::from_str(json);
+    serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let (place, text) = (error.path(), error.inner().to_string());
         // The position is one in the generated JSON, not in the file that a person edits.
-        text.split_once(" at line ")
-            .map_or(text.clone(), |(what, _)| what.to_owned())
+        let what = text.split_once(" at line ").map_or(&*text, |(what, _)| what);
+        match place.iter().len() {
+            0 => what.to_owned(),
+            _ => format!("{place}: {what}"),
+        }
     })
 }
 
@@ -52,75 +62,30 @@ impl fmt::Display for Scalar {
 
 /// One value or a list of them, as people write YAML.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum OneOrMany<T> {
-    One(T),
-    Many(Vec<T>),
-}
+pub struct OneOrMany<T>(pub Vec<T>);
 
 /// Not by trying one after the other: that would lose what is wrong with the value.
 impl<'de, T: DeserializeOwned> Deserialize<'de> for OneOrMany<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let value = serde_json::Value::deserialize(deserializer)?;
         match value.is_array() {
-            true => serde_json::from_value(value).map(Self::Many),
-            false => serde_json::from_value(value).map(Self::One),
+            true => serde_json::from_value(value).map(Self),
+            false => serde_json::from_value(value).map(|one| Self(vec![one])),
         }
         .map_err(D::Error::custom)
     }
 }
 
-impl<T> OneOrMany<T> {
-    #[must_use]
-    pub fn as_slice(&self) -> &[T] {
-        match self {
-            Self::One(one) => std::slice::from_ref(one),
-            Self::Many(many) => many,
-        }
+impl<T> Deref for OneOrMany<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        &self.0
     }
 }
 
 impl<T> Default for OneOrMany<T> {
     fn default() -> Self {
-        Self::Many(Vec::new())
+        Self(Vec::new())
     }
-}
-
-/// Does `text` match `pattern`? `*` stands for any run, `?` for one character; case does not matter.
-#[must_use]
-pub fn matches(pattern: &str, text: &str) -> bool {
-    let (pattern, text) = (pattern.to_lowercase(), text.to_lowercase());
-    let (mut pattern, mut text) = (pattern.chars(), text.chars());
-    // Behind the last star, and where the text may go on from there: the only place to fall back to.
-    let mut star: Option<(Chars<'_>, Chars<'_>)> = None;
-    loop {
-        match (pattern.next(), text.clone().next()) {
-            (None, None) => return true,
-            (Some('*'), _) => star = Some((pattern.clone(), text.clone())),
-            (Some(wanted), Some(found)) if wanted == '?' || wanted == found => _ = text.next(),
-            _ => {
-                let Some((after, from)) = star.as_mut() else {
-                    return false;
-                };
-                if from.next().is_none() {
-                    return false;
-                }
-                (pattern, text) = (after.clone(), from.clone());
-            }
-        }
-    }
-}
-
-/// The part behind the last `@`, or nothing.
-#[must_use]
-pub fn domain_of(address: &str) -> &str {
-    address.rsplit_once('@').map_or("", |(_, domain)| domain)
-}
-
-/// Is this a name of a header field (RFC 5322 §2.2) that the gateway takes, of 76 characters at most?
-#[must_use]
-pub fn is_field_name(name: &str) -> bool {
-    (1..=76).contains(&name.len())
-        && name
-            .bytes()
-            .all(|octet| octet.is_ascii_graphic() && octet != b':')
 }

@@ -1,4 +1,4 @@
-//! IP networks, and what a client counts as.
+//! IP networks, what a client counts as, and how DNS names it.
 
 use serde::Deserialize;
 use std::net::IpAddr;
@@ -107,4 +107,17 @@ pub fn listed(networks: &[Network], client: &str) -> bool {
     client
         .parse()
         .is_ok_and(|address| networks.iter().any(|network| network.contains(address)))
+}
+
+/// Octets or nibbles of an address, the last first, with dots between them: how DNS names what it says of
+/// addresses (RFC 1035 §3.5, RFC 3596 §2.5, RFC 5782 §2).
+#[must_use]
+pub fn reversed(address: IpAddr) -> String {
+    let labels: Vec<String> = match address {
+        IpAddr::V4(v4) => v4.octets().iter().rev().map(ToString::to_string).collect(),
+        IpAddr::V6(v6) => (0..32)
+            .map(|place| format!("{:x}", v6.to_bits() >> (4 * place) & 15))
+            .collect(),
+    };
+    labels.join(".")
 }

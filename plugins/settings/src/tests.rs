@@ -1,4 +1,5 @@
 use super::*;
+use std::collections::BTreeMap;
 
 fn size(text: &str) -> Result<u64, String> {
     text.parse::<Size>().map(|size| size.0)
@@ -134,29 +135,25 @@ fn settings_name_what_they_do_not_know() {
         of: OneOrMany<String>,
     }
     assert!(parse::<Known>("").unwrap().limit.is_none());
-    assert!(parse::<Known>("null").unwrap().of.as_slice().is_empty());
+    assert!(parse::<Known>("null").unwrap().of.is_empty());
     let read: Known = parse(r#"{"limit": 7, "of": "one"}"#).unwrap();
-    assert_eq!(
-        (read.limit, read.of.as_slice()),
-        (Some(Size(7)), &["one".to_owned()][..])
-    );
+    assert_eq!((read.limit, &*read.of), (Some(Size(7)), &["one".to_owned()][..]));
     let error = parse::<Known>(r#"{"limits": 7}"#).unwrap_err();
     assert!(
         error.contains("unknown field `limits`") && !error.contains("line"),
         "{error}"
     );
     let error = parse::<Known>(r#"{"limit": "7 fathoms"}"#).unwrap_err();
-    assert!(error.contains("`7 fathoms` is not a size"), "{error}");
+    assert!(error.starts_with("limit: `7 fathoms` is not a size"), "{error}");
+    let error = parse::<BTreeMap<String, Vec<Known>>>(r#"{"all": [{}, {"limit": -1}]}"#).unwrap_err();
+    assert!(error.starts_with("all[1].limit: "), "{error}");
 }
 
 #[test]
 fn what_is_wrong_with_one_of_several_is_told() {
     let read = parse::<OneOrMany<Size>>;
-    assert_eq!(read("1"), Ok(OneOrMany::One(Size(1))));
-    assert_eq!(
-        read(r#"["1KiB", 2]"#),
-        Ok(OneOrMany::Many(vec![Size(1024), Size(2)]))
-    );
+    assert_eq!(read("1"), Ok(OneOrMany(vec![Size(1)])));
+    assert_eq!(read(r#"["1KiB", 2]"#), Ok(OneOrMany(vec![Size(1024), Size(2)])));
     for wrong in [r#""much""#, r#"[1, "much"]"#] {
         let error = read(wrong).unwrap_err();
         assert!(error.starts_with("`much` is not a size"), "{error}");
@@ -190,9 +187,147 @@ fn private_networks_are_known_by_their_edges() {
 }
 
 #[test]
-fn a_field_name_is_printable_without_a_colon() {
-    assert!(is_field_name("X-Spam-Score") && is_field_name(&"x".repeat(76)));
+fn texts_are_checked_when_they_are_read() {
+    let field = |name: &str| FieldName::try_from(name.to_owned());
+    assert_eq!(&*field("X-Spam-Score").unwrap(), "X-Spam-Score");
+    assert!(field(&"x".repeat(76)).is_ok());
     for wrong in ["", "a b", "a:", "é", "a\r\n", &"x".repeat(77)] {
-        assert!(!is_field_name(wrong), "{wrong} was taken");
+        assert!(field(wrong).is_err(), "{wrong} was taken");
     }
+    let wrong = |json: &str| parse::<(Address, Domain, Words)>(json).unwrap_err();
+    assert_eq!(wrong(r#"["ann", "a.b", "x"]"#), "[0]: `ann` is not an address");
+    assert!(wrong(r#"["*@a.b", "a..b", "x"]"#).starts_with("[1]: `a..b` is no domain"));
+    assert!(wrong(r#"["*@a.b", "a.b", " "]"#).starts_with("[2]: ` ` is empty"));
+    for pattern in ["*.example", "a b", "x@a.b", ""] {
+        assert!(!is_domain(pattern), "{pattern} was taken");
+    }
+}
+
+#[test]
+fn numbers_hold_to_their_bounds() {
+    let read = parse::<Within<-5, 7>>;
+    assert_eq!((read("-5"), read("7")), (Ok(Within(-5)), Ok(Within(7))));
+    for wrong in ["-6", "8"] {
+        assert_eq!(read(wrong), Err(format!("{wrong} is not within -5 to 7")));
+    }
+    assert!(reaches(3, Some(Within(3))) && !reaches(2, Some(Within(3))) && !reaches(2, None));
+}
+
+#[test]
+fn a_name_is_found_in_any_case_and_before_the_pattern_that_says_most() {
+    let all: BTreeMap<String, u8> = [
+        ("*", 1),
+        ("*.Example", 2),
+        ("Shop.example", 3),
+        ("sh*.example", 4),
+    ]
+    .map(|(name, number)| (name.to_owned(), number))
+    .into();
+    assert_eq!(named(&all, "shop.EXAMPLE"), Some(&3));
+    assert_eq!(named(&all, "a.example"), None);
+    assert_eq!(closest(&all, "SHOP.example"), Some(&3));
+    assert_eq!(closest(&all, "a.example"), Some(&2));
+    assert_eq!(closest(&all, "shed.example"), Some(&4));
+    assert_eq!(closest(&all, "example.org"), Some(&1));
+    assert!(same("Ärger@x.org", "äRGER@X.ORG") && !same("a", "b"));
+}
+
+#[test]
+fn an_address_is_named_in_dns_from_its_end() {
+    assert_eq!(reversed("192.0.2.99".parse().unwrap()), "99.2.0.192");
+    // RFC 5782 §2.4 has this example.
+    assert_eq!(
+        reversed("2001:db8:1:2:3:4:567:89ab".parse().unwrap()),
+        "b.a.9.8.7.6.5.0.4.0.0.0.3.0.0.0.2.0.0.0.1.0.0.0.8.b.d.0.1.0.0.2"
+    );
+}
+
+#[test]
+fn addresses_are_what_is_in_brackets_and_never_what_is_quoted() {
+    let of = |field: &str| addresses(field).map(|all| all.join(" "));
+    for (field, found) in [
+        ("Bob <bob@Shop.example>", "bob@Shop.example"),
+        (" bob@shop.example", "bob@shop.example"),
+        ("\"ann@bank.example\" <bob@shop.example>", "bob@shop.example"),
+        (
+            "\"Ann, of <b@y.example>\" (c@z.example) <a@x.example>",
+            "a@x.example",
+        ),
+        ("\"a b\"@x.example", "@x.example"),
+        ("a@x.example, <b@y.example>", "a@x.example b@y.example"),
+        ("<a@x.example> <b@y.example>", "a@x.example b@y.example"),
+        ("ann@bank.example <b@y.example>", "b@y.example"),
+        (
+            "G: a@x.example, b@x.example; c@y.example",
+            "a@x.example b@x.example c@y.example",
+        ),
+        ("a@[IPv6:2001:db8::1]", "a@[IPv6:2001:db8::1]"),
+        ("<a@>", "a@"),
+        ("nobody", ""),
+        ("", ""),
+    ] {
+        assert_eq!(of(field).as_deref(), Some(found), "{field}");
+    }
+    for endless in [
+        "Bob <a@x.example",
+        "<a@x.example>, \"b@y",
+        "<a@x.example> (b@y",
+        "a)",
+        "a\\",
+    ] {
+        assert_eq!(of(endless), None, "{endless}");
+    }
+}
+
+#[test]
+fn a_condition_holds_where_all_that_is_written_does() {
+    let holds = |json: &str| {
+        let mail = Mail {
+            authenticated: false,
+            sender: "bob@shop.example",
+            tags: &["spam".to_owned()],
+            size: &|| 1024,
+            header: &|name| match name {
+                "Subject" => Some(" A great OFFER ".to_owned()),
+                "From" => Some("Bob <sales@Shop.example>".to_owned()),
+                "Cc" => Some("\"Ann, or Al\" <ann@example.org>, list@example.net".to_owned()),
+                _ => None,
+            },
+            names: &|| vec![String::new(), "disk.ISO".to_owned()],
+        };
+        parse::<Condition>(json).unwrap().holds(&mail)
+    };
+    for json in [
+        "",
+        r#"{"authenticated": false, "tag": ["odd", "spam"], "attachment": true, "attached": "*.iso"}"#,
+        r#"{"session_tag": "spam", "sender_domain": "*.example", "not_sender_domain": "*.org"}"#,
+        r#"{"larger": 1023, "smaller": 1025}"#,
+        r#"{"header": {"Subject": {"contains": ["no", "great offer"]}}}"#,
+        r#"{"header": {"Subject": {"is": "a great offer"}}}"#,
+        r#"{"header": {"Subject": {"matches": "a * offer"}}}"#,
+        r#"{"header": {"Subject": ["x", "a*"]}}"#,
+        r#"{"from": {"is": "bob@shop.example"}}"#,
+        r#"{"from": {"is": "sales@shop.example"}, "to": {"is": "ann@example.org"}}"#,
+        r#"{"from": {"contains": "bob <"}, "to": "list@*"}"#,
+    ] {
+        assert!(holds(json), "{json}");
+    }
+    for json in [
+        r#"{"authenticated": true}"#,
+        r#"{"tag": "spam", "larger": 1024}"#,
+        r#"{"smaller": 1024}"#,
+        r#"{"tag": []}"#,
+        r#"{"attachment": false}"#,
+        r#"{"attached": "?"}"#,
+        r#"{"sender_domain": []}"#,
+        r#"{"not_sender_domain": ["x", "shop.*"]}"#,
+        r#"{"header": {"Subject": {"is": "a great"}}}"#,
+        r#"{"header": {"Subject": "a*", "X-Other": "*"}}"#,
+        r#"{"from": {"is": "bob"}}"#,
+        r#"{"to": {"is": "bob@shop.example"}}"#,
+    ] {
+        assert!(!holds(json), "{json}");
+    }
+    let error = parse::<Condition>(r#"{"from": {"like": "x"}}"#).unwrap_err();
+    assert!(error.contains("unknown variant `like`"), "{error}");
 }

@@ -1,9 +1,36 @@
-//! Sizes and durations, as people write them. A number without a meaning is refused, not guessed.
+//! Numbers, sizes and durations, as people write them. A number without a meaning is refused, not guessed.
 
 use crate::Scalar;
 use serde::Deserialize;
 use std::fmt;
 use std::str::FromStr;
+
+/// A whole number that is neither below the first bound nor above the second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "i64")]
+pub struct Within<const LEAST: i64, const MOST: i64>(pub i64);
+
+/// What a score has to reach.
+pub type Score = Within<1, 1_000_000>;
+/// A part of a whole that is more than nothing of it.
+pub type Percent = Within<1, 100>;
+
+impl<const LEAST: i64, const MOST: i64> TryFrom<i64> for Within<LEAST, MOST> {
+    type Error = String;
+
+    fn try_from(number: i64) -> Result<Self, String> {
+        match (LEAST..=MOST).contains(&number) {
+            true => Ok(Self(number)),
+            false => Err(format!("{number} is not within {LEAST} to {MOST}")),
+        }
+    }
+}
+
+/// Is there a bound, and does the score reach it?
+#[must_use]
+pub fn reaches(score: i64, bound: Option<Score>) -> bool {
+    bound.is_some_and(|bound| score >= bound.0)
+}
 
 /// Splits `5m` into number and unit.
 fn number_and_unit(text: &str) -> Option<(u64, &str)> {

@@ -2,16 +2,14 @@
 //! refused.
 //!
 //! Each word of the list counts once where it occurs, and by a factor if it is in the subject. Of a part
-//! only its beginning is read. Own users' mail is not scored. Settings that cannot be read refuse the
-//! component when it is loaded.
+//! only its beginning is read. Own users' mail is not scored.
 
 use bindings::exports::postern::policy::{lifecycle, message_filter};
 use bindings::postern::policy::types::{Reply, Verdict};
 use bindings::postern::policy::{config, edit, message, mime, session};
 use serde::Deserialize;
-use settings::Size;
+use settings::{FieldName, Score, Within, matches, reaches};
 use std::collections::BTreeMap;
-use text::Text;
 
 mod bindings {
     #![allow(unsafe_code, unreachable_pub, reason = "generated")]
@@ -20,11 +18,7 @@ mod bindings {
         inline: "
             package example:spam-words;
             world plugin {
-                import postern:policy/config@0.1.0;
-                import postern:policy/edit@0.1.0;
-                import postern:policy/message@0.1.0;
-                import postern:policy/mime@0.1.0;
-                import postern:policy/session@0.1.0;
+                include postern:policy/capabilities@0.1.0;
                 export postern:policy/lifecycle@0.1.0;
                 export postern:policy/message-filter@0.1.0;
             }
@@ -38,76 +32,51 @@ mod bindings {
 
 #[cfg(test)]
 mod tests;
-mod text;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Settings {
     /// Words, phrases, or patterns of one word, and what each adds to the score.
     words: BTreeMap<String, i32>,
-    /// A word in the subject counts so many times.
-    subject: u8,
-    /// Of each part, at most.
-    read: Size,
-    header: String,
+    /// A word in the subject counts so many times: twice.
+    subject: Option<Within<1, 10>>,
+    /// The field that says the score: `X-Spam-Score`.
+    header: Option<FieldName>,
     /// From this score on.
-    tag: Option<i32>,
-    quarantine: Option<i32>,
-    reject: Option<i32>,
+    tag: Option<Score>,
+    quarantine: Option<Score>,
+    reject: Option<Score>,
 }
 
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            words: BTreeMap::new(),
-            subject: 2,
-            read: Size(64 << 10),
-            header: "X-Spam-Score".to_owned(),
-            tag: None,
-            quarantine: None,
-            reject: None,
-        }
-    }
-}
-
-/// What is set where a message reaches `tag`.
-const TAG: &str = "spam";
-/// Text parts that are read.
+/// Text parts that are read, and octets of each.
 const PARTS: usize = 20;
+const READ: u32 = 64 << 10;
 
 impl Settings {
     /// The score, and the words that made it, heaviest first.
-    fn score(&self, subject: &Text, body: &Text) -> (i32, Vec<String>) {
-        let mut hits: Vec<(i32, &str)> = Vec::new();
+    fn score(&self, subject: &str, body: &str) -> (i64, Vec<String>) {
+        let mut hits: Vec<(i64, &str)> = Vec::new();
         for (word, weight) in &self.words {
-            let pattern = text::plain(word);
-            let factor = match (subject.has(&pattern), body.has(&pattern)) {
-                (true, _) => i32::from(self.subject),
+            let pattern = plain(word);
+            let factor = match (has(subject, &pattern), has(body, &pattern)) {
+                (true, _) => self.subject.map_or(2, |factor| factor.0),
                 (false, true) => 1,
                 (false, false) => continue,
             };
-            hits.push((weight.saturating_mul(factor), word));
+            hits.push((i64::from(*weight) * factor, word));
         }
-        hits.sort_by_key(|(score, word)| (-i64::from(score.abs()), *word));
-        let score = hits
-            .iter()
-            .fold(0_i32, |sum, (score, _)| sum.saturating_add(*score));
-        (
-            score,
-            hits.into_iter()
-                .map(|(score, word)| format!("{word} {score}"))
-                .collect(),
-        )
+        hits.sort_by_key(|(score, word)| (-score.abs(), *word));
+        let score = hits.iter().map(|(score, _)| score).sum();
+        let said = hits.iter().map(|(score, word)| format!("{word} {score}"));
+        (score, said.collect())
     }
 
-    fn verdict(&self, score: i32) -> Verdict {
-        let reaches = |bound: Option<i32>| bound.is_some_and(|bound| score >= bound);
+    fn verdict(&self, score: i64) -> Verdict {
         let text = format!("the words of the message look like spam (score {score})");
-        let enhanced = "5.7.1".to_owned();
-        match (reaches(self.reject), reaches(self.quarantine)) {
+        match (reaches(score, self.reject), reaches(score, self.quarantine)) {
             (true, _) => Verdict::Reject(Reply {
                 code: 550,
-                enhanced,
+                enhanced: "5.7.1".to_owned(),
                 text,
             }),
             (false, true) => Verdict::Quarantine(text),
@@ -116,30 +85,10 @@ impl Settings {
     }
 
     fn check(&self) -> Result<(), String> {
-        let bounds = [
-            ("tag", self.tag),
-            ("quarantine", self.quarantine),
-            ("reject", self.reject),
-        ];
-        if let Some((name, _)) = bounds
-            .iter()
-            .find(|(_, bound)| bound.is_some_and(|bound| bound < 1))
-        {
-            return Err(format!("{name}: must be a score of 1 or more"));
-        }
-        if !(1..=10).contains(&self.subject) {
-            return Err("subject: must be a factor of 1 to 10".to_owned());
-        }
-        if !(1..=1 << 20).contains(&self.read.0) {
-            return Err("read: must be 1B to 1MiB of each part".to_owned());
-        }
-        if !settings::is_field_name(&self.header) {
-            return Err(format!("header: `{}` is no name of a header field", self.header));
-        }
         let bad = |word: &&String| {
-            let plain = text::plain(word);
-            let wild = plain.contains(['*', '?']);
-            plain.replace(['*', '?', ' '], "").is_empty() || (wild && plain.contains(' '))
+            let plain = plain(word);
+            let phrase = plain.contains(' ') && plain.contains(['*', '?']);
+            phrase || !plain.contains(char::is_alphanumeric)
         };
         match self.words.keys().find(bad) {
             Some(word) => Err(format!(
@@ -150,21 +99,70 @@ impl Settings {
     }
 }
 
-/// All text of the message that a person reads.
-fn body(read: u64) -> Text {
-    let most = u32::try_from(read).unwrap_or(u32::MAX);
-    let mut body = Text::default();
-    let parts = mime::parts()
-        .into_iter()
-        .filter(|part| part.media_type.starts_with("text/"));
-    for part in parts.take(PARTS) {
-        let text = mime::part_text(part.index, most);
-        match part.media_type.as_str() {
-            "text/html" => body.add(&text::without_markup(&text)),
-            _ => body.add(&text),
+/// Words of texts, ` one two ` in a line for each text: so a phrase is found with its spaces, and not from one text
+/// into the next.
+fn lines(texts: impl IntoIterator<Item = String>) -> String {
+    let mut lines = String::new();
+    for text in texts {
+        lines.extend([" ", &plain(&text.replace(['*', '?'], " ")), " \n"]);
+    }
+    lines
+}
+
+/// Is a word, a phrase, or a pattern of one word, as [`plain`] has it, in these lines?
+fn has(lines: &str, pattern: &str) -> bool {
+    match pattern.contains(['*', '?']) {
+        true => lines.split_whitespace().any(|word| matches(pattern, word)),
+        false => lines.contains(&format!(" {pattern} ")),
+    }
+}
+
+/// Words in lower case with one space between them; what stands for letters in a pattern is a part of its word.
+fn plain(text: &str) -> String {
+    let text = text.to_lowercase();
+    let words = text.split(|c: char| !c.is_alphanumeric() && !matches!(c, '*' | '?'));
+    let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
+    words.join(" ")
+}
+
+/// Marks of HTML that join what they part, `vi<b>ag</b>ra`; all others part words.
+const JOINING: [&str; 11] = [
+    "a", "b", "big", "em", "font", "i", "small", "span", "strong", "u", "wbr",
+];
+
+/// What is shown of HTML.
+fn shown(html: &str) -> String {
+    let mut pieces = html.split('<');
+    let mut shown = pieces.next().unwrap_or_default().to_owned();
+    let mut hidden = false;
+    for piece in pieces {
+        let (mark, text) = piece.split_once('>').unwrap_or((piece, ""));
+        let mark = mark.to_ascii_lowercase();
+        let mut names = mark.split(|c: char| !c.is_ascii_alphanumeric() && !"/!-".contains(c));
+        let name = names.next().unwrap_or_default();
+        hidden = matches!(name, "style" | "script") || hidden && !matches!(name, "/style" | "/script");
+        match name.trim_start_matches('/') {
+            _ if hidden => {}
+            // `1 < 2` is no mark.
+            "" => shown.push_str(piece),
+            name if JOINING.contains(&name) || name.starts_with("!--") => shown.push_str(text),
+            _ => shown.extend([" ", text]),
         }
     }
-    body
+    shown.replace("&nbsp;", " ").replace("&amp;", "&")
+}
+
+/// All text of the message that a person reads.
+fn body() -> String {
+    let parts = mime::parts().into_iter();
+    let parts = parts.filter(|part| part.media_type.starts_with("text/"));
+    lines(parts.take(PARTS).map(|part| {
+        let text = mime::part_text(part.index, READ);
+        match part.media_type.as_str() {
+            "text/html" => shown(&text),
+            _ => text,
+        }
+    }))
 }
 
 struct Plugin;
@@ -177,17 +175,18 @@ impl message_filter::Guest for Plugin {
         if settings.words.is_empty() || session::auth_user().is_some() {
             return Verdict::Accept;
         }
-        let subject = Text::of(&message::header_text("Subject").unwrap_or_default());
-        let (score, words) = settings.score(&subject, &body(settings.read.0));
+        let subject = lines(message::header_text("Subject"));
+        let (score, words) = settings.score(&subject, &body());
+        let header = settings.header.as_deref().unwrap_or("X-Spam-Score");
         // A score that the sender wrote is none.
-        if !message::get_header(&settings.header).is_empty() {
-            edit::remove_header(&settings.header);
+        if !message::get_header(header).is_empty() {
+            edit::remove_header(header);
         }
         if !words.is_empty() {
-            edit::add_header(&settings.header, &format!("{score} ({})", words.join(", ")));
+            edit::add_header(header, &format!("{score} ({})", words.join(", ")));
         }
-        if settings.tag.is_some_and(|bound| score >= bound) {
-            edit::tag(TAG);
+        if reaches(score, settings.tag) {
+            edit::tag("spam");
         }
         settings.verdict(score)
     }

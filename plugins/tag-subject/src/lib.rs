@@ -5,10 +5,9 @@
 //! refuse the component when it is loaded.
 
 use bindings::exports::postern::policy::{lifecycle, message_filter};
-use bindings::postern::policy::{config, edit, message, session};
+use bindings::postern::policy::{config, edit, message, mime, session};
 use serde::Deserialize;
-use settings::OneOrMany;
-use std::collections::BTreeMap;
+use settings::{Condition, Mail};
 
 mod bindings {
     #![allow(unsafe_code, unreachable_pub, reason = "generated")]
@@ -17,10 +16,7 @@ mod bindings {
         inline: "
             package example:tag-subject;
             world plugin {
-                import postern:policy/config@0.1.0;
-                import postern:policy/edit@0.1.0;
-                import postern:policy/message@0.1.0;
-                import postern:policy/session@0.1.0;
+                include postern:policy/capabilities@0.1.0;
                 export postern:policy/lifecycle@0.1.0;
                 export postern:policy/message-filter@0.1.0;
             }
@@ -48,29 +44,6 @@ struct Rule {
     tag: String,
     #[serde(default)]
     when: Condition,
-}
-
-/// All that is written must hold; nothing written always holds.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct Condition {
-    authenticated: Option<bool>,
-    /// Patterns of which the envelope sender's domain must match one.
-    sender_domain: Option<OneOrMany<String>>,
-    /// Patterns of which it must match none.
-    not_sender_domain: Option<OneOrMany<String>>,
-    /// Header fields by name, and the pattern that each one's first decoded value must match.
-    header: BTreeMap<String, String>,
-    /// Labels of which an earlier policy must have set one.
-    session_tag: Option<OneOrMany<String>>,
-}
-
-/// What conditions look at.
-struct Mail<'a> {
-    authenticated: bool,
-    sender_domain: &'a str,
-    session_tags: &'a [String],
-    header: &'a dyn Fn(&str) -> Option<String>,
 }
 
 impl Settings {
@@ -101,31 +74,6 @@ impl Settings {
     }
 }
 
-impl Condition {
-    fn holds(&self, mail: &Mail<'_>) -> bool {
-        let domain_in = |patterns: &OneOrMany<String>| {
-            patterns
-                .as_slice()
-                .iter()
-                .any(|pattern| settings::matches(pattern, mail.sender_domain))
-        };
-        let labelled = |names: &OneOrMany<String>| {
-            names
-                .as_slice()
-                .iter()
-                .any(|name| mail.session_tags.contains(name))
-        };
-        self.authenticated
-            .is_none_or(|wanted| wanted == mail.authenticated)
-            && self.sender_domain.as_ref().is_none_or(domain_in)
-            && !self.not_sender_domain.as_ref().is_some_and(domain_in)
-            && self.session_tag.as_ref().is_none_or(labelled)
-            && self.header.iter().all(|(name, pattern)| {
-                (mail.header)(name).is_some_and(|value| settings::matches(pattern, value.trim()))
-            })
-    }
-}
-
 struct Plugin;
 
 impl message_filter::Guest for Plugin {
@@ -133,12 +81,13 @@ impl message_filter::Guest for Plugin {
         let Ok(settings) = settings::parse::<Settings>(&config::json()) else {
             return message_filter::Verdict::Accept; // `validate` has refused these
         };
-        let (sender, session_tags) = (session::mail_from(), session::tags());
         let tags = settings.tags(&Mail {
             authenticated: session::auth_user().is_some(),
-            sender_domain: settings::domain_of(&sender),
-            session_tags: &session_tags,
+            sender: &session::mail_from(),
+            tags: &session::tags(),
+            size: &message::size,
             header: &message::header_text,
+            names: &|| mime::parts().into_iter().map(|part| part.name).collect(),
         });
         let raw = message::get_header("Subject")
             .into_iter()

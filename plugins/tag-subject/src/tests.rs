@@ -10,8 +10,10 @@ fn tags<'a>(settings: &'a Settings, session_tags: &[&str], headers: &[(&str, &st
     let session_tags: Vec<String> = session_tags.iter().map(|&tag| tag.to_owned()).collect();
     settings.tags(&Mail {
         authenticated: false,
-        sender_domain: "shop.example",
-        session_tags: &session_tags,
+        sender: "bob@shop.example",
+        tags: &session_tags,
+        size: &|| 0,
+        names: &Vec::new,
         header: &|wanted| {
             let found = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted));
             found.map(|(_, value)| (*value).to_owned())

@@ -7,8 +7,8 @@
 use bindings::exports::postern::policy::{lifecycle, message_filter};
 use bindings::postern::policy::types::{Reply, Verdict};
 use bindings::postern::policy::{config, directory, edit, log, message, mime, session};
-use rule::{Action, Mail, Rule};
 use serde::Deserialize;
+use settings::{Address, Condition, FieldName, Mail, Words, matches, same};
 use std::collections::BTreeMap;
 
 mod bindings {
@@ -18,13 +18,7 @@ mod bindings {
         inline: "
             package example:user-rules;
             world plugin {
-                import postern:policy/config@0.1.0;
-                import postern:policy/directory@0.1.0;
-                import postern:policy/edit@0.1.0;
-                import postern:policy/log@0.1.0;
-                import postern:policy/message@0.1.0;
-                import postern:policy/mime@0.1.0;
-                import postern:policy/session@0.1.0;
+                include postern:policy/capabilities@0.1.0;
                 export postern:policy/lifecycle@0.1.0;
                 export postern:policy/message-filter@0.1.0;
             }
@@ -36,7 +30,6 @@ mod bindings {
     use super::Plugin;
 }
 
-mod rule;
 #[cfg(test)]
 mod tests;
 
@@ -44,80 +37,102 @@ mod tests;
 #[serde(default, deny_unknown_fields)]
 struct Settings {
     /// By address, or by a pattern of addresses: rules of an exact name come before those of patterns.
-    mailboxes: BTreeMap<String, Vec<Rule>>,
+    mailboxes: BTreeMap<Address, Vec<Rule>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Rule {
+    #[serde(default, rename = "if")]
+    when: Condition,
+    then: Actions,
+}
+
+/// At least one, and none behind one that decides.
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "Vec<Action>")]
+struct Actions(Vec<Action>);
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Action {
+    Header(BTreeMap<FieldName, String>),
+    Tag(Words),
+    Quarantine(Words),
+    Discard,
+    Redirect(Address),
+    Reject(Words),
+    Stop,
+}
+
+impl TryFrom<Vec<Action>> for Actions {
+    type Error = &'static str;
+
+    fn try_from(actions: Vec<Action>) -> Result<Self, Self::Error> {
+        match actions.split_last() {
+            None => Err("must say what is done"),
+            Some((_, before)) if before.iter().any(Action::decides) => {
+                Err("what stands behind quarantine, discard, redirect, reject or stop is never done")
+            }
+            Some(_) => Ok(Self(actions)),
+        }
+    }
+}
+
+const OTHERS: &str = "there are other recipients";
+
+impl Action {
+    /// Whether the rules behind it are not asked.
+    fn decides(&self) -> bool {
+        !matches!(self, Self::Header(_) | Self::Tag(_))
+    }
+
+    /// Done for one recipient. `only`: nobody else gets the message.
+    fn act(&self, recipient: &str, only: bool) {
+        let decide = |verdict: &Verdict| edit::recipient_verdict(recipient, verdict);
+        match self {
+            // A field or a label is one of the message: others must not read whose rules hold.
+            Self::Header(_) if !only => log::debug(&format!("no header field for {recipient}: {OTHERS}")),
+            Self::Tag(_) if !only => log::debug(&format!("no tag for {recipient}: {OTHERS}")),
+            Self::Header(fields) => (fields.iter()).for_each(|(name, value)| edit::add_header(name, value)),
+            Self::Tag(name) => edit::tag(name),
+            Self::Quarantine(reason) => decide(&Verdict::Quarantine(reason.to_string())),
+            Self::Discard => decide(&Verdict::Discard),
+            Self::Reject(text) => decide(&Verdict::Reject(Reply {
+                code: 550,
+                enhanced: "5.7.1".to_owned(),
+                text: text.to_string(),
+            })),
+            Self::Redirect(_) => edit::remove_recipient(recipient),
+            Self::Stop => {}
+        }
+    }
 }
 
 impl Settings {
-    /// What is done for one recipient, in order.
-    fn actions<'a>(&'a self, mailbox: &str, mail: &Mail<'_>) -> Vec<&'a Action> {
-        let exact = |name: &str| name.to_lowercase() == mailbox.to_lowercase();
-        let of_name = self.mailboxes.iter().filter(|(name, _)| exact(name));
-        let of_pattern =
-            (self.mailboxes.iter()).filter(|(name, _)| !exact(name) && settings::matches(name, mailbox));
-        let rules = of_name.chain(of_pattern).flat_map(|(_, rules)| rules);
-        let mut done = Vec::new();
-        for action in rules
-            .filter(|rule| rule.when.holds(mail))
-            .flat_map(|rule| &rule.then)
-        {
-            done.push(action);
-            if action.decides() {
-                break;
-            }
-        }
-        done
-    }
-
-    fn check(&self) -> Result<(), String> {
-        for (mailbox, rules) in &self.mailboxes {
-            if settings::domain_of(mailbox).is_empty() {
-                return Err(format!("mailboxes: `{mailbox}` is not an address"));
-            }
-            for (rule, number) in rules.iter().zip(1..) {
-                rule.check()
-                    .map_err(|error| format!("mailboxes: rule {number} of {mailbox}: {error}"))?;
-            }
-        }
-        Ok(())
+    /// What is done for one mailbox, in order.
+    fn actions(&self, mailbox: &str, mail: &Mail<'_>) -> Vec<&Action> {
+        let all = self.mailboxes.iter();
+        let mut fitting: Vec<_> = all.filter(|(name, _)| matches(name, mailbox)).collect();
+        fitting.sort_by_key(|(name, _)| !same(name, mailbox));
+        let rules = fitting.into_iter().flat_map(|(_, rules)| rules);
+        let holding = rules.filter(|rule| rule.when.holds(mail));
+        let mut actions: Vec<&Action> = holding.flat_map(|rule| &rule.then.0).collect();
+        let last = actions.iter().position(|action| action.decides());
+        actions.truncate(last.map_or(actions.len(), |last| last + 1));
+        actions
     }
 }
 
 /// The mailbox that an address leads to, where the directory may be asked; else the address.
 fn mailbox_of(recipient: &str) -> String {
-    match directory::mailbox_of(recipient) {
-        Ok(Some(mailbox)) => mailbox,
-        Ok(None) => recipient.to_owned(),
-        Err(error) if error == "not granted" => recipient.to_owned(),
-        Err(error) => {
+    let mailbox = directory::mailbox_of(recipient).unwrap_or_else(|error| {
+        if error != "not granted" {
             log::warn(&format!("{recipient} is taken for a mailbox: {error}"));
-            recipient.to_owned()
         }
-    }
-}
-
-/// One action for one recipient. `only`: nobody else gets the message.
-fn act(action: &Action, recipient: &str, only: bool) {
-    let decide = |verdict: &Verdict| edit::recipient_verdict(recipient, verdict);
-    match action {
-        // A header field is one of the message: others must not read whose rules hold.
-        Action::Header(fields) if only => fields
-            .iter()
-            .for_each(|(name, value)| edit::add_header(name, value)),
-        Action::Header(_) => log::debug(&format!(
-            "no header field for {recipient}: there are other recipients"
-        )),
-        Action::Tag(name) if only => edit::tag(name),
-        Action::Tag(_) => log::debug(&format!("no tag for {recipient}: there are other recipients")),
-        Action::Quarantine(reason) => decide(&Verdict::Quarantine(reason.clone())),
-        Action::Discard => decide(&Verdict::Discard),
-        Action::Reject(text) => decide(&Verdict::Reject(Reply {
-            code: 550,
-            enhanced: "5.7.1".to_owned(),
-            text: text.clone(),
-        })),
-        Action::Redirect(_) => edit::remove_recipient(recipient),
-        Action::Stop => {}
-    }
+        None
+    });
+    mailbox.unwrap_or_else(|| recipient.to_owned())
 }
 
 struct Plugin;
@@ -132,28 +147,22 @@ impl message_filter::Guest for Plugin {
         }
         let (sender, tags, recipients) = (session::mail_from(), session::tags(), session::rcpt_to());
         let mail = Mail {
+            authenticated: session::auth_user().is_some(),
             sender: &sender,
             tags: &tags,
-            size: u64::from(message::size()),
+            size: &message::size,
             header: &message::header_text,
-            // Asked for by rules alone that want to know.
-            attached: &|| {
-                mime::parts()
-                    .into_iter()
-                    .map(|part| part.name)
-                    .filter(|name| !name.is_empty())
-                    .collect()
-            },
+            names: &|| mime::parts().into_iter().map(|part| part.name).collect(),
         };
         let mut redirected = Vec::new();
         for recipient in &recipients {
             for action in settings.actions(&mailbox_of(recipient), &mail) {
                 match action {
-                    Action::Redirect(to) if to.to_lowercase() == recipient.to_lowercase() => continue,
+                    Action::Redirect(to) if same(to, recipient) => continue,
                     Action::Redirect(to) => redirected.push(to),
                     _ => {}
                 }
-                act(action, recipient, recipients.len() == 1);
+                action.act(recipient, recipients.len() == 1);
             }
         }
         // At the end, so that no other recipient's rule takes hold of what is put in here.
@@ -164,6 +173,6 @@ impl message_filter::Guest for Plugin {
 
 impl lifecycle::Guest for Plugin {
     fn validate() -> Result<(), String> {
-        settings::parse::<Settings>(&config::json())?.check()
+        settings::parse::<Settings>(&config::json()).map(drop)
     }
 }

@@ -17,29 +17,41 @@ const OFFER: &str = r#"{"mailboxes": {
 struct Letter(
     &'static str,
     &'static str,
-    u64,
+    u32,
     Vec<&'static str>,
     Vec<&'static str>,
 );
 
+fn said(action: &Action) -> String {
+    match action {
+        Action::Header(fields) => format!("header {}", fields.len()),
+        Action::Tag(text) => format!("tag {text}"),
+        Action::Quarantine(text) => format!("quarantine {text}"),
+        Action::Discard => "discard".to_owned(),
+        Action::Redirect(to) => format!("redirect {to}"),
+        Action::Reject(text) => format!("reject {text}"),
+        Action::Stop => "stop".to_owned(),
+    }
+}
+
 fn done(mailbox: &str, sender: &str, letter: Letter) -> Vec<String> {
     let settings: Settings = settings::parse(OFFER).unwrap();
-    assert_eq!(settings.check(), Ok(()));
     let Letter(subject, to, size, names, tags) = letter;
     let tags: Vec<String> = tags.iter().map(|&tag| tag.to_owned()).collect();
     let mail = Mail {
+        authenticated: false,
         sender,
         tags: &tags,
-        size,
+        size: &|| size,
         header: &|name| match name {
             "Subject" => Some(subject.to_owned()),
             "Cc" => Some(to.to_owned()),
             _ => None,
         },
-        attached: &|| names.iter().map(|&name| name.to_owned()).collect(),
+        names: &|| names.iter().map(|&name| name.to_owned()).collect(),
     };
     let actions = settings.actions(mailbox, &mail);
-    actions.iter().map(|action| format!("{action:?}")).collect()
+    actions.iter().map(|action| said(action)).collect()
 }
 
 #[test]
@@ -49,33 +61,26 @@ fn all_conditions_must_hold_and_what_decides_ends_the_rules() {
         "x@SHOP.example",
         Letter("A great Offer", "", 1, vec![], vec!["spam"]),
     );
-    assert_eq!(
-        offer,
-        [r#"Header({"X-Folder": "Shop"})"#, r#"Quarantine("an offer")"#]
-    );
+    assert_eq!(offer, ["header 1", "quarantine an offer"]);
     let other = done(
         "ann@example.org",
         "x@shop.example",
         Letter("lunch", "", 1, vec![], vec!["spam"]),
     );
-    assert_eq!(other, ["Discard"]);
+    assert_eq!(other, ["discard"]);
     let elsewhere = done(
         "ann@example.org",
         "x@shop.example.net",
         Letter("offer", "", 1, vec!["a"], vec![]),
     );
-    assert_eq!(
-        elsewhere,
-        [r#"Reject("not here")"#],
-        "the pattern's rules come behind"
-    );
+    assert_eq!(elsewhere, ["reject not here"], "the pattern's rules come behind");
 }
 
 #[test]
 fn sizes_hold_at_their_edges() {
     let iso = |size| done("ann@example.org", "", Letter("", "", size, vec!["x.ISO"], vec![]));
-    assert_eq!(iso(1025), [r#"Redirect("files@example.org")"#]);
-    assert_eq!(iso(1024), [r#"Reject("not here")"#]);
+    assert_eq!(iso(1025), ["redirect files@example.org"]);
+    assert_eq!(iso(1024), ["reject not here"]);
     let list = |size| {
         done(
             "ann@example.org",
@@ -83,33 +88,31 @@ fn sizes_hold_at_their_edges() {
             Letter("", " List@example.net", size, vec!["x"], vec![]),
         )
     };
-    assert_eq!(list(9), ["Stop"], "and the pattern's rules are not asked");
-    assert_eq!(list(10), [r#"Reject("not here")"#]);
+    assert_eq!(list(9), ["stop"], "and the pattern's rules are not asked");
+    assert_eq!(list(10), ["reject not here"]);
 }
 
 #[test]
 fn what_does_not_decide_goes_on_to_the_next_rule() {
     let plain = done("ann@example.org", "", Letter::default());
-    assert_eq!(plain, [r#"Tag("plain")"#, r#"Reject("not here")"#]);
+    assert_eq!(plain, ["tag plain", "reject not here"]);
     assert_eq!(
         done("bob@example.org", "", Letter::default()),
-        [r#"Reject("not here")"#]
+        ["reject not here"]
     );
     assert!(done("bob@example.net", "", Letter::default()).is_empty());
 }
 
 #[test]
-fn what_cannot_be_meant_is_refused_by_mailbox_and_number() {
+fn what_cannot_be_meant_is_refused_by_mailbox_and_place() {
     let refused = |rules: &str| {
         let json = format!(r#"{{"mailboxes": {{"ann@example.org": {rules}}}}}"#);
-        settings::parse::<Settings>(&json)
-            .and_then(|settings| settings.check())
-            .unwrap_err()
+        settings::parse::<Settings>(&json).unwrap_err()
     };
     for (rules, error) in [
         (
             r#"[{"then": ["stop"]}, {"then": []}]"#,
-            "rule 2 of ann@example.org: `then` must say",
+            "mailboxes.ann@example.org[1].then: must say",
         ),
         (r#"[{"then": ["stop", {"tag": "x"}]}]"#, "is never done"),
         (
@@ -117,7 +120,7 @@ fn what_cannot_be_meant_is_refused_by_mailbox_and_number() {
             "`files` is not an address",
         ),
         (r#"[{"then": [{"header": {"a b": "x"}}]}]"#, "`a b` is no name"),
-        (r#"[{"then": [{"reject": " "}]}]"#, "need a text"),
+        (r#"[{"then": [{"reject": " "}]}]"#, "` ` is empty"),
         (r#"[{"then": ["drop"]}]"#, "unknown variant `drop`"),
         (
             r#"[{"if": {"form": {"is": "x"}}, "then": ["stop"]}]"#,
@@ -131,9 +134,6 @@ fn what_cannot_be_meant_is_refused_by_mailbox_and_number() {
         let said = refused(rules);
         assert!(said.contains(error), "{rules}: {said}");
     }
-    let error = settings::parse::<Settings>(r#"{"mailboxes": {"ann": []}}"#)
-        .unwrap()
-        .check()
-        .unwrap_err();
+    let error = settings::parse::<Settings>(r#"{"mailboxes": {"ann": []}}"#).unwrap_err();
     assert!(error.contains("`ann` is not an address"), "{error}");
 }

@@ -7,9 +7,9 @@
 use bindings::exports::postern::policy::{lifecycle, router};
 use bindings::postern::policy::types::Route;
 use bindings::postern::policy::{auth, clock, config, session};
-use hours::{Day, Hours, Offset};
+use chrono::{DateTime, Datelike, FixedOffset, NaiveTime, Weekday};
 use serde::Deserialize;
-use settings::{OneOrMany, matches};
+use settings::{Address, OneOrMany, same};
 
 mod bindings {
     #![allow(unsafe_code, unreachable_pub, reason = "generated")]
@@ -18,10 +18,7 @@ mod bindings {
         inline: "
             package example:vip-router;
             world plugin {
-                import postern:policy/auth@0.1.0;
-                import postern:policy/clock@0.1.0;
-                import postern:policy/config@0.1.0;
-                import postern:policy/session@0.1.0;
+                include postern:policy/capabilities@0.1.0;
                 export postern:policy/lifecycle@0.1.0;
                 export postern:policy/router@0.1.0;
             }
@@ -33,7 +30,6 @@ mod bindings {
     use super::Plugin;
 }
 
-mod hours;
 #[cfg(test)]
 mod tests;
 
@@ -41,8 +37,7 @@ mod tests;
 #[serde(default, deny_unknown_fields)]
 struct Settings {
     routes: Vec<Rule>,
-    /// What local time is ahead of UTC.
-    utc_offset: Offset,
+    utc_offset: Option<Offset>,
 }
 
 /// All conditions that are written must hold. One of `local` and `rewrite` says where the mail goes.
@@ -57,10 +52,20 @@ struct Rule {
     /// Results of SPF (RFC 8601 §2.7.2), `pass`.
     spf: Option<OneOrMany<String>>,
     hours: Option<Hours>,
-    days: Option<OneOrMany<Day>>,
-    local: Option<String>,
-    rewrite: Option<OneOrMany<String>>,
+    days: Option<OneOrMany<Weekday>>,
+    local: Option<Address>,
+    rewrite: Option<OneOrMany<Address>>,
 }
+
+/// What local time is ahead of UTC: `+01:00`.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(try_from = "String")]
+struct Offset(FixedOffset);
+
+/// `18:00-08:00`: from the first on and before the second, over midnight if need be.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(try_from = "String")]
+struct Hours(NaiveTime, NaiveTime);
 
 /// What conditions look at.
 #[derive(Debug, Clone, Copy)]
@@ -69,61 +74,69 @@ struct Mail<'a> {
     to: &'a str,
     authenticated: bool,
     spf: &'a str,
-    /// Seconds since 1970, local time.
-    now: i64,
+    now: DateTime<FixedOffset>,
+}
+
+impl TryFrom<String> for Offset {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.parse::<FixedOffset>() {
+            // What is behind an offset is no fault to the library.
+            Ok(offset) if offset.to_string() == text => Ok(Self(offset)),
+            _ => Err(format!("`{text}` is no offset: write +01:00 or -05:30")),
+        }
+    }
+}
+
+impl TryFrom<String> for Hours {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        // The end of a day is the beginning of the next one.
+        let text = text.replace("24:00", "00:00");
+        let time = |text: &str| NaiveTime::parse_from_str(text.trim(), "%H:%M").ok();
+        let read = text
+            .split_once('-')
+            .and_then(|(from, to)| Some(Self(time(from)?, time(to)?)));
+        match read.filter(|Self(from, to)| from != to) {
+            Some(hours) => Ok(hours),
+            None => Err(format!("`{text}` are no hours: write 18:00-08:00")),
+        }
+    }
+}
+
+impl Hours {
+    fn contain(self, time: NaiveTime) -> bool {
+        let Self(from, to) = self;
+        match from < to {
+            true => from <= time && time < to,
+            false => from <= time || time < to,
+        }
+    }
 }
 
 impl Rule {
     fn holds(&self, mail: Mail<'_>) -> bool {
-        let one_of = |patterns: &Option<OneOrMany<String>>, address: &str| {
-            let fits =
-                |all: &OneOrMany<String>| all.as_slice().iter().any(|pattern| matches(pattern, address));
-            patterns.as_ref().is_none_or(fits)
+        let one_of = |patterns: &Option<OneOrMany<String>>, text: &str| {
+            patterns.as_ref().is_none_or(|patterns| patterns.matches(text))
         };
         one_of(&self.from, mail.from)
             && one_of(&self.to, mail.to)
-            && self
-                .authenticated
-                .is_none_or(|wanted| wanted == mail.authenticated)
             && one_of(&self.spf, mail.spf)
-            && self.hours.is_none_or(|hours| hours.contains(mail.now))
-            && (self.days.as_ref()).is_none_or(|days| days.as_slice().contains(&Day::of(mail.now)))
-    }
-
-    fn route(&self) -> Option<Route> {
-        let rewrite = || {
-            self.rewrite
-                .as_ref()
-                .map(|to| Route::Rewrite(to.as_slice().to_vec()))
-        };
-        self.local.clone().map(Route::Local).or_else(rewrite)
+            && (self.authenticated).is_none_or(|wanted| wanted == mail.authenticated)
+            && self.hours.is_none_or(|hours| hours.contain(mail.now.time()))
+            && (self.days.as_ref()).is_none_or(|days| days.contains(&mail.now.weekday()))
     }
 
     fn check(&self, place: usize) -> Result<(), String> {
-        let targets = self
-            .local
-            .iter()
-            .chain(self.rewrite.iter().flat_map(OneOrMany::as_slice));
-        let targets: Vec<&String> = targets.collect();
-        if self.local.is_some() == self.rewrite.is_some() || targets.is_empty() {
+        let targets = (&self.local, self.rewrite.as_deref());
+        if !matches!(targets, (Some(_), None) | (None, Some([_, ..]))) {
             return Err(format!(
                 "routes: number {place} needs one of `local` and `rewrite`, with an address"
             ));
         }
-        if let Some(wrong) = targets
-            .iter()
-            .find(|target| settings::domain_of(target).is_empty())
-        {
-            return Err(format!(
-                "routes: number {place} leads to `{wrong}`, which is not an address"
-            ));
-        }
-        let conditions = [
-            self.from.is_some(),
-            self.to.is_some(),
-            self.authenticated.is_some(),
-        ];
-        match conditions.contains(&true) {
+        match self.from.is_some() || self.to.is_some() || self.authenticated.is_some() {
             true => Ok(()),
             false => Err(format!(
                 "routes: number {place} would take everybody's mail; say `from`, `to` or `authenticated`"
@@ -135,18 +148,28 @@ impl Rule {
 impl Settings {
     /// A route that leads only to where the mail is has nothing to say.
     fn route(&self, mail: Mail<'_>) -> Route {
-        let here = |target: &String| target.to_lowercase() == mail.to.to_lowercase();
-        let rule = self.routes.iter().find(|rule| rule.holds(mail));
-        match rule.and_then(Rule::route) {
-            Some(Route::Rewrite(to)) if to.iter().all(here) => Route::Pass,
-            Some(route) => route,
-            None => Route::Pass,
+        let Some(rule) = self.routes.iter().find(|rule| rule.holds(mail)) else {
+            return Route::Pass;
+        };
+        match (&rule.local, &rule.rewrite) {
+            (Some(mailbox), _) => Route::Local(mailbox.to_string()),
+            (None, Some(to)) if !to.iter().all(|to| same(to, mail.to)) => {
+                Route::Rewrite(to.iter().map(|to| to.to_string()).collect())
+            }
+            _ => Route::Pass,
         }
     }
 
     fn check(&self) -> Result<(), String> {
         let mut numbered = self.routes.iter().zip(1..);
         numbered.try_for_each(|(rule, place)| rule.check(place))
+    }
+
+    /// The time on the wall, of milliseconds since 1970.
+    fn local(&self, now: u64) -> DateTime<FixedOffset> {
+        let now = DateTime::from_timestamp_millis(now.cast_signed()).unwrap_or_default();
+        self.utc_offset
+            .map_or(now.fixed_offset(), |offset| now.with_timezone(&offset.0))
     }
 }
 
@@ -162,7 +185,7 @@ impl router::Guest for Plugin {
             to: &recipient,
             authenticated: session::auth_user().is_some(),
             spf: &auth::spf(),
-            now: settings.utc_offset.local(clock::now()),
+            now: settings.local(clock::now()),
         })
     }
 }

@@ -26,7 +26,7 @@ fn mail<'a>(from: &'a str, to: &'a str, now: i64) -> Mail<'a> {
         to,
         authenticated: false,
         spf: "",
-        now,
+        now: DateTime::from_timestamp(now, 0).unwrap().fixed_offset(),
     }
 }
 
@@ -103,28 +103,32 @@ fn a_route_may_want_spf_to_have_passed() {
 
 #[test]
 fn local_time_is_an_offset_from_utc() {
-    let local = |offset: &str, now: u64| Offset::try_from(offset.to_owned()).unwrap().local(now);
-    assert_eq!(local("+01:00", 999), 3600);
-    assert_eq!(local("-05:30", 20_000_000), 200);
-    for wrong in ["01:00", "+1", "+15:00", "", "+aa:bb", "é"] {
+    let local = |offset: &str, now: u64| {
+        let settings: Settings = settings::parse(&format!(r#"{{"utc_offset": "{offset}"}}"#)).unwrap();
+        settings.local(now).naive_local().to_string()
+    };
+    assert_eq!(local("+01:00", 999), "1970-01-01 01:00:00.999");
+    assert_eq!(local("-05:30", 20_000_000), "1970-01-01 00:03:20");
+    assert_eq!(
+        Settings::default().local(0).naive_local().to_string(),
+        "1970-01-01 00:00:00"
+    );
+    for wrong in ["01:00", "+1", "+24:00", "", "+aa:bb", "é", "+01:00x"] {
         assert!(Offset::try_from(wrong.to_owned()).is_err(), "{wrong} was taken");
     }
-    for wrong in [
-        "",
-        "8-9",
-        "08:00",
-        "08:00-08:00",
-        "25:00-26:00",
-        "24:00-08:00",
-        "08:60-09:00",
-    ] {
-        assert!(Hours::try_from(wrong.to_owned()).is_err(), "{wrong} was taken");
+}
+
+#[test]
+fn hours_go_from_the_first_to_before_the_second() {
+    let hours = |text: &str| Hours::try_from(text.to_owned());
+    for wrong in ["", "8-9", "08:00", "08:00-08:00", "25:00-26:00", "08:60-09:00"] {
+        assert!(hours(wrong).is_err(), "{wrong} was taken");
     }
-    assert!(
-        Hours::try_from("08:00-24:00".to_owned())
-            .unwrap()
-            .contains(86_399)
-    );
+    let at = |seconds| NaiveTime::from_num_seconds_from_midnight_opt(seconds, 0).unwrap();
+    let day = hours("08:00-24:00").unwrap();
+    assert!(day.contain(at(86_399)) && day.contain(at(8 * 3600)) && !day.contain(at(8 * 3600 - 1)));
+    let night = hours("18:00-08:00").unwrap();
+    assert!(night.contain(at(0)) && night.contain(at(18 * 3600)) && !night.contain(at(8 * 3600)));
 }
 
 #[test]
@@ -146,14 +150,18 @@ fn what_says_too_little_or_leads_nowhere_is_refused() {
         ),
         (
             r#"{"routes": [{"to": "a@x.org", "local": "b"}]}"#,
-            "`b`, which is not an address",
+            "routes[0].local: `b` is not an address",
         ),
         (
             r#"{"routes": [{"hours": "18:00-08:00", "local": "b@x.org"}]}"#,
             "everybody's mail",
         ),
-        (r#"{"routes": [{"hours": "night"}]}"#, "`night` are no hours"),
-        (r#"{"utc_offset": "CET"}"#, "`CET` is no offset"),
+        (
+            r#"{"routes": [{"hours": "night"}]}"#,
+            "routes[0].hours: `night` are no hours",
+        ),
+        (r#"{"routes": [{"days": ["mon", "x"]}]}"#, "routes[0].days: "),
+        (r#"{"utc_offset": "CET"}"#, "utc_offset: `CET` is no offset"),
     ] {
         let said = refused(json);
         assert!(said.contains(error), "{json}: {said}");

@@ -21,7 +21,6 @@ use serde_json::{Value, json};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use tokio::signal::unix::{SignalKind, signal};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Part {
@@ -130,18 +129,7 @@ const SIZE: usize = 4096;
 /// As many as there are connections in the largest row of the table.
 const MAILBOXES: usize = 64;
 
-/// What is dropped at Ctrl-C ends its gateway and removes its folder.
 pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    tokio::select! {
-        biased;
-        _ = interrupt.recv() => bail!("interrupted: what was measured is kept"),
-        _ = terminate.recv() => bail!("terminated: what was measured is kept"),
-        done = measure(options) => done,
-    }
-}
-
-async fn measure(options: Options) -> anyhow::Result<()> {
     let parts = match (options.parts.as_slice(), options.quick) {
         ([], true) => QUICK.to_vec(),
         ([], false) => ALL.to_vec(),

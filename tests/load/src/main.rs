@@ -10,6 +10,7 @@ mod cassandra;
 mod ceiling;
 mod driver;
 mod gateway;
+mod interrupt;
 mod ledger;
 mod lines;
 mod message;
@@ -36,6 +37,7 @@ mod nodes;
 mod packing;
 
 use clap::Parser;
+use interrupt::unless_interrupted;
 use modes::{idle, mixed, postal, read, send};
 use options::merge;
 use smtp::Protocol;
@@ -99,16 +101,16 @@ fn begin(what: What) -> anyhow::Result<()> {
         What::Postal(options) => alone(postal::postal(options)),
         What::Rabid(options) => alone(postal::rabid(options)),
         What::Ceiling(options) => alone(ceiling::run(options)),
-        What::Bench(options) => alone(bench::run(options)),
-        What::Driver(options) => Builder::new_multi_thread()
-            .enable_all()
-            .build()?
-            .block_on(Box::pin(driver::run(options))),
-        What::Cassandra(options) => Builder::new_multi_thread()
-            .enable_all()
-            .build()?
-            .block_on(Box::pin(cassandra::run(options))),
+        What::Bench(options) => alone(unless_interrupted(bench::run(options))),
+        What::Driver(options) => on_all(driver::run(options)),
+        What::Cassandra(options) => on_all(unless_interrupted(cassandra::run(options))),
     }
+}
+
+/// On all cores, for what nodes and gateways are measured by.
+fn on_all(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    let runtime = Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(Box::pin(work))
 }
 
 /// On one thread: nothing wakes a second one, and the server keeps the other cores.

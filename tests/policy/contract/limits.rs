@@ -197,7 +197,7 @@ async fn a_guest_is_told_whether_the_tree_is_whole() {
     let folder = Folder::new().with("10-probe", "probe", "settings: {}");
     let policies = loaded(limits, &folder).await;
     for (parts, complete) in [(2, "mime.complete=true"), (3, "mime.complete=false")] {
-        let decision = policies.message(&facts(), Mail::new(&letter(parts)), &[]).await;
+        let decision = policies.message(&facts(), Mail::new(letter(parts)), &[]).await;
         assert_eq!(decision.verdict, Verdict::Accept);
         let said = crate::probe::lines(&decision.edits);
         assert!(said.iter().any(|line| line == complete), "{parts}: {said:?}");

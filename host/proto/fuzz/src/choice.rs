@@ -1,5 +1,7 @@
 //! Choices that depend on the input alone.
 
+use std::fmt::Debug;
+
 /// An xorshift generator.
 #[derive(Debug, Clone)]
 pub struct Choice(u64);
@@ -18,16 +20,20 @@ impl Choice {
     }
 }
 
-/// The header of an input: state, answers, pieces; and what is sent.
-pub fn header(input: &[u8]) -> Option<(u8, u8, u8, &[u8])> {
-    match input {
-        [state, answers, pieces, sent @ ..] => Some((*state, *answers, *pieces, sent)),
-        _ => None,
-    }
+/// Plays an input in each way: `play` has the state, the answers, what is sent in pieces, and its length; what is
+/// noticed must be the same each time.
+pub fn each_way<E: Debug + PartialEq>(input: &[u8], play: impl Fn(u8, Choice, &[&[u8]], usize) -> Vec<E>) {
+    let [state, answers, pieces, sent @ ..] = input else {
+        return;
+    };
+    let [whole, octets, random] =
+        cuts(sent, *pieces).map(|pieces| play(*state, Choice::new(*answers), &pieces, sent.len()));
+    assert_eq!(octets, whole, "octet by octet and whole");
+    assert_eq!(random, whole, "in pieces and whole");
 }
 
 /// The same octets whole, octet by octet, and in random pieces.
-pub fn cuts(sent: &[u8], pieces: u8) -> [Vec<&[u8]>; 3] {
+fn cuts(sent: &[u8], pieces: u8) -> [Vec<&[u8]>; 3] {
     let mut choice = Choice::new(pieces);
     let mut random = Vec::new();
     let mut rest = sent;

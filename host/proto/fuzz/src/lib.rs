@@ -6,5 +6,6 @@
 //! reply must be well-formed.
 
 pub mod choice;
+pub mod login;
 pub mod pop3;
 pub mod smtp;

@@ -1,10 +1,11 @@
 //! POP3 sessions.
 
-use crate::choice::{Choice, cuts, header};
+use crate::choice::{Choice, each_way};
+use crate::login;
 use postern_proto::pop3::{
     Answer, Limits, Message, Question, Refusal, Reply, Session, Settings, Step, Trouble,
 };
-use postern_proto::sasl::{self, Mechanism, ScramKeys};
+use postern_proto::sasl::{self, Mechanism};
 use postern_proto::smtp::TlsFacts;
 
 /// Ways to each state: whether TLS is there from the start, and what the client says.
@@ -32,17 +33,12 @@ enum Event {
 
 /// Runs one input.
 pub fn run(input: &[u8]) {
-    let Some((state, answers, pieces, sent)) = header(input) else {
-        return;
-    };
-    let [whole, octets, random] = cuts(sent, pieces).map(|pieces| {
+    each_way(input, |state, answers, pieces, length| {
         let mut driver = Driver::bring_to(state);
-        driver.answers = Some(Choice::new(answers));
-        driver.play(&pieces, sent.len());
+        driver.answers = Some(answers);
+        driver.play(pieces, length);
         driver.events
     });
-    assert_eq!(octets, whole, "octet by octet and whole");
-    assert_eq!(random, whole, "in pieces and whole");
 }
 
 struct Driver {
@@ -146,7 +142,9 @@ fn answer(question: &Question, choice: usize) -> Answer {
     match (question, choice) {
         (_, 15) => Answer::Trouble(Trouble::Temporary),
         (_, 14) => Answer::Refused(Refusal::InUse),
-        (Question::Auth(question), _) => Answer::Auth(credentials(question, choice)),
+        (Question::Auth(_), 13) => Answer::Auth(sasl::Answer::Denied),
+        (Question::Auth(_), 12) => Answer::Auth(sasl::Answer::Unavailable),
+        (Question::Auth(question), _) => Answer::Auth(login::granted(question)),
         (Question::Open { .. }, _) => Answer::Opened(messages()),
         (Question::Fetch(fetch), _) => {
             assert!(fetch.place < messages().len(), "a message of the listing");
@@ -159,27 +157,6 @@ fn answer(question: &Question, choice: usize) -> Answer {
             );
             Answer::Removed
         }
-    }
-}
-
-fn credentials(question: &sasl::Question, choice: usize) -> sasl::Answer {
-    match (question, choice) {
-        (_, 13) => sasl::Answer::Denied,
-        (_, 12) => sasl::Answer::Unavailable,
-        (sasl::Question::Keys { login }, _) => sasl::Answer::Keys {
-            keys: ScramKeys {
-                salt: vec![1; 16],
-                iterations: 4096,
-                stored_key: [2; 32],
-                server_key: [3; 32],
-            },
-            account: Some(login.clone()),
-            server_nonce: "nonce".into(),
-        },
-        (sasl::Question::Proof { account: None, .. }, _) => sasl::Answer::Denied,
-        _ => sasl::Answer::Granted {
-            account: "ann@s.example".into(),
-        },
     }
 }
 

@@ -1,8 +1,9 @@
 //! SMTP and LMTP sessions.
 
-use crate::choice::{Choice, cuts, header};
+use crate::choice::{Choice, each_way};
+use crate::login;
 use bytes::BytesMut;
-use postern_proto::sasl::{self, Mechanism, ScramKeys};
+use postern_proto::sasl::{self, Mechanism};
 use postern_proto::smtp::{
     Answer, Limits, Question, Refusal, Reply, Role, Session, Settings, Step, TlsFacts,
 };
@@ -73,17 +74,12 @@ enum Event {
 
 /// Runs one input.
 pub fn run(input: &[u8]) {
-    let Some((state, answers, pieces, sent)) = header(input) else {
-        return;
-    };
-    let [whole, octets, random] = cuts(sent, pieces).map(|pieces| {
+    each_way(input, |state, answers, pieces, length| {
         let mut driver = Driver::bring_to(state);
-        driver.answers = Some(Choice::new(answers));
-        driver.play(&pieces, sent.len());
+        driver.answers = Some(answers);
+        driver.play(pieces, length);
         driver.events
     });
-    assert_eq!(octets, whole, "octet by octet and whole");
-    assert_eq!(random, whole, "in pieces and whole");
 }
 
 struct Driver {
@@ -216,30 +212,11 @@ fn answer(question: &Question, choice: usize) -> Answer {
         (_, 15) => Answer::Close(Reply::shutting_down()),
         (_, 13 | 14) => Answer::Reply(refusal),
         (_, 12) => Answer::Each(vec![Reply::ok(), refusal, Reply::ok(), Reply::ok()]),
-        (Question::Auth(question), _) => Answer::Auth(credentials(question, choice)),
+        (Question::Auth(_), 11) => Answer::Auth(sasl::Answer::Denied),
+        (Question::Auth(_), 10) => Answer::Auth(sasl::Answer::Unavailable),
+        (Question::Auth(question), _) => Answer::Auth(login::granted(question)),
         (Question::Commit, 6..) => Answer::Each(vec![Reply::ok(), refusal]),
         _ => Answer::Proceed,
-    }
-}
-
-fn credentials(question: &sasl::Question, choice: usize) -> sasl::Answer {
-    match (question, choice) {
-        (_, 11) => sasl::Answer::Denied,
-        (_, 10) => sasl::Answer::Unavailable,
-        (sasl::Question::Keys { login }, _) => sasl::Answer::Keys {
-            keys: ScramKeys {
-                salt: vec![1; 16],
-                iterations: 4096,
-                stored_key: [2; 32],
-                server_key: [3; 32],
-            },
-            account: Some(login.clone()),
-            server_nonce: "nonce".into(),
-        },
-        (sasl::Question::Proof { account: None, .. }, _) => sasl::Answer::Denied,
-        _ => sasl::Answer::Granted {
-            account: "ann@s.example".into(),
-        },
     }
 }
 

@@ -3,11 +3,10 @@
 //! Calls come one after the other, each with a fresh instance, and where the policy's file has `reuse` then again with
 //! instances that last as it says. Nothing watches those that are timed; what they do is counted in one call more.
 
-use super::mail::Mail;
 use super::session::{RECIPIENT, Session};
 use crate::cli::output;
 use crate::config::units::ByteSize;
-use crate::policy::stand::{self, Ask, Seat, Setup, Stand};
+use crate::policy::stand::{self, Ask, Mail, Seat, Setup, Stand};
 use crate::policy::{Fault, MessageSource};
 use crate::store::Usage;
 use serde::Serialize;
@@ -84,7 +83,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         .map(stand::message)
         .transpose()
         .map_err(fault)?;
-    let message: Arc<dyn MessageSource> = Arc::new(Mail::new(message.as_deref().unwrap_or(MESSAGE)));
+    let message: Arc<dyn MessageSource> = Mail::new(message.as_deref().unwrap_or(MESSAGE));
     let mut stand = Stand::open(&arguments.file, arguments.manifest.as_deref()).map_err(fault)?;
     let trials = trials(&mut stand).map_err(fault)?;
     let questions = asks(&message).into_iter().flat_map(|ask| {

@@ -12,10 +12,8 @@ mod raw;
 mod read;
 mod value;
 
-use super::mail::Mail;
 use crate::cli::output;
-use crate::policy::MessageSource;
-use crate::policy::stand::{Heard, Stand};
+use crate::policy::stand::{Heard, Mail, Stand};
 use anyhow::{bail, ensure};
 use compare::Difference;
 use read::Case;
@@ -23,7 +21,6 @@ use serde::Serialize;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Arguments {
@@ -145,11 +142,7 @@ fn tried(stand: &mut Stand, case: &Case) -> Vec<Difference> {
     if !seat.answers(question) {
         return vec![Difference::new("answers", question.word(), "not this question")];
     }
-    let message = case
-        .message
-        .as_deref()
-        .map(|octets| Arc::new(Mail::new(octets)) as _);
-    let message: Option<Arc<dyn MessageSource>> = message;
+    let message = case.message.as_deref().map(|octets| Mail::new(octets) as _);
     let heard: Heard = seat.ask(&case.ask, &case.facts, message, &[]);
     compare::differences(&case.expect, &heard, &seat.kv())
 }

@@ -3,14 +3,13 @@
 //! Every question that the component answers is put, in the order of a session; the session goes on after a
 //! refusal, so that all is seen. Exit code 1 where a call failed.
 
-use super::mail::Mail;
 use super::session::{self, RECIPIENT, Session};
 use super::words;
 use crate::cli::output;
 use crate::config::decode::decode;
 use crate::config::fault::Collector;
 use crate::config::units::ByteSize;
-use crate::policy::stand::{self, Ask, Heard, Said, Seat, Settings, Setup, Stand};
+use crate::policy::stand::{self, Ask, Heard, Mail, Said, Seat, Settings, Setup, Stand};
 use crate::policy::{Edit, MessageSource, Route, Verdict};
 use crate::store::Usage;
 use anyhow::Context as _;
@@ -72,7 +71,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         failures: 0,
         out: &mut out,
     };
-    play.through(arguments, &Arc::new(Mail::new(&message)))?;
+    play.through(arguments, Mail::new(message))?;
     let failures = play.failures;
     out.flush()?;
     Ok(match failures {
@@ -117,7 +116,7 @@ struct Play<'a, W> {
 }
 
 impl<W: Write> Play<'_, W> {
-    fn through(&mut self, arguments: &Arguments, message: &Arc<Mail>) -> io::Result<()> {
+    fn through(&mut self, arguments: &Arguments, message: Arc<Mail>) -> io::Result<()> {
         let usual = [RECIPIENT.to_owned()];
         let recipients = match arguments.to.as_slice() {
             [] => &usual,
@@ -145,7 +144,7 @@ impl<W: Write> Play<'_, W> {
                 }
             }
         }
-        self.ask(&Ask::Message, Some(Arc::clone(message) as _))?;
+        self.ask(&Ask::Message, Some(Arc::clone(&message) as _))?;
         for mailbox in mailboxes {
             let ask = Ask::Quota {
                 mailbox,

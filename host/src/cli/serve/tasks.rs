@@ -1,10 +1,11 @@
 //! What a gateway does by the clock.
 
+use crate::clock::unix_millis;
 use crate::gateway::Gateway;
 use crate::store::{Quarantined, Result, Store};
 use rand::RngExt as _;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// How often quarantine is looked through: `quarantine.keep` is counted in days.
@@ -17,10 +18,7 @@ pub(super) async fn expire_quarantine(gateway: Arc<Gateway>, end: CancellationTo
     let mut tick = tokio::time::interval(EXPIRY);
     while end.run_until_cancelled(tick.tick()).await.is_some() {
         let keep = gateway.config.quarantine.keep;
-        let since = SystemTime::UNIX_EPOCH
-            .elapsed()
-            .unwrap_or_default()
-            .saturating_sub(keep);
+        let since = Duration::from_millis(unix_millis()).saturating_sub(keep);
         let moment = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
         if let Some(Err(error)) = end.run_until_cancelled(drop_before(&gateway, moment)).await {
             tracing::error!(%error, "quarantine is not expired; trying again in an hour");

@@ -19,12 +19,12 @@ use crate::policy::load::stand::Zone;
 use crate::policy::manifest::KvGrant;
 use crate::policy::observer::{Observer, Replayed};
 use crate::policy::plugin::Addresses;
-use crate::policy::sample::{Mail, Slow};
+use crate::policy::sample::Slow;
 use crate::policy::shadow::Run;
+use crate::policy::stand::Mail;
 use crate::policy::{AddressCheck, Edit, Facts, Policies, Verdict};
 use crate::store::{self, MemoryStore};
 use async_trait::async_trait;
-use bytes::Bytes;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 use wasmtime_wasi::WasiView as _;
@@ -85,8 +85,8 @@ fn nobody() -> Arc<Client> {
     Arc::new(Client::written(grant, Arc::new([])))
 }
 
-fn about(mail: Mail, edits: Vec<Edit>) -> Guest {
-    let letter = Letter::new(Arc::new(mail), room());
+fn about(mail: Arc<Mail>, edits: Vec<Edit>) -> Guest {
+    let letter = Letter::new(mail, room());
     Guest::new(Call {
         message: Some(Arc::new(letter)),
         edits,
@@ -103,7 +103,7 @@ fn added(name: &str, value: &str) -> Edit {
 
 #[tokio::test]
 async fn a_message_is_seen_with_earlier_edits_made() {
-    let mail = Mail("Subject: x\r\n\r\n", Bytes::from_static(b"text\r\n"));
+    let mail = Mail::new("Subject: x\r\n\r\ntext\r\n");
     let mut guest = about(mail, vec![added("X-Score", "5")]);
     let head = "Subject: x\r\nX-Score: 5\r\n\r\n";
     assert_eq!(
@@ -126,7 +126,7 @@ async fn a_message_is_seen_with_earlier_edits_made() {
 
 #[tokio::test]
 async fn one_reading_has_at_most_64_kib() {
-    let mut guest = about(Mail("\r\n", Bytes::from(vec![b'x'; 100_000])), Vec::new());
+    let mut guest = about(Mail::new("\r\n".to_owned() + &"x".repeat(100_000)), Vec::new());
     assert_eq!(
         message::Host::read(&mut guest, 0, u32::MAX).await.unwrap().len(),
         65_536
@@ -158,8 +158,8 @@ async fn before_there_is_a_message_everything_of_it_is_empty() {
 
 #[tokio::test]
 async fn a_tree_is_made_once_for_all_policies_unless_an_edit_makes_it_another() {
-    let mail = Mail("Subject: x\r\n\r\n", Bytes::from_static(b"text\r\n"));
-    let letter = Arc::new(Letter::new(Arc::new(mail), room()));
+    let mail = Mail::new("Subject: x\r\n\r\ntext\r\n");
+    let letter = Arc::new(Letter::new(mail, room()));
     let seen = |edits: Vec<Edit>| crate::policy::guest::View::new(Arc::clone(&letter), &edits);
     let first = seen(Vec::new()).tree().await.unwrap();
     let second = seen(vec![added("X-Score", "5")]).tree().await.unwrap();
@@ -356,8 +356,8 @@ async fn every_capability_counts_against_the_calls_budget() {
 
 #[tokio::test]
 async fn octets_read_are_bounded_over_all_readings() {
-    let mail = Mail("\r\n", Bytes::from_static(b"0123456789"));
-    let letter = Arc::new(Letter::new(Arc::new(mail), room()));
+    let mail = Mail::new("\r\n0123456789");
+    let letter = Arc::new(Letter::new(mail, room()));
     let mut guest = Guest::new(Call {
         message: Some(letter),
         limits: Limits { read: 10, ..limits() },
@@ -536,7 +536,7 @@ async fn what_a_call_waits_for_the_host_is_summed_and_so_is_a_wait_that_is_cut_o
     let guest = |wait| {
         let mut call = call();
         call.message = Some(Arc::new(Letter::new(
-            Arc::new(Slow(Mail("A: b\r\n\r\n", Bytes::from_static(b"x")), wait)),
+            Arc::new(Slow(Mail::new("A: b\r\n\r\nx"), wait)),
             Room::new(PolicyLimits::default().mime),
         )));
         Guest::new(call)

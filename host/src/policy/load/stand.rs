@@ -7,6 +7,7 @@
 mod files;
 mod given;
 mod inspection;
+mod mail;
 mod zone;
 
 pub(crate) use super::own_name;
@@ -17,9 +18,11 @@ pub use crate::policy::questions::{Ask, Question};
 pub use files::{message, text};
 pub use given::DirectoryTable;
 pub use inspection::{Inspection, Memory, Needed, Wants, inspect};
+pub use mail::Mail;
 pub use zone::Zone;
 
 use super::{Fault, Listed, LoadOptions, Loader, apart, listed, refused};
+use crate::clock::unix_millis;
 use crate::config::PolicyLimits;
 use crate::policy::cache;
 use crate::policy::http::Answering;
@@ -30,7 +33,6 @@ use crate::policy::plugin::Services;
 use crate::policy::slot::Slot;
 use crate::policy::{
     AddressCheck, Decision, Edit, Facts, MessageSource, Opinion, Policies, QuotaDecision, Route, Verdict,
-    unix_millis,
 };
 use crate::store::{Kv, KvWrite, MemoryStore};
 use async_trait::async_trait;

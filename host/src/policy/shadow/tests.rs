@@ -1,11 +1,11 @@
 use super::*;
-use crate::policy::sample::Mail;
+use crate::policy::stand::Mail;
 
 #[tokio::test]
 async fn a_small_message_outlives_its_transaction_and_a_large_one_does_not_hold_it_up() {
     for (octets, outlives) in [(0, true), (KEPT, true), (KEPT + 1, false)] {
         let gone = Arc::new(AtomicBool::new(false));
-        let mail: Arc<dyn MessageSource> = Arc::new(Mail("A: b\r\n\r\n", vec![b'x'; octets].into()));
+        let mail: Arc<dyn MessageSource> = Mail::new("A: b\r\n\r\n".to_owned() + &"x".repeat(octets));
         let source = Source::of(&mail, &gone);
         assert_eq!((source.size(), source.head()), (mail.size(), mail.head()));
         assert_eq!(Arc::strong_count(&mail), 1, "nothing of it is held");

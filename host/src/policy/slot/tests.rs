@@ -4,10 +4,10 @@ use crate::policy::breaker::Course;
 use crate::policy::canary::is_in_share;
 use crate::policy::load::LoadOptions;
 use crate::policy::load::tests::{ACCEPT, Folder, LOOP, REJECT, TRAP, filter};
-use crate::policy::sample::{Mail, Slow};
+use crate::policy::sample::Slow;
 use crate::policy::shelf::{Shelf, Which};
+use crate::policy::stand::Mail;
 use crate::policy::{Policies, Verdict};
-use bytes::Bytes;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 use std::time::{Duration, Instant};
 
@@ -322,7 +322,7 @@ async fn a_canary_that_says_the_same_word_of_something_else_drifts_too() {
     assert!(!alike.set.agreement("20-x").unwrap()[0].differs);
 }
 
-const MAIL: Mail = Mail("Subject: x\r\n\r\n", Bytes::new());
+const MAIL: &str = "Subject: x\r\n\r\n";
 
 fn transaction(id: &str) -> Facts {
     Facts {
@@ -365,7 +365,7 @@ async fn a_transaction_ends_with_the_version_that_it_began_with() {
         // What is known of a transaction grows, in clones of its facts.
         let mut facts = facts.clone();
         facts.rcpt_to.push("ann@example.org".to_owned());
-        let decision = shop.set.message(&facts, Arc::new(MAIL), &[]).await;
+        let decision = shop.set.message(&facts, Mail::new(MAIL), &[]).await;
         assert_eq!(&decision.opinions[0].policy, policy, "{}", facts.queue_id);
         let new = shop.set.mail(&transaction(&facts.queue_id)).await;
         assert_eq!(new.opinions[0].policy, "20-x");
@@ -391,7 +391,7 @@ async fn a_canarys_share_is_chosen_whatever_domains_it_names() {
         let expected = [["20-x", "20-x"], ["20-x", "20-x.candidate"]][share];
         for (domain, expected) in ["example.net", "example.org"].into_iter().zip(expected) {
             facts.rcpt_to = vec![format!("ann@{domain}")];
-            let decision = shop.set.message(&facts, Arc::new(MAIL), &[]).await;
+            let decision = shop.set.message(&facts, Mail::new(MAIL), &[]).await;
             assert_eq!(
                 decision.opinions[0].policy, expected,
                 "{}, {domain}",
@@ -586,7 +586,7 @@ async fn where_a_policy_does_not_apply_it_is_as_if_it_were_not_installed() {
             ..transaction("id")
         };
         let set = Arc::clone(&shop.set);
-        async move { set.message(&facts, Arc::new(MAIL), &[]).await.verdict }
+        async move { set.message(&facts, Mail::new(MAIL), &[]).await.verdict }
     };
     assert_eq!(about(&["a@example.net"]).await, Verdict::Accept);
     let refused = about(&["a@example.net", "b@Example.org"]).await;
@@ -675,7 +675,7 @@ async fn what_a_call_waits_for_the_host_is_not_its_slowness() {
         .set
         .message(
             &transaction(&id),
-            Arc::new(Slow(Mail(MAIL.0, Bytes::from_static(b"x")), wait)),
+            Arc::new(Slow(Mail::new(format!("{MAIL}x")), wait)),
             &[],
         )
         .await;

@@ -3,8 +3,8 @@
 mod silent;
 
 use super::*;
-use crate::message::part;
 use crate::policy::MessageSource;
+use crate::policy::stand::Mail;
 use crate::store;
 use async_trait::async_trait;
 use base64::Engine as _;
@@ -17,37 +17,7 @@ use mail_auth::dkim::{Canonicalization, DkimSigner};
 use mail_auth::{ArcOutput, AuthenticatedMessage, AuthenticationResults};
 use rcgen::PublicKeyData as _;
 use rustls::pki_types::PrivateKeyDer;
-
-#[derive(Debug)]
-struct Mail {
-    head: Bytes,
-    text: Bytes,
-}
-
-impl Mail {
-    fn new(message: &str) -> Self {
-        let (head, text) = message.split_once("\r\n\r\n").unwrap();
-        Self {
-            head: format!("{head}\r\n\r\n").into(),
-            text: text.to_owned().into(),
-        }
-    }
-}
-
-#[async_trait]
-impl MessageSource for Mail {
-    fn head(&self) -> Bytes {
-        self.head.clone()
-    }
-
-    fn size(&self) -> u64 {
-        (self.head.len() + self.text.len()) as u64
-    }
-
-    async fn read_text(&self, offset: u64, len: usize) -> store::Result<Bytes> {
-        Ok(part(&self.text, offset, len))
-    }
-}
+use std::sync::Arc;
 
 const PLAIN: &str =
     "From: Ann <ann@example.net>\r\nSubject: x\r\n\r\nOne  line\t \r\n\r\nand more\r\n\r\n\r\n";
@@ -83,7 +53,7 @@ fn signed(key: impl SigningKey, domain: &str, message: &str) -> String {
 async fn found(senders: &Senders, message: &str, sender: &str) -> Verified {
     let spf = spf_of(senders, sender).await;
     let mail = Mail::new(message);
-    senders.verify(&mail.head, &mail, &spf).await
+    senders.verify(&mail.head(), &*mail, &spf).await
 }
 
 /// The only signature's word.
@@ -473,7 +443,7 @@ async fn what_takes_too_long_is_temperror_and_names_the_signatures() {
     let hasty = senders(&server, "timeout: 30ms");
     let mail = Mail::new(&message);
     let spf = spf_of(&hasty, "ann@other.example").await;
-    let (is_met, verified) = met(limit, hasty.verify(&mail.head, &mail, &spf)).await;
+    let (is_met, verified) = met(limit, hasty.verify(&mail.head(), &*mail, &spf)).await;
     assert!(is_met);
     let late = Outcome::trouble(LATE);
     assert_eq!((&verified.dmarc, verified.from.as_str()), (&late, "example.net"));
@@ -482,7 +452,7 @@ async fn what_takes_too_long_is_temperror_and_names_the_signatures() {
         (&late, "example.net")
     );
     let patient = senders(&server, "");
-    let (is_met, verified) = met(limit, patient.verify(&mail.head, &mail, &spf)).await;
+    let (is_met, verified) = met(limit, patient.verify(&mail.head(), &*mail, &spf)).await;
     assert_eq!((is_met, verified.dkim[0].outcome.word), (false, "temperror"));
 }
 
@@ -506,7 +476,7 @@ impl MessageSource for Unreadable {
 
 /// A text that is read when it is told so.
 #[derive(Debug)]
-struct Slow(Mail, tokio::sync::Notify);
+struct Slow(Arc<Mail>, tokio::sync::Notify);
 
 #[async_trait]
 impl MessageSource for Slow {
@@ -537,7 +507,7 @@ async fn a_text_that_is_read_slowly_keeps_no_other_check_waiting() {
     let senders = with_places(&server, 1);
     let spf = spf_of(&senders, "ann@example.net").await;
     let slow = Slow(
-        Mail::new(&signed(key, "example.net", PLAIN)),
+        Mail::new(signed(key, "example.net", PLAIN)),
         tokio::sync::Notify::new(),
     );
     let head = slow.head();
@@ -564,7 +534,9 @@ async fn a_text_that_cannot_be_read_is_our_trouble() {
     let senders = senders(&server, "");
     let spf = spf_of(&senders, "ann@example.net").await;
     let message = signed(key, "example.net", PLAIN);
-    let verified = senders.verify(&Mail::new(&message).head, &Unreadable, &spf).await;
+    let verified = senders
+        .verify(&Mail::new(&message).head(), &Unreadable, &spf)
+        .await;
     assert_eq!(
         verified.dkim[0].outcome,
         Outcome::trouble("the message cannot be read")
@@ -586,8 +558,8 @@ async fn the_field_names_every_method_and_what_it_is_about() {
     let senders = senders(&server, "");
     let name = senders.client_name(ip("192.0.2.1")).await;
     let spf = spf_of(&senders, "ann@example.net").await;
-    let mail = Mail::new(&signed(key, "example.net", PLAIN));
-    let verified = senders.verify(&mail.head, &mail, &spf).await;
+    let mail = Mail::new(signed(key, "example.net", PLAIN));
+    let verified = senders.verify(&mail.head(), &*mail, &spf).await;
     let tag = verified.dkim[0].tag.clone();
     assert_eq!(tag.len(), 8);
     let tag = match tag.contains('/') {
@@ -624,7 +596,7 @@ async fn the_field_says_why_and_what_an_empty_return_path_was_checked_by() {
     let name = senders.client_name(ip("2001:db8::1")).await;
     let spf = spf_of(&senders, "").await;
     let mail = Mail::new("X: y\r\n\r\n");
-    let verified = senders.verify(&mail.head, &mail, &spf).await;
+    let verified = senders.verify(&mail.head(), &*mail, &spf).await;
     assert_eq!(
         field("mx.example.org", &name, &spf, &verified),
         "Authentication-Results: mx.example.org;\r\n\

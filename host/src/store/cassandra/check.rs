@@ -10,6 +10,7 @@ use super::rows::{self, Body};
 use super::survey::Range;
 use super::suspect::{Lister, Suspect};
 use super::{directory, kv};
+use crate::clock::unix_millis;
 use crate::message::MessageId;
 use crate::store::{Mend, Report, Result, StoreError};
 use std::collections::{BTreeMap, BTreeSet};
@@ -96,7 +97,7 @@ impl CassandraStore {
             suspects: Vec::new(),
             held: Bloom::new(),
             all_held: true,
-            young: rows::now_millis().saturating_sub(rows::LOW_BEHIND.as_millis() as u64),
+            young: unix_millis().saturating_sub(rows::LOW_BEHIND.as_millis() as u64),
         };
         let ranges = self.ranges();
         for area in Area::ALL {

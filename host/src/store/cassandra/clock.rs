@@ -4,6 +4,7 @@
 //! each less than 10 s off are less than that apart. One that is further off could write mail that is deleted
 //! already, or delete what comes back. It does not start, and takes and deletes nothing until its clock is right again.
 
+use crate::clock::unix_millis;
 use crate::store::{Result, StoreError};
 use std::fmt;
 #[cfg(test)]
@@ -78,11 +79,11 @@ impl Clock {
             0 => {}
             stopped => return stopped,
         }
-        super::rows::now_millis()
+        unix_millis()
     }
 
     pub(super) fn offset(&self) -> Offset {
-        self.offset_of(super::rows::now_millis())
+        self.offset_of(unix_millis())
     }
 
     /// What it is off when it says `now`.
@@ -96,7 +97,7 @@ impl Clock {
     }
 
     pub(super) fn learn(&self, offset: Offset) {
-        let now = (offset, Instant::now(), super::rows::now_millis());
+        let now = (offset, Instant::now(), unix_millis());
         *self.measured.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
         self.look();
     }
@@ -129,7 +130,7 @@ impl Clock {
 
     /// The same for those who write the time down, which this is: the clock may be set behind the look at it.
     pub(super) fn moment(&self) -> Result<u64> {
-        let now = super::rows::now_millis();
+        let now = unix_millis();
         let offset = self.offset_of(now);
         self.tell(offset);
         match offset.is_wrong() {
@@ -218,14 +219,14 @@ mod tests {
 
     /// As if the clock had been set by so much after it was measured.
     fn set(clock: &Clock, by: i64) {
-        let said = super::super::rows::now_millis().saturating_add_signed(-by);
+        let said = unix_millis().saturating_add_signed(-by);
         *clock.measured.lock().unwrap() = Some((clock.offset(), Instant::now(), said));
     }
 
     #[test]
     fn who_writes_the_time_down_has_the_one_that_was_looked_at() {
         let clock = Clock::new(Offset(0));
-        let before = super::super::rows::now_millis();
+        let before = unix_millis();
         assert!(clock.moment().unwrap() >= before);
         set(&clock, -10_500);
         assert!(clock.moment().is_err());

@@ -8,6 +8,7 @@ use super::CassandraStore;
 use super::cluster::Statement;
 use super::rows;
 use super::turns::Turns;
+use crate::clock::unix_millis;
 use crate::store::{Kv, KvWrite, Result, StoreError, rules};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -278,7 +279,7 @@ impl CassandraStore {
         let Some((value, _, over_at)) = row else {
             return self.uncount((namespace, key)).await;
         };
-        let ttl = clearing(rows::size(over_at), rows::now_millis());
+        let ttl = clearing(rows::size(over_at), unix_millis());
         self.count((namespace, key), (weight(key, &value), over_at), ttl)
             .await
     }

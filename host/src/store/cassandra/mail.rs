@@ -8,6 +8,7 @@ use super::CassandraStore;
 use super::cluster::{AT_ONCE, all};
 use super::rows::{self, Body};
 use super::usage::{End, Reading, Share};
+use crate::clock::unix_millis;
 use crate::message::MessageId;
 use crate::store::rules::{self, Fate};
 use crate::store::{
@@ -442,7 +443,7 @@ impl CassandraStore {
 
     /// An epoch in which nothing was found: once nothing can come into it any more, it is over.
     async fn leave_behind(&self, mailbox: &str, epoch: i32) {
-        if rows::now_millis() > rows::end_of(epoch) + rows::LOW_BEHIND.as_millis() as u64 {
+        if unix_millis() > rows::end_of(epoch) + rows::LOW_BEHIND.as_millis() as u64 {
             self.advance_low(mailbox, epoch).await;
         }
     }

@@ -1,12 +1,13 @@
 //! How ids, times and bodies become columns.
 
 use super::clock;
+use crate::clock::unix_millis;
 use crate::message::MessageId;
 use crate::store::{Result, StoreError, packing};
 use bytes::Bytes;
 use std::cell::RefCell;
 use std::io;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 use uuid::Uuid;
 use zstd::bulk::Decompressor;
 
@@ -81,15 +82,10 @@ pub(super) fn end_of(epoch: i32) -> u64 {
     u64::from(epoch.unsigned_abs() + 1) * EPOCH_DAYS * DAY_MILLIS
 }
 
-pub(super) fn now_millis() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.unwrap_or_default().as_millis() as u64
-}
-
 /// The write time of an id's rows, in microseconds. An id from a clock that was ahead, copied here, has the present:
 /// no deletion would outdo it otherwise.
 pub(super) fn written_at(id: MessageId) -> i64 {
-    (id.unix_millis().min(now_millis()) * 1000) as i64
+    (id.unix_millis().min(unix_millis()) * 1000) as i64
 }
 
 /// A moment in the unit of write times.

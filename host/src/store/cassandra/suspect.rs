@@ -8,6 +8,7 @@ use super::cluster::all;
 use super::mail::{QUARANTINE, held_by};
 use super::rows::{self, PART};
 use super::{directory, kv, names};
+use crate::clock::unix_millis;
 use crate::message::MessageId;
 use crate::store::{Result, rules};
 use std::fmt;
@@ -259,7 +260,7 @@ impl CassandraStore {
                 let Some((octets, over_at)) = self.value(plugin, key).await? else {
                     return Ok(true);
                 };
-                let ttl = kv::clearing(over_at, rows::now_millis());
+                let ttl = kv::clearing(over_at, unix_millis());
                 self.count((plugin, key), (octets, rows::big(over_at)), ttl)
                     .await?;
             }
@@ -381,14 +382,14 @@ impl CassandraStore {
             .into_iter()
             .filter_map(kv::whole)
             .map(|(value, _, over_at)| (kv::weight(key, &value), rows::size(over_at)));
-        let mut alive = alive.filter(|(_, over_at)| rules::alive(*over_at, rows::now_millis()));
+        let mut alive = alive.filter(|(_, over_at)| rules::alive(*over_at, unix_millis()));
         Ok(alive.next())
     }
 
     async fn counted(&self, plugin: &str, key: &str) -> Result<Option<u64>> {
         let at = (plugin, kv::shard(key), key);
         let found: Vec<(i32, i64)> = self.seek(&self.statements.whole_kv_size, at).await?;
-        let alive = |over_at| rules::alive(rows::size(over_at), rows::now_millis());
+        let alive = |over_at| rules::alive(rows::size(over_at), unix_millis());
         let mut counted = found.into_iter().filter(|(_, over_at)| alive(*over_at));
         Ok(counted.next().map(|(octets, _)| rows::size(octets.into())))
     }

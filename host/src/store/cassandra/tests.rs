@@ -9,6 +9,7 @@ mod upkeep;
 pub(crate) use paths::counted;
 
 use super::*;
+use crate::clock::unix_millis;
 use crate::config::{CassandraLimits, Consistency};
 use crate::store::contract::{self, QUARANTINE_MAX, contract, mutants};
 use crate::store::{Delivery, Mailbox, Maildrops as _, NewQuarantined, Quarantine as _, cluster as nodes};
@@ -95,7 +96,7 @@ impl Keyspace {
 impl CassandraStore {
     /// Lets the store take it to be so many milliseconds later than now, and no later.
     pub(crate) fn stop_clock(&self, ahead: u64) {
-        let moment = rows::now_millis() + ahead;
+        let moment = unix_millis() + ahead;
         self.clock
             .stopped
             .store(moment, std::sync::atomic::Ordering::Relaxed);
@@ -193,7 +194,7 @@ async fn a_removal_has_the_time_of_its_look_at_the_clock() {
         trace: bytes::Bytes::new(),
     });
     store.deliver(sent).await.unwrap();
-    let set_back = rows::now_millis() - 60_000;
+    let set_back = unix_millis() - 60_000;
     let clock = &store.clock.stopped;
     clock.store(set_back, std::sync::atomic::Ordering::Relaxed);
     let listed = store.list("ann@example.org").await.unwrap();
@@ -231,7 +232,7 @@ async fn a_store_that_is_dropped_is_gone() {
 async fn an_epoch_that_is_over_and_empty_is_read_no_more() {
     let (_keyspace, store) = empty().await;
     let ann: Mailbox = "ann@example.org".into();
-    let day = |ago: u64| rows::now_millis() - ago * 24 * 60 * 60 * 1000;
+    let day = |ago: u64| unix_millis() - ago * 24 * 60 * 60 * 1000;
     let old = rows::id(rows::lowest_id(day(100)));
     let delivery = Delivery {
         id: old,

@@ -5,6 +5,7 @@
 //! the mailbox by the last ceiling it was compared with, the sooner. What other nodes deliver in between is the
 //! error, and the next read heals it. With one node it is exact.
 
+use crate::clock::unix_millis;
 use crate::message::MessageId;
 use crate::store::rules::{self, Standing};
 use crate::store::{Ceiling, Mailbox, Usage};
@@ -233,7 +234,7 @@ impl Known {
             return;
         }
         self.newest = Some(begun);
-        let old = super::rows::now_millis().saturating_sub(super::rows::OLDEST_ENTRY.as_millis() as u64);
+        let old = unix_millis().saturating_sub(super::rows::OLDEST_ENTRY.as_millis() as u64);
         self.recent.retain(|_, recent| match recent.seen {
             Seen::UnderWay => true,
             Seen::Answered(at) | Seen::Doubtful(at) => at >= begun,

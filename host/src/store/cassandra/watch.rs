@@ -8,6 +8,7 @@ use super::clock::Offset;
 use super::rows;
 use super::schema::Made;
 use super::{CassandraStore, OpenError};
+use crate::clock::unix_millis;
 use crate::message::MessageId;
 use futures_util::future::join_all;
 use scylla::client::session::Session;
@@ -99,7 +100,7 @@ fn asked_of(node: &Arc<Node>, text: &str) -> Statement {
 }
 
 async fn offset(session: &Session, node: &Arc<Node>) -> Option<Offset> {
-    let (asked, begun) = (rows::now_millis(), Instant::now());
+    let (asked, begun) = (unix_millis(), Instant::now());
     let answer = session.query_unpaged(asked_of(node, NOW), ()).await.ok()?;
     let round_trip = begun.elapsed();
     let (CqlTimestamp(theirs),) = answer.into_rows_result().ok()?.first_row().ok()?;

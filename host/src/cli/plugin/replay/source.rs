@@ -3,12 +3,13 @@
 use crate::cli::client::Gateway;
 use crate::cli::configuration;
 use crate::cli::plugin::session::Session;
+use crate::clock::unix_millis;
 use crate::config::Config;
 use crate::control::{MailRecord, Operation, PluginRecord, Record, Refusal};
 use crate::explain::Stored;
 use crate::gateway;
 use crate::message::MessageId;
-use crate::policy::{Facts, stand, unix_millis};
+use crate::policy::{Facts, stand};
 use anyhow::Context as _;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD as BASE64;

@@ -2,10 +2,9 @@
 
 use super::active::plain;
 use super::source::Past;
-use crate::cli::plugin::mail::Mail;
 use crate::cli::plugin::session::RECIPIENT;
 use crate::cli::plugin::words;
-use crate::policy::stand::{Ask, Heard, Replayed, Said, Seat};
+use crate::policy::stand::{Ask, Heard, Mail, Replayed, Said, Seat};
 use crate::policy::{Edit, MessageSource, Route, Verdict};
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -100,7 +99,7 @@ impl Play<'_> {
             }
         }
         if taken > 0 {
-            let mail = Arc::new(Mail::new(&self.past.octets));
+            let mail = Mail::new(&self.past.octets);
             self.ask(&Ask::Message, Some(mail));
         }
     }

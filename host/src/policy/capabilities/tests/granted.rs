@@ -261,7 +261,7 @@ async fn answers_count_against_what_a_call_may_read() {
 
 #[tokio::test]
 async fn nothing_of_one_call_is_left_to_the_next_of_its_instance() {
-    let mail = Mail("Subject: x\r\n\r\n", Bytes::from_static(b"text\r\n"));
+    let mail = Mail::new("Subject: x\r\n\r\ntext\r\n");
     let mut guest = about(mail, Vec::new());
     guest.call.facts.helo = "secret".to_owned();
     edit::Host::tag(&mut guest, "odd".to_owned()).await.unwrap();

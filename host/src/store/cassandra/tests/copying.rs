@@ -2,6 +2,7 @@
 
 use super::upkeep::{DAY, account, aged, cql, put};
 use super::*;
+use crate::clock::unix_millis;
 use crate::store::contract::{append_all, noise, read_all};
 use crate::store::copying::{Copied, Listed, Movable, Step, Value, copy};
 use crate::store::embedded::Options;
@@ -105,7 +106,7 @@ async fn fill_directory(store: &EmbeddedStore, accounts: u64) {
         let write = KvWrite {
             value: Bytes::from_static(b"12345"),
             ttl,
-            now: rows::now_millis(),
+            now: unix_millis(),
             quota: 1000,
         };
         store.kv_set("grey", key, write).await.unwrap();
@@ -309,7 +310,7 @@ async fn shared_mail_without_a_reference_is_named_and_not_left_out() {
     for holder in ["a@x.org", &quarantine] {
         let drop_ref = format!(
             "DELETE FROM {{ks}}.blob_ref USING TIMESTAMP {} WHERE blob = ? AND holder = ?",
-            rows::now_millis() * 1000
+            unix_millis() * 1000
         );
         cql(&cluster, &keyspace, &drop_ref, (rows::uuid(shared), holder)).await;
         let refused = copy(&dynamic(&cluster), &dynamic(&back), |_, _, _| {}).await;

@@ -2,6 +2,7 @@
 
 use super::upkeep::account;
 use super::*;
+use crate::clock::unix_millis;
 use crate::store::contract::together;
 use crate::store::{Account, Alias, Created, Directory, Domain, Kv, KvWrite, Leased, Leases};
 use bytes::Bytes;
@@ -44,7 +45,7 @@ fn of_quota(bytes: u64) -> Account {
 
 /// Lets a gateway take it to be so many milliseconds later than now.
 fn set_clock(store: &CassandraStore, by: i64) {
-    let moment = rows::now_millis().saturating_add_signed(by);
+    let moment = unix_millis().saturating_add_signed(by);
     store.clock.stopped.store(moment, Ordering::Relaxed);
 }
 
@@ -370,7 +371,7 @@ async fn a_value_that_lost_against_another_is_not_counted() {
     let value = KvWrite {
         value: Bytes::from_static(b"12345"),
         ttl: 0,
-        now: rows::now_millis(),
+        now: unix_millis(),
         quota: 1000,
     };
     one.kv_set("p", "k", value).await.unwrap();

@@ -2,6 +2,7 @@
 
 use super::upkeep::{DAY, account, aged, cql, put, rows_of};
 use super::*;
+use crate::clock::unix_millis;
 use crate::store::contract::{A, append_all, bounded, delivery, entry, listed_ids, noise, read_all};
 use crate::store::{
     Bodies as _, CHUNK, Delivered, Delivery, Directory as _, NewEntry, NewQuarantined, Quarantine as _, Text,
@@ -277,7 +278,7 @@ async fn a_write_that_comes_late_does_not_bring_back_what_was_removed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_gateway_with_a_faster_clock_wrote_is_removed_all_the_same() {
     let (keyspace, store) = empty().await;
-    let ahead = rows::now_millis() + 19_000;
+    let ahead = unix_millis() + 19_000;
     let sent = Delivery {
         id: rows::id(rows::lowest_id(ahead)),
         ..sized(100, vec![entry("a@x.org", 1)])
@@ -300,7 +301,7 @@ async fn what_a_gateway_with_a_faster_clock_wrote_is_removed_all_the_same() {
 async fn mail_from_the_future_is_removed_all_the_same() {
     let (_keyspace, store) = empty().await;
     for (size, days) in [(100, 365), (20_000, 366)] {
-        let ahead = rows::id(rows::lowest_id(rows::now_millis() + days * DAY));
+        let ahead = rows::id(rows::lowest_id(unix_millis() + days * DAY));
         put(&store, ahead, size, &["a@x.org"], &[]).await;
         assert_eq!(store.list("a@x.org").await.unwrap().len(), 1);
         store.remove("a@x.org", &[ahead]).await.unwrap();

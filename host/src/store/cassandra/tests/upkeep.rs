@@ -1,6 +1,7 @@
 //! What a check finds and mends, and what a sweep collects, in tables that were broken by hand.
 
 use super::*;
+use crate::clock::unix_millis;
 use crate::store::contract::{append_all, listed_ids, noise};
 use crate::store::copying::Movable;
 use crate::store::{
@@ -14,7 +15,7 @@ const HOUR: u64 = DAY / 24;
 
 /// An id that was drawn `age` milliseconds ago.
 pub(super) fn aged(age: u64) -> MessageId {
-    let moment = rows::now_millis() - age;
+    let moment = unix_millis() - age;
     let rest = Uuid::new_v4().as_u128() & (u128::MAX >> 66);
     rows::id(Uuid::from_u128(rows::lowest_id(moment).as_u128() | rest))
 }
@@ -87,7 +88,7 @@ fn value(octets: &'static [u8]) -> KvWrite {
     KvWrite {
         value: Bytes::from_static(octets),
         ttl: 0,
-        now: rows::now_millis(),
+        now: unix_millis(),
         quota: 1000,
     }
 }
@@ -221,7 +222,7 @@ async fn what_was_broken_is_named_and_mended_where_that_loses_nothing() {
         let text = text.replace("{e}", &rows::epoch(id).to_string());
         let text = text.replace("{m}", &rows::uuid(id).to_string());
         let text = text.replace("{account}", &names::shard("a@x.org").to_string());
-        let text = text.replace("{above}", &rows::above_all(rows::now_millis()).to_string());
+        let text = text.replace("{above}", &rows::above_all(unix_millis()).to_string());
         let text = text.replace("{settled}", &store.settled().to_string());
         let text = text.replace("{wrong}", &kv::shard("wrong").to_string());
         let text = text.replace("{less}", &kv::shard("less").to_string());

@@ -5,21 +5,22 @@ use crate::policy::MessageSource;
 use crate::store;
 use async_trait::async_trait;
 use bytes::Bytes;
+use std::sync::Arc;
 
 /// A message in memory, without a trace of this hop.
 #[derive(Debug)]
-pub(super) struct Mail {
+pub struct Mail {
     head: Bytes,
     text: Bytes,
 }
 
 impl Mail {
     /// Editors write line ends that no mail has on its way: a bare LF becomes CRLF.
-    pub(super) fn new(octets: &[u8]) -> Self {
-        let mut text = Bytes::from(with_crlf(octets));
+    pub fn new(octets: impl AsRef<[u8]>) -> Arc<Self> {
+        let mut text = Bytes::from(with_crlf(octets.as_ref()));
         let end = head::end(&text, 0).unwrap_or(text.len());
         let head = text.split_to(end);
-        Self { head, text }
+        Arc::new(Self { head, text })
     }
 }
 

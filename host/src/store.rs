@@ -20,6 +20,7 @@ pub mod copying;
 pub mod embedded;
 pub mod memory;
 mod packing;
+mod unpacking;
 mod report;
 mod rules;
 

@@ -20,9 +20,9 @@ pub mod copying;
 pub mod embedded;
 pub mod memory;
 mod packing;
-mod unpacking;
 mod report;
 mod rules;
+mod unpacking;
 
 pub use cassandra::CassandraStore;
 pub use embedded::EmbeddedStore;

@@ -18,11 +18,13 @@ pub use listen::{Bound, bind};
 use crate::config::Listener;
 use postern_proto::smtp::TlsFacts;
 use rustls::{CipherSuite, ProtocolVersion, ServerConnection};
+use std::cell::RefCell;
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::TcpStream;
@@ -32,11 +34,35 @@ use tokio_rustls::server::TlsStream;
 /// How long what a client still sends is read after our last word, so that it can read that word.
 const LINGER: Duration = Duration::from_secs(1);
 
+/// Most octets read at a time.
+const READ: usize = 64 * 1024;
+
+thread_local! {
+    static INPUT: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ].into());
+}
+
 /// The bytes of a connection, in clear or encrypted.
 #[derive(Debug)]
 pub enum Stream {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Stream {
+    /// Waits for input, shows up to `most` octets of it to `take`, and answers how many they were: none at its end. A
+    /// stream that waits holds no buffer; all that are read on one thread share one.
+    pub async fn read_to(&mut self, most: usize, mut take: impl FnMut(&[u8])) -> io::Result<usize> {
+        poll_fn(|cx| {
+            INPUT.with_borrow_mut(|input| {
+                let room = most.min(input.len());
+                let mut read = ReadBuf::new(input.get_mut(..room).unwrap_or_default());
+                ready!(Pin::new(&mut *self).poll_read(cx, &mut read))?;
+                take(read.filled());
+                Poll::Ready(Ok(read.filled().len()))
+            })
+        })
+        .await
+    }
 }
 
 /// One accepted client, admitted by the limits; they count it until it is dropped.

@@ -90,8 +90,9 @@ impl Visit {
             match self.session.step() {
                 Step::Read => {
                     wire.flush().await?;
-                    match wire.read(&self.lost).await? {
-                        Read::Input(input) => self.session.feed(&input),
+                    let session = &mut self.session;
+                    match wire.read(&self.lost, |octets| session.feed(octets)).await? {
+                        Read::Input => {}
                         Read::Stopping => closed = self.stop(),
                     }
                 }

@@ -33,15 +33,15 @@ use record::About;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::AsyncWriteExt as _;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 /// How long a client is listened to before the greeting, where early talkers are refused.
 const HUSH: Duration = Duration::from_secs(2);
 
-/// Octets read at a time: little while commands come, for sessions are many and mostly idle; most messages are short,
-/// and what fills its buffer is followed by more.
+/// Octets read at a time: little while commands come, which are short; most messages are short too, and what fills its
+/// room is followed by more.
 const COMMANDS: usize = 4 * 1024;
 const CONTENT: usize = 16 * 1024;
 const LONG_CONTENT: usize = 64 * 1024;
@@ -72,7 +72,6 @@ pub async fn serve(connection: Connection, gateway: Arc<Gateway>, shutdown: Canc
         answers: Answers::new(Arc::clone(&gateway), client),
         gateway,
         shutdown,
-        input: BytesMut::new(),
         output: BytesMut::new(),
         room: CONTENT,
         about: About::Nothing,
@@ -115,7 +114,6 @@ struct Driver {
     answers: Answers,
     gateway: Arc<Gateway>,
     shutdown: CancellationToken,
-    input: BytesMut,
     output: BytesMut,
     /// Octets of content read at a time.
     room: usize,
@@ -129,6 +127,7 @@ struct Driver {
 
 /// What came of waiting for the client.
 enum Heard {
+    /// The machine has them.
     Octets,
     End,
     /// The session is to end with this reply.
@@ -144,13 +143,7 @@ impl Driver {
             }
             match step {
                 Step::Read => match self.listen(&mut connection.stream).await? {
-                    Heard::Octets => {
-                        if self.input.len() == CONTENT {
-                            self.room = LONG_CONTENT;
-                        }
-                        self.machine.feed(&self.input);
-                        self.input.clear();
-                    }
+                    Heard::Octets => {}
                     Heard::End => return Ok(()),
                     Heard::Enough(reply) => self.machine.abort(reply),
                 },
@@ -252,9 +245,7 @@ impl Driver {
             (_, Waiting::Content) => (until, "smtp_data", Reply::time_out()),
             _ => (until, "smtp_command", Reply::time_out()),
         };
-        if self.input.capacity() != most {
-            self.input = BytesMut::with_capacity(most);
-        }
+        let machine = &mut self.machine;
         tokio::select! {
             biased;
             () = self.gateway.cut.cancelled() => Ok(Heard::Enough(Reply::shutting_down())),
@@ -263,7 +254,14 @@ impl Driver {
                 metrics::counter!("postern_limit_hits_total", "limit" => limit).increment(1);
                 Ok(Heard::Enough(late))
             }
-            read = stream.read_buf(&mut self.input) => Ok(if read? == 0 { Heard::End } else { Heard::Octets }),
+            read = stream.read_to(most, |octets| machine.feed(octets)) => Ok(match read? {
+                0 => Heard::End,
+                CONTENT => {
+                    self.room = LONG_CONTENT;
+                    Heard::Octets
+                }
+                _ => Heard::Octets,
+            }),
         }
     }
 }

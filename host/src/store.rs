@@ -23,6 +23,7 @@ mod packing;
 pub(crate) mod pages;
 mod report;
 mod rules;
+mod unpacking;
 
 pub use cassandra::CassandraStore;
 pub use embedded::EmbeddedStore;

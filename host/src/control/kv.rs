@@ -1,7 +1,7 @@
 //! What policies keep in the store, read to judge by it again. Nothing here writes.
 
 use super::{ControlContext, Outcome, Record, Records};
-use crate::policy::unix_millis;
+use crate::clock::unix_millis;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD as BASE64;
 

@@ -6,8 +6,8 @@
 //! `explain.keep`. Nothing is synced: what a power cut takes is in the log.
 
 use super::attempts::{Attempts, Line};
+use crate::clock::unix_millis;
 use crate::config::ExplainConfig;
-use crate::policy::unix_millis;
 use serde::Deserialize;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Read as _, Seek as _, SeekFrom, Write as _};

@@ -21,6 +21,8 @@ pub(super) struct Parcel {
     front: Vec<Bytes>,
     /// Octets of the content that `front` was made of.
     offset: u64,
+    /// Octets of the content.
+    size: u64,
 }
 
 impl Parcel {
@@ -48,6 +50,7 @@ impl Parcel {
             mailbox: Mailbox::clone(mailbox),
             id: entry.id,
             offset: first.len() as u64,
+            size: content_size(entry),
             front: vec![entry.trace.clone(), first],
         })
     }
@@ -75,35 +78,29 @@ impl Parcel {
             id: entry.id,
             front,
             offset,
+            size: content_size(entry),
         })
     }
 
-    /// Sends as much as was asked for, to its last octet; answers how many octets the message had until there.
+    /// Sends as much as was asked for, to its last octet; answers how many octets the message had until there. What it
+    /// wrote last may still be in the wire's buffer.
     pub(super) async fn send(
-        self,
+        mut self,
         extent: Extent,
         store: &dyn Store,
         wire: &mut Wire,
     ) -> Result<u64, Broken> {
-        let sent = self.stuff(extent, store, wire).await?;
-        wire.write().await?;
-        Ok(sent)
-    }
-
-    /// Leaves what it wrote last in the wire's buffer.
-    async fn stuff(mut self, extent: Extent, store: &dyn Store, wire: &mut Wire) -> Result<u64, Broken> {
         let mut stuffer = Stuffer::new(extent);
         let mut sent = 0;
         for piece in self.front.iter().flat_map(|bytes| bytes.chunks(CHUNK)) {
             sent += piece.len() as u64;
             if stuffer.push(piece, wire.out()) == Flow::Enough {
-                stuffer.finish(wire.out());
-                return Ok(sent);
+                return finish(stuffer, sent, wire).await;
             }
-            wire.write().await?;
+            wire.gather().await?;
         }
         self.front.clear();
-        loop {
+        while self.offset < self.size {
             let chunk = store
                 .read(Holder::Mailbox(&self.mailbox), self.id, self.offset, CHUNK)
                 .await
@@ -111,12 +108,23 @@ impl Parcel {
             self.offset += chunk.len() as u64;
             sent += chunk.len() as u64;
             if chunk.is_empty() || stuffer.push(&chunk, wire.out()) == Flow::Enough {
-                stuffer.finish(wire.out());
-                return Ok(sent);
+                break;
             }
-            wire.write().await?;
+            wire.gather().await?;
         }
+        finish(stuffer, sent, wire).await
     }
+}
+
+async fn finish(stuffer: Stuffer, sent: u64, wire: &mut Wire) -> Result<u64, Broken> {
+    stuffer.finish(wire.out());
+    wire.gather().await?;
+    Ok(sent)
+}
+
+/// Octets of the content behind the entry's trace.
+fn content_size(entry: &Entry) -> u64 {
+    entry.size.saturating_sub(entry.trace.len() as u64)
 }
 
 fn ascii(head: Bytes) -> Bytes {

@@ -1,12 +1,11 @@
 //! The connection of one session: bounded buffers, bounded waiting.
 
 use crate::net::Connection;
-use bytes::{Bytes, BytesMut};
 use postern_proto::pop3::Reply;
 use postern_proto::smtp::TlsFacts;
 use std::io;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::AsyncWriteExt as _;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -14,8 +13,8 @@ use tokio_util::sync::CancellationToken;
 /// Most octets read at a time.
 const READ: usize = 4096;
 
-/// Replies of pipelined commands (RFC 2449 §6.6) are gathered to this many octets.
-const GATHER: usize = 16 * 1024;
+/// What is to be sent is gathered to this many octets, replies to pipelined commands (RFC 2449 §6.6) among them.
+const GATHER: usize = 32 * 1024;
 
 /// Why a session ended in the middle.
 #[derive(Debug, thiserror::Error)]
@@ -39,7 +38,7 @@ pub(super) enum Broken {
 /// What waiting for a command came to.
 #[derive(Debug)]
 pub(super) enum Read {
-    Input(Bytes),
+    Input,
     /// The gateway stops.
     Stopping,
 }
@@ -65,7 +64,7 @@ impl Wire {
         }
     }
 
-    /// Where to put what [`Wire::write`] sends.
+    /// Where to put what is to be sent.
     pub(super) fn out(&mut self) -> &mut Vec<u8> {
         &mut self.out
     }
@@ -74,11 +73,14 @@ impl Wire {
         self.connection.tls()
     }
 
-    /// Input of the client. Octets that end no command do not renew its time (RFC 1939 §3); what it sends while the gateway stops is not waited for.
-    pub(super) async fn read(&mut self, shutdown: &CancellationToken) -> Result<Read, Broken> {
-        let mut input = BytesMut::with_capacity(READ);
+    /// Input of the client, for `take`. Octets that end no command do not renew its time (RFC 1939 §3); what it sends while the gateway stops is not waited for.
+    pub(super) async fn read(
+        &mut self,
+        shutdown: &CancellationToken,
+        take: impl FnMut(&[u8]),
+    ) -> Result<Read, Broken> {
         let awaited = *self.awaited.get_or_insert_with(Instant::now);
-        let reading = self.connection.stream.read_buf(&mut input);
+        let reading = self.connection.stream.read_to(READ, take);
         let read = tokio::select! {
             biased;
             () = shutdown.cancelled() => return Ok(Read::Stopping),
@@ -86,13 +88,18 @@ impl Wire {
         };
         match read.map_err(|_| silent())?? {
             0 => Err(Broken::Gone),
-            _ => Ok(Read::Input(input.freeze())),
+            _ => Ok(Read::Input),
         }
     }
 
     pub(super) async fn reply(&mut self, reply: &Reply) -> Result<(), Broken> {
         self.awaited = None;
         reply.encode(&mut self.out);
+        self.gather().await
+    }
+
+    /// Writes what is gathered where that is much; otherwise it goes with what follows.
+    pub(super) async fn gather(&mut self) -> Result<(), Broken> {
         match self.out.len() < GATHER {
             true => Ok(()),
             false => self.write().await,
@@ -100,7 +107,7 @@ impl Wire {
     }
 
     /// Writes what is gathered. The client has its time for each part it takes.
-    pub(super) async fn write(&mut self) -> Result<(), Broken> {
+    async fn write(&mut self) -> Result<(), Broken> {
         let mut from = 0;
         while let Some(rest) = self.out.get(from..).filter(|rest| !rest.is_empty()) {
             let writing = self.connection.stream.write(rest);

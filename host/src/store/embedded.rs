@@ -131,6 +131,8 @@ fn settings(space: Space) -> KeyspaceCreateOptions {
 pub struct EmbeddedStore {
     queue: Option<Queue>,
     appends: Semaphore,
+    /// Reads that may use the I/O thread they come from.
+    here: Semaphore,
     spaces: Spaces,
     free: Arc<FreeSpace>,
     failure: Failure,
@@ -205,6 +207,7 @@ impl EmbeddedStore {
         Ok(Arc::new(Self {
             queue: Some(queue),
             appends: Semaphore::new(APPENDS),
+            here: Semaphore::new(std::thread::available_parallelism()?.get() - 1),
             spaces,
             free,
             failure,

@@ -1,7 +1,7 @@
 //! How bodies are packed: zstd's fastest level, with a context that each thread keeps, for to make one takes longer
 //! than to pack a small message.
 //!
-//! How a row tells whether it is packed, and how it is unpacked, each store says for itself. Where there is no memory
+//! How a row tells whether it is packed each store says for itself; [`super::unpacking`] unpacks. Where there is no memory
 //! for packing, bodies are kept as they are. It needs nothing of the crate: the load generator's driver packs by it too.
 
 use std::cell::RefCell;

@@ -44,7 +44,11 @@ use smtp::Protocol;
 use std::future::Future;
 use std::io::Write as _;
 use std::process::ExitCode;
+use tikv_jemallocator::Jemalloc;
 use tokio::runtime::Builder;
+
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 #[derive(Debug, Parser)]
 #[command(name = "load", about = "Load for a gateway, and the ceilings of its machine")]

@@ -3,13 +3,10 @@
 use super::clock;
 use crate::clock::unix_millis;
 use crate::message::MessageId;
-use crate::store::{Result, StoreError, packing};
+use crate::store::{Result, StoreError, packing, unpacking};
 use bytes::Bytes;
-use std::cell::RefCell;
-use std::io;
 use std::time::Duration;
 use uuid::Uuid;
-use zstd::bulk::Decompressor;
 
 /// A partition of a listing holds the ids of this many days.
 const EPOCH_DAYS: u64 = 28;
@@ -107,11 +104,6 @@ pub(super) fn above_all(now: u64) -> i64 {
 const PLAIN: i8 = 0;
 const ZSTD: i8 = 1;
 
-thread_local! {
-    // To make one takes longer than to unpack a small message.
-    static UNPACKER: Option<RefCell<Decompressor<'static>>> = Decompressor::new().ok().map(RefCell::new);
-}
-
 /// Octets as they are kept.
 pub(super) fn pack(octets: &[u8]) -> (i8, Bytes) {
     match packing::pack(octets) {
@@ -125,11 +117,7 @@ pub(super) fn unpack(codec: i8, kept: Vec<u8>, most: usize) -> Result<Bytes> {
     if codec == PLAIN {
         return Ok(kept.into());
     }
-    let unpacked = UNPACKER.with(|unpacker| match unpacker {
-        Some(unpacker) => unpacker.borrow_mut().decompress(&kept, most),
-        None => Err(io::ErrorKind::OutOfMemory.into()),
-    });
-    unpacked
+    unpacking::unpack(&kept, most)
         .map(Bytes::from)
         .map_err(|error| StoreError::Engine(format!("a body does not unpack: {error}")))
 }

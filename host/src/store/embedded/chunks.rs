@@ -5,7 +5,7 @@
 use super::damaged;
 use super::rows::{Part, body_key};
 use crate::message::MessageId;
-use crate::store::{CHUNK, Content, Result, Text, packing};
+use crate::store::{CHUNK, Content, Result, Text, packing, unpacking};
 use bytes::Bytes;
 use fjall::Slice;
 
@@ -41,7 +41,7 @@ pub(super) fn encode(chunk: &[u8]) -> Slice {
 pub(super) fn decode(value: &[u8]) -> Result<Bytes> {
     match value.split_last() {
         Some((&PLAIN, chunk)) => Ok(Bytes::copy_from_slice(chunk)),
-        Some((&ZSTD, chunk)) => zstd::bulk::decompress(chunk, CHUNK)
+        Some((&ZSTD, chunk)) => unpacking::unpack(chunk, CHUNK)
             .map(Bytes::from)
             .map_err(|error| damaged(&format!("a compressed chunk: {error}"))),
         _ => Err(damaged("a chunk")),

@@ -217,6 +217,11 @@ pub(super) struct Meta {
 }
 
 impl Meta {
+    /// Octets of the content.
+    pub(super) fn size(&self) -> u64 {
+        self.committed + self.appended
+    }
+
     pub(super) fn to_row(&self) -> Vec<u8> {
         let mut row = Vec::with_capacity(24 + self.facts.len());
         row.put_u64(self.committed);

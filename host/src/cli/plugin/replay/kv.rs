@@ -157,10 +157,10 @@ async fn value(gateway: &mut Gateway, namespace: &str, key: &str) -> anyhow::Res
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::unix_millis;
     use crate::config::Config;
     use crate::control::{self, ControlContext};
     use crate::directory::Directory;
-    use crate::policy::unix_millis;
     use crate::store::{KvWrite, MemoryStore, Store};
     use tokio_util::sync::CancellationToken;
 

@@ -10,7 +10,7 @@ BUILT      := $(abspath $(or $(CARGO_TARGET_DIR),plugins/target))
 GUESTS     := $(BUILT)/$(WASM)/release
 STATE      := .postern
 
-.PHONY: run demo-cluster test faults mutations lint bench bench-quick bench-cassandra fuzz plugins target gateway clients
+.PHONY: run demo-cluster test faults mutations lint bench bench-quick bench-cassandra counts counts-accept fuzz plugins target gateway clients
 
 ## A working gateway on the embedded store, on unprivileged ports, with a demo account.
 run: plugins
@@ -26,7 +26,7 @@ demo-cluster:
 test: target
 	cd plugins && $(CARGO) test --locked --quiet
 	$(CARGO) test --locked --workspace
-	cd tests && python3 -m unittest discover -s peers -t .
+	cd tests && python3 -m unittest discover -s peers -t . && python3 -m unittest discover -s counts -t .
 	$(MAKE) --no-print-directory gateway clients
 
 ## A real process and what happens around it: odd mail, policies, hostile guests, memory, kill -9, full disk,
@@ -78,6 +78,14 @@ bench-quick:
 	@rm -f "$(BUILD)/bench/quick.jsonl"
 	"$(BUILD)/release/load" bench --quick --runs "$(BUILD)/bench/quick.jsonl" $(BENCH)
 	@python3 tests/load/report.py "$(BUILD)/bench/quick.jsonl" --against tests/results/bench.jsonl
+
+## Instructions of the hot paths under callgrind, beside those that are committed: red where one takes markedly more.
+## counts-accept writes what was counted, to be committed.
+counts counts-accept: target
+	@command -v valgrind >/dev/null || { echo "valgrind is missing: apt-get install valgrind"; exit 1; }
+	cd tests/guests && $(CARGO) build --locked --release --target $(WASM) --target-dir "$(BUILT)" --package probe
+	$(CARGO) build --locked --release --package counts
+	@tests/counts/check.py "$(BUILD)/release/counts" "$(GUESTS)/probe.wasm" $(if $(filter counts-accept,$@),--accept)
 
 ## CassMail's evaluation over real Cassandra nodes: PART=a…g, 30 minutes each, which goes on where it was broken off
 ## when it is said again; without PART the short form of a and b. Tables and pictures go to tests/results.

@@ -27,7 +27,8 @@ pub use options::{Durability, Fatal, Options};
 pub use space::Probe;
 
 use super::{Result, StoreError};
-use committer::{Committer, Failure, Queue};
+use change::Change;
+use committer::{Committer, Failure, Need, Queue};
 use fjall::config::CompressionPolicy;
 use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions};
 use rows::Space;
@@ -39,7 +40,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 use upkeep::Upkeep;
 
 const MIB: u64 = 1024 * 1024;
@@ -221,6 +222,27 @@ impl EmbeddedStore {
     /// Compacts the bodies' files now, whatever their garbage. Blocks for as long as that takes.
     pub fn compact(&self) -> Result<()> {
         upkeep::compact(&self.spaces, &self.removed).map_err(engine)
+    }
+
+    /// Lets writes wait until what this answers is dropped. Those that have come by then are one group, as far as a
+    /// group goes.
+    #[doc(hidden)]
+    pub async fn hold(self: &Arc<Self>) -> Result<mpsc::Sender<()>> {
+        let (open, opened) = mpsc::channel();
+        let (begin, begun) = oneshot::channel();
+        let store = Arc::clone(self);
+        tokio::spawn(async move {
+            let wait = move |_: &mut Change<'_>| {
+                let _ = begin.send(());
+                // An end that is gone opens.
+                let _: std::result::Result<(), _> = opened.recv();
+                Ok(())
+            };
+            store.queue()?.submit(Need::Written, 0, wait).await
+        });
+        let closed = |_| StoreError::Engine("the store is closed".into());
+        begun.await.map_err(closed)?;
+        Ok(open)
     }
 
     fn queue(&self) -> Result<&Queue> {

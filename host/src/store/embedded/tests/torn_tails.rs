@@ -1,8 +1,7 @@
 //! A power cut tears what was written last: pages of it reach the disk and others stay zero, or half a page does.
 
 use super::*;
-use crate::store::embedded::change::Change;
-use crate::store::embedded::committer::{HEAVIEST_GROUP, MOST_OCTETS, Need, QUEUE};
+use crate::store::embedded::committer::{HEAVIEST_GROUP, MOST_OCTETS, QUEUE};
 
 /// A journal as the process left it: a folder copied while the store is open, so that nothing was closed in order.
 struct Left {
@@ -158,27 +157,14 @@ async fn heaviest_batch<F>(store: &Arc<EmbeddedStore>, folder: &Path, calls: Vec
 where
     F: Future<Output = ()> + Send + 'static,
 {
-    let (open, opened) = std_mpsc::channel::<()>();
-    let (begin, begun) = tokio::sync::oneshot::channel();
-    let gate = Arc::clone(store);
+    let held = store.hold().await.unwrap();
     let waiting = calls.len();
-    let closed = tokio::spawn(async move {
-        let wait = move |_: &mut Change<'_>| {
-            begin.send(()).unwrap();
-            // An end that is gone opens it as well.
-            let _ = opened.recv();
-            Ok(())
-        };
-        gate.queue().unwrap().submit(Need::Written, 0, wait).await
-    });
-    begun.await.unwrap();
     let calls: Vec<_> = calls.into_iter().map(tokio::spawn).collect();
     let free = format!("Queue({} free)", QUEUE - waiting);
     while format!("{:?}", store.queue().unwrap()) != free {
         tokio::task::yield_now().await;
     }
-    open.send(()).unwrap();
-    closed.await.unwrap().unwrap();
+    drop(held);
     for call in calls {
         call.await.unwrap();
     }

@@ -6,6 +6,7 @@
 mod agreement;
 mod deliveries;
 mod explain;
+mod growth;
 mod maildrops;
 mod policies;
 mod sessions;
@@ -50,6 +51,8 @@ enum Part {
     /// Deliveries at 70 % of the highest rate through the policy, readers who delete, and all accounted for (30 minutes; only
     /// where it is named)
     Soak,
+    /// What a delivery costs while a store grows to a million messages (minutes; only where it is named)
+    Growth,
 }
 
 /// What a bench without named parts is.
@@ -104,6 +107,9 @@ pub(crate) struct Options {
     /// Minutes of the soak
     #[arg(long, default_value_t = 30.0, value_parser = options::above_zero, allow_negative_numbers = true)]
     soak: f64,
+    /// Messages that the store grows to
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(growth::LEAST..=growth::MOST))]
+    growth: u64,
     /// tag-subject, and its settings in the soak; without it there are no parts of policies and explain, and none in the soak
     #[arg(long, num_args = 2, value_names = ["WASM", "YAML"])]
     policy: Option<Vec<PathBuf>>,
@@ -120,6 +126,7 @@ struct Bench {
     sessions: usize,
     maildrops: Vec<usize>,
     soak: Duration,
+    growth: u64,
     policy: Option<Policy>,
     /// Without what only pictures need.
     quick: bool,
@@ -163,6 +170,7 @@ async fn measure(options: Options) -> anyhow::Result<()> {
             Part::Explain => explain::explain(&mut bench).await?,
             Part::Agreement => agreement::agreement(&mut bench).await?,
             Part::Soak => soak::soak(&mut bench).await?,
+            Part::Growth => growth::growth(&mut bench).await?,
         }
     }
     Ok(())
@@ -193,6 +201,7 @@ impl Bench {
                 (true, false) => vec![10_000, 100_000],
             },
             soak: Duration::from_secs_f64(options.soak * 60.0),
+            growth: options.growth,
             quick: options.quick,
             policy: options.policy.and_then(|mut files| {
                 Some(Policy {

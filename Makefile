@@ -62,7 +62,7 @@ lint: target
 
 ## Rates, latencies and memory over the embedded store, each beside its ceiling in the same run (15 minutes): tables and
 ## pictures go to tests/results; with parts and options in BENCH (`load bench --help`) to target/bench. Without them also the
-## steps of a decision (a minute, or POSTERN_BENCH_SECONDS).
+## steps of a decision (a minute, or POSTERN_BENCH_SECONDS), and the memory that is asked for.
 bench: plugins
 	$(CARGO) build --locked --release --package postern --package load
 	@rm -f "$(BUILD)/bench/runs.jsonl"
@@ -71,6 +71,8 @@ bench: plugins
 	python3 tests/load/report.py "$(BUILD)/bench/runs.jsonl" --into $(if $(BENCH),"$(BUILD)/bench",tests/results)
 	$(if $(BENCH),,$(CARGO) bench --locked --package postern --bench steps > "$(BUILD)/bench/steps.md")
 	$(if $(BENCH),,cp "$(BUILD)/bench/steps.md" tests/results/steps.md && cat tests/results/steps.md)
+	$(if $(BENCH),,$(CARGO) bench --locked --package postern --bench memory > "$(BUILD)/bench/memory.md")
+	$(if $(BENCH),,cp "$(BUILD)/bench/memory.md" tests/results/memory.md && cat tests/results/memory.md)
 
 ## The main ratios in three minutes, beside those that are committed.
 bench-quick:

@@ -108,6 +108,11 @@ def ratios(runs, count=None):
         with_them = median(runs.one("policies", policies=copies), "cpu_ms", "gateway")
         added = None if None in (alone, with_them) else 1000 * (with_them - alone) / copies
         yield f"CPU that each of {copies} policies adds to a delivery", added, "µs", LOWER, 40, 20
+    for stored, slices in those_that_grew(runs) or [(1_000_000, [])]:
+        # The first thousand messages are a fresh gateway's.
+        cpu = [slice["cpu_ms"]["gateway"] for slice in slices[1:]]
+        wanted = (1.25, 1.1) if stored >= 1_000_000 else (None, None)
+        yield f"server's CPU for a delivery while the store grows from 1,000 to {stored:,} messages, last slice against the first", over(cpu[-1], cpu[0]) if cpu else None, "×", LOWER, *wanted
 
 
 def figure(value, unit):
@@ -242,8 +247,30 @@ def soak(runs):
 SOAKED = {"rate": "deliveries a second", "p50_ms": "p50 ms", "p99_ms": "p99 ms", "rss_kib": "resident KiB", "disk_kib": "on the disk KiB", "live": "messages there"}
 
 
+def those_that_grew(runs):
+    """Messages and slices of each store that grew."""
+    return [(rounds[0]["stored"], rounds[0]["slices"]) for rounds in runs.those("growth")]
+
+
+def growth(runs):
+    rows = []
+    for _, slices in those_that_grew(runs):
+        first = slices[1]["cpu_ms"]["gateway"]
+        for nth, slice in enumerate(slices):
+            cpu = slice["cpu_ms"]["gateway"]
+            rows.append((
+                f"{slice['from']:,} to {slice['to']:,}", show(slice["rate"]), show(cpu, 3), show(over(cpu, first), 2) if nth else "",
+                *(show(slice[name], 2) for name in ("p50_ms", "p99_ms", "longest_ms")), show(slice["written"]["gateway"], 2),
+                show(slice["rss_kib"] / 1024), show(slice["disk_kib"] / 1024), show(over(slice["disk_kib"], slice["to"]), 2), show(slice["failed"]),
+            ))
+    return table(("messages there", "/s", "server's CPU ms", "× from 1,000 on", "p50 ms", "p99 ms", "longest", "written per octet", "resident MiB", "on the disk MiB", "KiB a message", "failed"), rows)
+
+
 def pictures(runs):
     """File name and drawing of each for which there are runs."""
+    for _, slices in those_that_grew(runs):
+        points = [(slice["to"] / 1000, slice["cpu_ms"]["gateway"]) for slice in slices[1:]]
+        yield "bench-growth.svg", curves("CPU of a delivery while the store grows", "ms", "thousands of messages there", {"server's CPU-ms": points})
     points = [(rounds[0]["connections"], rate(rounds)) for rounds in runs.those("connections")]
     yield "bench-connections.svg", curves("Durable deliveries of 4 KiB", "/s", "connections", {"deliveries a second": points})
     lines = defaultdict(list)
@@ -310,6 +337,7 @@ def document(runs, drawn):
         ("Idle sessions", idle(runs) + drawing("bench-idle.svg")),
         ("postal and rabid", "Their command lines by themselves and by `load`, a minute each.\n\n" + agreement(runs)),
         ("Soak", "At 70 % of the highest rate.\n\n" + soak(runs) + "".join(drawing(f"bench-soak-{name}.svg") for name in ("memory", "disk", "latency"))),
+        ("A store that grows", "64 connections, 64 mailboxes, no readers; each slice with all that the engine did meanwhile.\n\n" + growth(runs) + drawing("bench-growth.svg")),
         ("Policies", "Copies of `tag-subject`, one behind another, each with a tag of its own, all of which are on a message; 64 connections.\n\n" + beside(runs, "policies", "policies", ()) + drawing("bench-policies.svg")),
         ("What `postern explain` costs", "Through two policies, 16 connections: nothing is recorded, in the stored message's facts, and a second record that outlives the message.\n\n" + explained(runs)),
     )

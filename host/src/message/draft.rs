@@ -111,30 +111,54 @@ impl Draft {
             }
             self.claimed += more;
         }
-        match self.head {
-            Head::Growing { .. } => self.push_head(piece),
-            Head::Complete(_) => self.text.extend_from_slice(piece),
+        match self.push_head(piece) {
+            None => self.push_text(piece).await,
+            Some(text) => self.push_text(&text).await,
         }
-        while self.text.len() > CHUNK {
-            let chunk = self.text.split_to(CHUNK).freeze();
+    }
+
+    /// What is text of a piece that ends the header section, or goes on with it; None: all of it.
+    fn push_head(&mut self, piece: &[u8]) -> Option<BytesMut> {
+        let Head::Growing { bytes, scanned } = &mut self.head else {
+            return None;
+        };
+        bytes.extend_from_slice(piece);
+        let Some(end) = head::end(bytes, *scanned) else {
+            *scanned = bytes.len();
+            return Some(BytesMut::new());
+        };
+        let text = bytes.split_off(end);
+        self.head = Head::Complete(std::mem::take(bytes).freeze());
+        Some(text)
+    }
+
+    /// Gathers a chunk at a time; the last one is kept until there is more.
+    async fn push_text(&mut self, mut piece: &[u8]) -> std::result::Result<(), DraftError> {
+        while let Some((fits, more)) = piece.split_at_checked(CHUNK - self.text.len())
+            && !more.is_empty()
+        {
+            self.gather(fits);
+            let chunk = self.text.split().freeze();
             self.append(chunk).await?;
+            piece = more;
         }
+        self.gather(piece);
         Ok(())
     }
 
-    fn push_head(&mut self, piece: &[u8]) {
-        let Head::Growing { bytes, scanned } = &mut self.head else {
-            return;
-        };
-        bytes.extend_from_slice(piece);
-        match head::end(bytes, *scanned) {
-            None => *scanned = bytes.len(),
-            Some(end) => {
-                let complete = bytes.split_to(end).freeze();
-                self.text.extend_from_slice(bytes);
-                self.head = Head::Complete(complete);
-            }
+    /// Doubles the room for text where need be, to that for a chunk at most; a long message has that at once.
+    fn gather(&mut self, piece: &[u8]) {
+        let needed = self.text.len() + piece.len();
+        if needed > self.text.capacity() {
+            let room = match self.chunks {
+                0 => needed.max(2 * self.text.len()).min(CHUNK),
+                _ => CHUNK,
+            };
+            let mut text = BytesMut::with_capacity(room);
+            text.extend_from_slice(&self.text);
+            self.text = text;
         }
+        self.text.extend_from_slice(piece);
     }
 
     async fn append(&mut self, chunk: Bytes) -> Result<()> {

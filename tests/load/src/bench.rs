@@ -6,6 +6,7 @@
 mod agreement;
 mod deliveries;
 mod explain;
+mod growth;
 mod maildrops;
 mod policies;
 mod sessions;
@@ -49,6 +50,8 @@ enum Part {
     /// Deliveries at 70 % of the highest rate through the policy, readers who delete, and all accounted for (30 minutes; only
     /// where it is named)
     Soak,
+    /// What a delivery costs while a store grows to a million messages (minutes; only where it is named)
+    Growth,
 }
 
 /// What a bench without named parts is.
@@ -103,6 +106,9 @@ pub(crate) struct Options {
     /// Minutes of the soak
     #[arg(long, default_value_t = 30.0, value_parser = options::above_zero, allow_negative_numbers = true)]
     soak: f64,
+    /// Messages that the store grows to
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(growth::LEAST..=growth::MOST))]
+    growth: u64,
     /// tag-subject, and its settings in the soak; without it there are no parts of policies and explain, and none in the soak
     #[arg(long, num_args = 2, value_names = ["WASM", "YAML"])]
     policy: Option<Vec<PathBuf>>,
@@ -119,6 +125,7 @@ struct Bench {
     sessions: usize,
     maildrops: Vec<usize>,
     soak: Duration,
+    growth: u64,
     policy: Option<Policy>,
     /// Without what only pictures need.
     quick: bool,
@@ -151,6 +158,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
             Part::Explain => explain::explain(&mut bench).await?,
             Part::Agreement => agreement::agreement(&mut bench).await?,
             Part::Soak => soak::soak(&mut bench).await?,
+            Part::Growth => growth::growth(&mut bench).await?,
         }
     }
     Ok(())
@@ -181,6 +189,7 @@ impl Bench {
                 (true, false) => vec![10_000, 100_000],
             },
             soak: Duration::from_secs_f64(options.soak * 60.0),
+            growth: options.growth,
             quick: options.quick,
             policy: options.policy.and_then(|mut files| {
                 Some(Policy {

@@ -50,6 +50,35 @@ async fn head_and_text_part_at_the_empty_line_however_the_pieces_fall() {
     }
 }
 
+/// Room that grew by doubling came to twice a chunk, for every large message on its way.
+#[tokio::test]
+async fn text_has_room_for_a_chunk_at_most_and_a_small_one_for_no_more_than_itself() {
+    for pieces in [1000, 43_005, 65_536, CHUNK, CHUNK + 1] {
+        let bench = bench(4 << 20);
+        let mut draft = bench.draft(0).unwrap();
+        draft.push(b"Subject: x\r\n\r\n").await.unwrap();
+        let text: Vec<u8> = (0..3 * CHUNK + 1).map(|at| at as u8).collect();
+        for piece in text.chunks(pieces) {
+            draft.push(piece).await.unwrap();
+            assert!(
+                draft.text.capacity() <= CHUNK,
+                "{pieces}: {}",
+                draft.text.capacity()
+            );
+        }
+        assert_eq!(draft.chunks, 3, "the last one is kept until there is more");
+        let message = draft.seal().await.unwrap();
+        assert!(
+            message.read_text(0, usize::MAX).await.unwrap() == text,
+            "{pieces}"
+        );
+    }
+    let bench = bench(1 << 20);
+    let mut draft = bench.draft(0).unwrap();
+    draft.push(b"Subject: x\r\n\r\nfour").await.unwrap();
+    assert!(draft.text.capacity() < 16, "{}", draft.text.capacity());
+}
+
 #[tokio::test]
 async fn odd_messages_keep_every_octet() {
     for content in [

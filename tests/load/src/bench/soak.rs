@@ -86,7 +86,7 @@ async fn both(
 }
 
 /// Octets that the files of a folder have on the disk.
-fn occupied(folder: &Path) -> u64 {
+pub(super) fn occupied(folder: &Path) -> u64 {
     use std::os::unix::fs::MetadataExt as _;
     let mut sum = 0;
     // What goes while it is looked at is gone.

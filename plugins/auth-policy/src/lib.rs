@@ -7,7 +7,7 @@ use bindings::exports::postern::policy::{lifecycle, message_filter};
 use bindings::postern::policy::types::{Reply, Verdict};
 use bindings::postern::policy::{auth, config, edit, message, session};
 use serde::Deserialize;
-use settings::{Network, OneOrMany, addresses, closest, domain_of, written_domains};
+use settings::{Network, OneOrMany, closest, domains};
 use std::collections::{BTreeMap, BTreeSet};
 
 mod bindings {
@@ -121,21 +121,12 @@ impl Settings {
 /// The domain in From, in lower case. None where there are several, or none, or a field cannot be read, or may be read
 /// otherwise by others: then no exception is meant, and what the gateway calls an error is one of From.
 fn only_domain(fields: &[Vec<u8>]) -> Option<String> {
-    let mut domains = BTreeSet::new();
+    let mut all = BTreeSet::new();
     for field in fields {
-        let text = String::from_utf8_lossy(field);
-        let authors = addresses(&text)?;
-        let of_field: BTreeSet<String> = authors
-            .iter()
-            .map(|author| domain_of(author).to_lowercase())
-            .collect();
-        if written_domains(&text)? != of_field {
-            return None;
-        }
-        domains.extend(of_field);
+        all.extend(domains(&String::from_utf8_lossy(field))?);
     }
-    let only = domains.pop_first()?;
-    (domains.is_empty() && !only.is_empty()).then_some(only)
+    let only = all.pop_first()?;
+    (all.is_empty() && !only.is_empty()).then_some(only)
 }
 
 /// A tag of a list of them, `i=1; d=example.org`, in lower case and without white space.

@@ -105,12 +105,19 @@ pub fn addresses(field: &str) -> Option<Vec<String>> {
     Some(found)
 }
 
-/// The domains of all that looks like an address in such a field, in lower case: whatever is written behind an `@` and not
-/// in a quoted string, a comment or an encoded word. Where they are others than those of its addresses, the field is
-/// malformed, and another reader may find another author. None where something has no end, or where there is a list in
-/// brackets, or nothing behind an `@`.
+/// The domains of the addresses in such a field, in lower case. None where another reader may find others: where
+/// something has no end, or a list is in brackets, or a domain stands behind an `@` that is neither in an address nor in a
+/// quoted string, a comment or an encoded word.
 #[must_use]
-pub fn written_domains(field: &str) -> Option<BTreeSet<String>> {
+pub fn domains(field: &str) -> Option<BTreeSet<String>> {
+    let addresses = addresses(field)?;
+    let domains = addresses.iter().map(|address| domain_of(address).to_lowercase());
+    let domains: BTreeSet<String> = domains.collect();
+    (written(field)? == domains).then_some(domains)
+}
+
+/// Whatever is written behind an `@`.
+fn written(field: &str) -> Option<BTreeSet<String>> {
     let plain = without_words(field)?;
     let mut is_open = false;
     for c in plain.chars() {

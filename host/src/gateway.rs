@@ -136,14 +136,6 @@ pub fn store_folder(config: &Config) -> PathBuf {
     config.state.join("store")
 }
 
-/// Whether the configuration's store was made; of a cluster nobody knows before it is asked.
-pub fn has_store(config: &Config) -> bool {
-    match config.store {
-        StoreConfig::Embedded { .. } => store_folder(config).is_dir(),
-        StoreConfig::Cassandra(_) => true,
-    }
-}
-
 /// Opens the store that the configuration names. The embedded one blocks while it repairs what a power cut left.
 pub async fn open_store(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
     Ok(match &config.store {

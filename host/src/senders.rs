@@ -15,6 +15,7 @@ mod results;
 mod spf;
 #[cfg(test)]
 mod tests;
+mod written;
 
 pub use claims::without_claims;
 pub use message::Verified;

@@ -3,7 +3,8 @@
 //! Sessions write nothing: what came since the last time is put behind the newer file every `explain.save` and at the
 //! end. That file takes the older one's place when it has half of `explain.max`, or reaches as far back as
 //! `explain.keep`. So both together have `explain.max` at most, and nothing is in them for more than twice
-//! `explain.keep`. Nothing is synced: what a power cut takes is in the log.
+//! `explain.keep`. Nothing is synced: what a power cut takes is in the log. A file that cannot be read stays as it is, and
+//! nothing is saved until it can be.
 
 use super::attempts::{Attempts, Line};
 use crate::clock::unix_millis;
@@ -14,6 +15,7 @@ use std::io::{self, ErrorKind, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 
 /// Of the state folder.
@@ -26,6 +28,8 @@ struct Saved {
     config: ExplainConfig,
     older: Option<Part>,
     newer: Option<Part>,
+    /// Whether it is known what is there.
+    is_read: bool,
 }
 
 /// What one file has: octets, and the times of its first and last attempt.
@@ -46,7 +50,8 @@ struct Timed {
 pub async fn save(attempts: Arc<Attempts>, state: PathBuf, end: CancellationToken) {
     let (config, folder) = (attempts.config(), state.join(FOLDER));
     if config.save.is_zero() || config.keep.is_zero() {
-        return forget(&folder);
+        told(tokio::task::spawn_blocking(move || forget(&folder)).await);
+        return;
     }
     let loaded = Arc::clone(&attempts);
     let loading = tokio::task::spawn_blocking(move || {
@@ -57,7 +62,9 @@ pub async fn save(attempts: Arc<Attempts>, state: PathBuf, end: CancellationToke
         }
         saved
     });
-    let Ok(mut saved) = loading.await else { return };
+    let Some(mut saved) = told(loading.await) else {
+        return;
+    };
     let mut is_well = true;
     loop {
         let is_over = end
@@ -73,10 +80,12 @@ pub async fn save(attempts: Arc<Attempts>, state: PathBuf, end: CancellationToke
             }
             (saved, outcome)
         });
-        let Ok((back, outcome)) = done.await else { return };
+        let Some((back, outcome)) = told(done.await) else {
+            return;
+        };
         saved = back;
         if let Err(error) = &outcome {
-            metrics::counter!("postern_explain_save_failures_total").increment(1);
+            failed();
             if is_well {
                 tracing::warn!(%error, folder = %saved.folder.display(),
                     "refused attempts are not saved, and a restart forgets them; trying again");
@@ -89,6 +98,19 @@ pub async fn save(attempts: Arc<Attempts>, state: PathBuf, end: CancellationToke
     }
 }
 
+/// What was done where blocking is allowed. None where it panicked: then nothing is saved any more, and that is told.
+fn told<T>(done: Result<T, JoinError>) -> Option<T> {
+    done.inspect_err(|error| {
+        failed();
+        tracing::error!(%error, "refused attempts are no longer saved, and a restart forgets them");
+    })
+    .ok()
+}
+
+fn failed() {
+    metrics::counter!("postern_explain_save_failures_total").increment(1);
+}
+
 fn forget(folder: &Path) {
     match fs::remove_dir_all(folder) {
         Err(error) if error.kind() != ErrorKind::NotFound => {
@@ -99,30 +121,57 @@ fn forget(folder: &Path) {
 }
 
 impl Saved {
-    /// With all that is there, oldest first. What cannot be read is passed over.
+    /// With all that is there, oldest first. Lines that cannot be read are passed over.
     fn open(folder: PathBuf, config: ExplainConfig) -> (Self, Vec<Line>) {
         let mut saved = Self {
             folder,
             config,
             older: None,
             newer: None,
+            is_read: false,
         };
-        let (mut lines, older) = saved.read("older");
-        let (newer, part) = saved.read("newer");
-        lines.extend(newer);
-        (saved.older, saved.newer) = (older, part);
+        let (lines, outcome) = saved.load();
+        if let Err(error) = outcome {
+            tracing::warn!(%error, folder = %saved.folder.display(), "saved attempts are not read");
+        }
         (saved, lines)
     }
 
-    fn read(&self, name: &str) -> (Vec<Line>, Option<Part>) {
-        let file = self.folder.join(name);
-        let octets = match tail(&file, self.config.max) {
-            Ok(octets) => octets,
-            Err(error) if error.kind() == ErrorKind::NotFound => return (Vec::new(), None),
-            Err(error) => {
-                tracing::warn!(%error, file = %file.display(), "saved attempts are not read");
-                Vec::new()
+    /// Finds out what is there. What can be read is answered even if something else cannot.
+    fn load(&mut self) -> (Vec<Line>, io::Result<()>) {
+        let (older, newer) = (self.read("older"), self.read("newer"));
+        let mut lines = Vec::new();
+        let mut outcome = Ok(());
+        for (read, part) in [(older, &mut self.older), (newer, &mut self.newer)] {
+            match read {
+                Ok((of_file, found)) => {
+                    lines.extend(of_file);
+                    *part = found;
+                }
+                Err(error) => outcome = Err(error),
             }
+        }
+        self.is_read = outcome.is_ok();
+        (lines, outcome)
+    }
+
+    /// What one file may have. One that was written when there was more room is cut.
+    fn most(&self) -> u64 {
+        self.config.max / 2
+    }
+
+    fn read(&self, name: &str) -> io::Result<(Vec<Line>, Option<Part>)> {
+        let file = self.folder.join(name);
+        let octets = match tail(&file, self.most()) {
+            Ok((octets, false)) => octets,
+            Ok((octets, true)) => {
+                let cut = octets.iter().position(|octet| *octet == b'\n');
+                let whole = cut.and_then(|line| octets.get(line + 1..)).unwrap_or_default();
+                self.replace(&file, whole)?;
+                whole.to_vec()
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok((Vec::new(), None)),
+            Err(error) => return Err(error),
         };
         let timed = |line: &[u8]| {
             let Timed { time } = serde_json::from_slice(line).ok()?;
@@ -139,14 +188,27 @@ impl Saved {
             first: time(lines.first()),
             last: time(lines.last()),
         };
-        (lines, Some(part))
+        Ok((lines, Some(part)))
     }
 
-    /// Puts these behind the others, those that there is room for, and drops what is over.
+    /// In one step: a crash leaves the one or the other.
+    fn replace(&self, file: &Path, text: &[u8]) -> io::Result<()> {
+        let aside = self.folder.join("cut");
+        let mut how = OpenOptions::new();
+        let how = how.create(true).truncate(true).write(true).mode(0o600);
+        how.open(&aside)?.write_all(text)?;
+        fs::rename(aside, file)
+    }
+
+    /// Puts these behind the others, those that there is room for, and drops what is over. Files that somebody removed
+    /// are begun anew.
     fn add(&mut self, lines: &[Line], now: u64) -> io::Result<()> {
+        if !self.is_read {
+            self.load().1?;
+        }
         let keep = u64::try_from(self.config.keep.as_millis()).unwrap_or(u64::MAX);
         let is_over = |time: u64| time.saturating_add(keep) <= now;
-        let most = self.config.max / 2;
+        let most = self.most();
         let mut octets = 0;
         let fitting = lines.iter().rev().take_while(|(_, text)| {
             octets += text.len() as u64 + 1;
@@ -164,11 +226,15 @@ impl Saved {
             .newer
             .is_some_and(|part| is_full(part) || is_over(part.first))
         {
-            fs::rename(self.folder.join("newer"), self.folder.join("older"))?;
-            self.older = self.newer.take();
+            let moved = fs::rename(self.folder.join("newer"), self.folder.join("older"));
+            let newer = self.newer;
+            if is_done(moved)? {
+                self.older = newer;
+            }
+            self.newer = None;
         }
         if self.older.is_some_and(|part| is_over(part.last)) {
-            fs::remove_file(self.folder.join("older"))?;
+            is_done(fs::remove_file(self.folder.join("older")))?;
             self.older = None;
         }
         let (Some((first, _)), Some((last, _))) = (lines.first(), lines.last()) else {
@@ -178,12 +244,12 @@ impl Saved {
             .recursive(true)
             .mode(0o700)
             .create(&self.folder)?;
-        let before = self.newer.map_or(0, |part| part.octets);
         let mut file = OpenOptions::new()
             .create(true)
             .append(true)
             .mode(0o600)
             .open(self.folder.join("newer"))?;
+        let before = file.metadata()?.len();
         if let Err(error) = file.write_all(&text) {
             // Half of it would be there twice.
             file.set_len(before)?;
@@ -191,21 +257,32 @@ impl Saved {
         }
         self.newer = Some(Part {
             octets: before + text.len() as u64,
-            first: self.newer.map_or(*first, |part| part.first),
+            first: self
+                .newer
+                .filter(|_| before > 0)
+                .map_or(*first, |part| part.first),
             last: *last,
         });
         Ok(())
     }
 }
 
-/// The last `most` octets of a file.
-fn tail(file: &Path, most: u64) -> io::Result<Vec<u8>> {
+/// False where the file is not there, which is as good.
+fn is_done(outcome: io::Result<()>) -> io::Result<bool> {
+    match outcome {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        outcome => outcome.map(|()| true),
+    }
+}
+
+/// The last `most` octets of a file, and whether that is not all of it.
+fn tail(file: &Path, most: u64) -> io::Result<(Vec<u8>, bool)> {
     let mut file = File::open(file)?;
     let octets = file.metadata()?.len();
     file.seek(SeekFrom::Start(octets.saturating_sub(most)))?;
     let mut text = Vec::new();
     file.take(most).read_to_end(&mut text)?;
-    Ok(text)
+    Ok((text, octets > most))
 }
 
 #[cfg(test)]

@@ -4,10 +4,10 @@
 use crate::store::{Kv, KvWrite, MemoryStore, Result, Store};
 use async_trait::async_trait;
 use bytes::Bytes;
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::fmt::Debug;
-use std::sync::Arc;
-use tokio::sync::Mutex;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::OnceCell;
 
 /// What an overlay lies over: it can be read, and nothing else.
 #[async_trait]
@@ -28,8 +28,8 @@ impl Beneath for Arc<dyn Store> {
 pub(super) struct Overlay {
     beneath: Arc<dyn Beneath>,
     own: MemoryStore,
-    /// Keys that are its own by now.
-    drawn: Mutex<HashSet<String>>,
+    /// By key; set where it is its own by now. Locked for no longer than it takes to look one up.
+    drawn: Mutex<HashMap<String, Arc<OnceCell<()>>>>,
 }
 
 impl Overlay {
@@ -46,23 +46,29 @@ impl Overlay {
         Self::new(Arc::new(Arc::clone(store)))
     }
 
-    /// Takes a key over, once; others that want it wait so long.
+    fn place(&self, key: &str) -> Arc<OnceCell<()>> {
+        let mut drawn = self.drawn.lock().unwrap_or_else(PoisonError::into_inner);
+        match drawn.get(key) {
+            Some(place) => Arc::clone(place),
+            None => Arc::clone(drawn.entry(key.to_owned()).or_default()),
+        }
+    }
+
+    /// Takes a key over, once; others that want the same one wait so long.
     async fn draw(&self, namespace: &str, key: &str, now: u64) -> Result<()> {
-        let mut drawn = self.drawn.lock().await;
-        if drawn.contains(key) {
-            return Ok(());
-        }
-        if let Some(value) = self.beneath.get(namespace, key, now).await? {
-            let write = KvWrite {
-                value,
-                ttl: 0,
-                now,
-                quota: u64::MAX,
-            };
-            self.own.kv_set(namespace, key, write).await?;
-        }
-        drawn.insert(key.to_owned());
-        Ok(())
+        let drawing = async || {
+            if let Some(value) = self.beneath.get(namespace, key, now).await? {
+                let write = KvWrite {
+                    value,
+                    ttl: 0,
+                    now,
+                    quota: u64::MAX,
+                };
+                self.own.kv_set(namespace, key, write).await?;
+            }
+            Ok(())
+        };
+        self.place(key).get_or_try_init(drawing).await.map(drop)
     }
 }
 
@@ -79,7 +85,8 @@ impl Kv for Overlay {
     }
 
     async fn kv_remove(&self, namespace: &str, key: &str) -> Result<()> {
-        self.drawn.lock().await.insert(key.to_owned());
+        // Without a look at what is beneath, and behind whoever draws it just now.
+        self.place(key).get_or_init(async || ()).await;
         self.own.kv_remove(namespace, key).await
     }
 
@@ -188,6 +195,42 @@ mod tests {
                 _ => Ok(Some(Bytes::copy_from_slice(&7_i64.to_be_bytes()))),
             }
         }
+    }
+
+    /// Answers when it is told so.
+    #[derive(Debug, Default)]
+    struct Slow(tokio::sync::Notify);
+
+    #[async_trait]
+    impl Beneath for Slow {
+        async fn get(&self, _: &str, key: &str, _: u64) -> Result<Option<Bytes>> {
+            if key == "slow" {
+                self.0.notified().await;
+            }
+            Ok(Some(Bytes::from_static(b"beneath")))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_key_that_is_read_slowly_keeps_no_other_one_waiting() {
+        let slow = Arc::new(Slow::default());
+        let overlay = Overlay::new(Arc::clone(&slow) as _);
+        let others = async {
+            let read = overlay.kv_get("n", "a", NOW).await.unwrap();
+            overlay.kv_set("n", "b", write("above")).await.unwrap();
+            slow.0.notify_one();
+            read
+        };
+        let removed = overlay.kv_remove("n", "slow");
+        let (read, other, removed) = tokio::join!(overlay.kv_get("n", "slow", NOW), others, removed);
+        removed.unwrap();
+        assert_eq!(other, Some(Bytes::from_static(b"beneath")));
+        assert!(read.is_ok());
+        assert_eq!(
+            overlay.kv_get("n", "slow", NOW).await.unwrap(),
+            None,
+            "it was removed"
+        );
     }
 
     #[tokio::test]

@@ -4,10 +4,11 @@
 //! at `end` is trouble of that signature alone, and nobody is asked where reports should go.
 
 use super::{LATE, hit, spf};
+use crate::dns::{Failure, Resolver};
 use mail_auth::common::headers::Header;
 use mail_auth::common::verify::VerifySignature as _;
 use mail_auth::dkim::Signature;
-use mail_auth::{AuthenticatedMessage, DkimOutput, DkimResult, DnsError, Error, MessageAuthenticator};
+use mail_auth::{AuthenticatedMessage, DkimOutput, DkimResult, DnsError, Error};
 use std::cmp::Reverse;
 use tokio::time::{Instant, timeout_at};
 
@@ -25,13 +26,15 @@ fn shared(one: &str, other: &str) -> usize {
     pairs.take_while(|(one, other)| one == other).count()
 }
 
-/// What came of those that cannot be read, and then of each signature. Takes those of `message` out.
+/// What came of those that cannot be read, and then of each signature. Takes those of `message` out. A place among the
+/// checks is waited for until `end` too, and given back.
 pub(super) async fn verify<'x, 'm>(
-    authenticator: &MessageAuthenticator,
+    dns: &Resolver,
     message: &mut AuthenticatedMessage<'m>,
     signatures: &'x [Header<'m, Signature>],
     end: Instant,
-) -> Vec<DkimOutput<'x>> {
+) -> Result<Vec<DkimOutput<'x>>, Failure> {
+    let authenticator = dns.authenticator()?;
     let errors = std::mem::take(&mut message.errors);
     let unreadable = errors.iter().filter_map(|error| match &error.header {
         error @ Error::Dkim(_) => Some(DkimOutput::neutral(error.clone())),
@@ -39,14 +42,22 @@ pub(super) async fn verify<'x, 'm>(
     });
     let mut outputs: Vec<DkimOutput<'x>> = unreadable.collect();
     let mut is_late = false;
+    let place = match signatures.is_empty() {
+        true => None,
+        false => timeout_at(end, dns.check()).await.ok().transpose()?,
+    };
     for signature in signatures {
         let mut alone = signature.clone();
         alone.header.r = false;
         message.dkim_headers = vec![alone];
         let verifying = Box::pin(authenticator.verify_dkim(&*message));
-        let output = match timeout_at(end, verifying).await {
-            Ok(found) => found.first().map(|output| again(output.result())),
-            Err(_) => {
+        let found = match &place {
+            Some(_) => timeout_at(end, verifying).await.ok(),
+            None => None,
+        };
+        let output = match found {
+            Some(found) => found.first().map(|output| again(output.result())),
+            None => {
                 is_late = true;
                 Some(DkimOutput::temp_err(late()))
             }
@@ -58,7 +69,7 @@ pub(super) async fn verify<'x, 'm>(
     }
     message.dkim_headers.clear();
     message.errors = errors;
-    outputs
+    Ok(outputs)
 }
 
 /// The same for a signature that lasts longer.

@@ -2,10 +2,11 @@
 //!
 //! A message may name authors of several domains, in one From field or in several, and nobody knows which of them a
 //! reader is shown. So each domain is asked about, and the worst result is kept; among equal ones that whose owner
-//! wants most. What names nobody, or more domains than are asked about, is `permerror`. They are asked about at the same
+//! wants most. What names nobody, or more domains than are asked about, is `permerror`; so is a field that readers
+//! may understand in several ways, for they may be shown an author whom nobody asked about. They are asked about at the same
 //! time: one whose servers are silent keeps nobody from what another's owner says.
 
-use super::{LATE, Outcome, Spf, Verified, hit, spf};
+use super::{LATE, Outcome, Spf, Verified, hit, spf, written};
 use crate::dns::{Failure, Resolver};
 use crate::message::head;
 use futures_util::future::join_all;
@@ -13,6 +14,7 @@ use mail_auth::dmarc::Policy;
 use mail_auth::dmarc::verify::DmarcParameters;
 use mail_auth::{AuthenticatedMessage, DkimOutput, DmarcOutput, DmarcResult};
 use mail_parser::{HeaderName, MessageParser};
+use std::collections::BTreeSet;
 use tokio::time::{Instant, timeout_at};
 
 /// Domains of authors that are asked about: each costs some look-ups, and people write in the name of one.
@@ -54,18 +56,18 @@ impl Found {
 }
 
 impl Verified {
-    /// `authors` are their domains, or why they are not known. Ends at `end`.
+    /// `authors` are their domains, or what comes of it without them. Ends at `end`.
     pub(super) async fn dmarc(
         &mut self,
         dns: &Resolver,
-        authors: Result<Vec<String>, String>,
+        authors: Result<Vec<String>, Outcome>,
         facts: (&[DkimOutput<'_>], &Spf),
         end: Instant,
     ) {
         let domains = match authors {
             Ok(domains) => domains,
-            Err(reason) => {
-                self.dmarc = Outcome::because("permerror", reason);
+            Err(outcome) => {
+                self.dmarc = outcome;
                 return;
             }
         };
@@ -122,6 +124,9 @@ pub(super) fn domains(head: &[u8]) -> Result<Vec<String>, String> {
         if of_field.is_empty() {
             return Err("a From field names no author".to_owned());
         }
+        if written::domains(field.raw).is_none_or(|written| written != of_field) {
+            return Err("a From field is malformed".to_owned());
+        }
         domains.extend(of_field);
     }
     domains.sort();
@@ -136,7 +141,7 @@ pub(super) fn domains(head: &[u8]) -> Result<Vec<String>, String> {
     }
 }
 
-fn of_field(field: &[u8]) -> Vec<String> {
+fn of_field(field: &[u8]) -> BTreeSet<String> {
     let parsed = MessageParser::default().parse_headers(field);
     let values = parsed
         .iter()

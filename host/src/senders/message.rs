@@ -2,6 +2,7 @@
 //!
 //! Signatures beyond `sender_auth.signatures`, and those that name more fields than anybody signs, are not
 //! verified: `policy`; nor are those that leave From unsigned: `permerror`. What was not found out when the time is over, or when something breaks, is `temperror`.
+//! The library and the parser of From may panic, each for itself: what the other reads still counts.
 //!
 //! A stranger writes signatures and chains, and thereby names the servers that are asked. So that silent ones keep
 //! nobody from what the author's own domain says, signatures have half of the time, DMARC is found out in the next
@@ -20,8 +21,35 @@ use mail_auth::{AuthenticatedMessage, DkimOutput, DkimResult, Error};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use tokio::time::{Instant, timeout};
 
+/// What is said where a panic ended the reading of a header section.
+const UNREAD: &str = "the message cannot be read";
+
 /// Steps of finding the fields that one signature names. The library looks for each name among all fields.
 const STEPS: usize = 1_000_000;
+
+/// What a header section says.
+pub(super) struct Read<'x> {
+    /// None where the library panicked.
+    message: Option<AuthenticatedMessage<'x>>,
+    /// Domains, or what DMARC comes to without them.
+    authors: Result<Vec<String>, Outcome>,
+}
+
+/// The panic hook logs a panic of either; it is our trouble, and no fault of the message.
+pub(super) fn read<'x>(
+    message: impl FnOnce() -> Option<AuthenticatedMessage<'x>>,
+    authors: impl FnOnce() -> Result<Vec<String>, String>,
+) -> Read<'x> {
+    let message = catch_unwind(AssertUnwindSafe(message));
+    let authors = catch_unwind(AssertUnwindSafe(authors));
+    Read {
+        message: message.ok().map(Option::unwrap_or_default),
+        authors: match authors {
+            Ok(authors) => authors.map_err(|reason| Outcome::because("permerror", reason)),
+            Err(_) => Err(Outcome::trouble("From cannot be read")),
+        },
+    }
+}
 
 /// What was found of one message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,6 +112,17 @@ impl Verified {
         }
     }
 
+    /// Of a message that cannot be read.
+    fn unread() -> Self {
+        Self {
+            dkim: vec![Signed::new(Outcome::trouble(UNREAD), None)],
+            dmarc: Outcome::trouble(""),
+            from: String::new(),
+            policy: "",
+            arc: Outcome::trouble(UNREAD),
+        }
+    }
+
     /// Why what is pending stays so.
     fn explain(&mut self, reason: &str) {
         let dkim = self.dkim.iter_mut().map(|signed| &mut signed.outcome);
@@ -114,14 +153,26 @@ impl Senders {
     /// `head` is as it was received. Ends within `sender_auth.timeout`.
     pub async fn verify(&self, head: &[u8], source: &dyn MessageSource, spf: &Spf) -> Verified {
         let begun = Instant::now();
-        let parsed = catch_unwind(|| (AuthenticatedMessage::parse(head), dmarc::domains(head)));
-        let (message, authors) = parsed.unwrap_or_else(|_| (None, Err("From cannot be read".to_owned())));
-        let mut message = message.unwrap_or_default();
-        dkim::nearest_first(&mut message, authors.as_deref().unwrap_or_default());
-        let left_out = bounded(&mut message, self.bounds.signatures);
-        let mut found = Verified::pending(&message);
-        let filling = AssertUnwindSafe(self.fill(&mut found, (&mut message, authors), source, (spf, begun)))
-            .catch_unwind();
+        let read = read(|| AuthenticatedMessage::parse(head), || dmarc::domains(head));
+        self.verify_read(read, source, (spf, begun)).await
+    }
+
+    pub(super) async fn verify_read(
+        &self,
+        Read { mut message, authors }: Read<'_>,
+        source: &dyn MessageSource,
+        facts: (&Spf, Instant),
+    ) -> Verified {
+        let (mut found, left_out) = match &mut message {
+            Some(message) => {
+                dkim::nearest_first(message, authors.as_deref().unwrap_or_default());
+                let left_out = bounded(message, self.bounds.signatures);
+                (Verified::pending(message), left_out)
+            }
+            None => (Verified::unread(), None),
+        };
+        let filling =
+            AssertUnwindSafe(self.fill(&mut found, (message, authors), source, facts)).catch_unwind();
         let reason = match timeout(self.bounds.timeout, Box::pin(filling)).await {
             Ok(Ok(Ok(()))) => String::new(),
             Ok(Ok(Err(failure))) => failure.to_string(),
@@ -142,20 +193,28 @@ impl Senders {
     async fn fill(
         &self,
         found: &mut Verified,
-        (message, authors): (&mut AuthenticatedMessage<'_>, Result<Vec<String>, String>),
+        (message, authors): (Option<AuthenticatedMessage<'_>>, Result<Vec<String>, Outcome>),
         source: &dyn MessageSource,
         (spf, begun): (&Spf, Instant),
     ) -> Result<(), Failure> {
         let authenticator = self.dns.authenticator()?;
-        body::hash(message, source).await.map_err(|error| {
+        let part = self.bounds.timeout / 4;
+        let Some(mut message) = message else {
+            found
+                .dmarc(&self.dns, authors, (&[], spf), begun + 3 * part)
+                .await;
+            if found.dmarc.word == "fail" {
+                // A signature that nobody could read may have passed.
+                found.dmarc = Outcome::trouble(UNREAD);
+            }
+            return Ok(());
+        };
+        body::hash(&mut message, source).await.map_err(|error| {
             tracing::warn!(%error, "a message cannot be read, and its signatures not be verified");
-            Failure("the message cannot be read".to_owned())
+            Failure(UNREAD.to_owned())
         })?;
         let signatures = std::mem::take(&mut message.dkim_headers);
-        let part = self.bounds.timeout / 4;
-        let place = self.dns.check().await?;
-        let outputs = dkim::verify(authenticator, message, &signatures, begun + 2 * part).await;
-        drop(place);
+        let outputs = dkim::verify(&self.dns, &mut message, &signatures, begun + 2 * part).await?;
         found.dkim = outputs.iter().map(signed).collect();
         // What could not be read stands behind what could, and is cut off first.
         found.dkim.sort_by_key(|signed| signed.domain.is_empty());
@@ -167,8 +226,11 @@ impl Senders {
         found
             .dmarc(&self.dns, authors, (&counting, spf), begun + 3 * part)
             .await;
+        if found.arc.word == "none" {
+            return Ok(());
+        }
         let _place = self.dns.check().await?;
-        let arc = Box::pin(authenticator.verify_arc(&*message)).await;
+        let arc = Box::pin(authenticator.verify_arc(&message)).await;
         found.arc = chain(arc.result());
         Ok(())
     }

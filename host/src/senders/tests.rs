@@ -22,11 +22,20 @@ fn with_places(server: &Server, places: usize) -> Senders {
     configured(server.address, &format!(", in_flight: {places}"), "")
 }
 
+/// Where the time of one look-up matters: a second.
+fn patient(server: &Server, more: &str) -> Senders {
+    asking(server.address, "timeout: 1s, attempts: 1", more)
+}
+
 fn configured(server: std::net::SocketAddr, dns: &str, more: &str) -> Senders {
+    asking(server, &format!("timeout: 100ms, attempts: 1{dns}"), more)
+}
+
+fn asking(server: std::net::SocketAddr, dns: &str, more: &str) -> Senders {
     let text = format!(
         "hostname: mx.example.org\npostmaster: a@example.org\n\
          listeners: [ {{ role: mx, address: \"127.0.0.1:0\" }} ]\n\
-         trusted: [ 198.51.100.0/24 ]\ndns: {{ servers: [\"{server}\"], timeout: 100ms, attempts: 1{dns} }}\n\
+         trusted: [ 198.51.100.0/24 ]\ndns: {{ servers: [\"{server}\"], {dns} }}\n\
          sender_auth: {{ {more} }}\n"
     );
     let config = Config::parse(&text, Path::new("")).unwrap();

@@ -283,6 +283,11 @@ fn lock(folder: &Path) -> std::result::Result<Lock, OpenError> {
     }
 }
 
+/// Whether a store was made in this folder.
+pub fn is_there(folder: &Path) -> bool {
+    folder.join("db").is_dir()
+}
+
 /// Removes texts whose message was never committed.
 fn sweep(spaces: &Spaces) -> fjall::Result<()> {
     let mut batch = spaces.db.batch();

@@ -7,7 +7,7 @@ use bindings::exports::postern::policy::{lifecycle, message_filter};
 use bindings::postern::policy::types::{Reply, Verdict};
 use bindings::postern::policy::{auth, config, edit, message, session};
 use serde::Deserialize;
-use settings::{Network, OneOrMany, addresses, closest, domain_of};
+use settings::{Network, OneOrMany, closest, domains};
 use std::collections::{BTreeMap, BTreeSet};
 
 mod bindings {
@@ -44,7 +44,8 @@ struct Settings {
     sealers: OneOrMany<String>,
     /// Mail that fails SPF for good, of domains without DMARC: nothing.
     spf_fail: Option<Action>,
-    /// Mail whose From names no author that can be checked, none, none that can be read, or too many: it is refused.
+    /// Mail whose From names no author that can be checked, none, none that can be read in one way alone, or too many: it
+    /// is refused.
     no_author: Option<Action>,
     /// Mail of which DMARC could not be found out for now.
     temperror: Unknown,
@@ -117,16 +118,15 @@ impl Settings {
     }
 }
 
-/// The domain in From, in lower case. None where there are several, or none, or a field cannot be read: then no
-/// exception is meant.
+/// The domain in From, in lower case. None where there are several, or none, or a field cannot be read, or may be read
+/// otherwise by others: then no exception is meant, and what the gateway calls an error is one of From.
 fn only_domain(fields: &[Vec<u8>]) -> Option<String> {
-    let mut domains = BTreeSet::new();
+    let mut all = BTreeSet::new();
     for field in fields {
-        let authors = addresses(&String::from_utf8_lossy(field))?;
-        domains.extend(authors.iter().map(|author| domain_of(author).to_lowercase()));
+        all.extend(domains(&String::from_utf8_lossy(field))?);
     }
-    let only = domains.pop_first()?;
-    (domains.is_empty() && !only.is_empty()).then_some(only)
+    let only = all.pop_first()?;
+    (all.is_empty() && !only.is_empty()).then_some(only)
 }
 
 /// A tag of a list of them, `i=1; d=example.org`, in lower case and without white space.

@@ -14,7 +14,7 @@ mod units;
 pub use condition::{Condition, Mail};
 pub use network::{Network, listed, neighbourhood, reversed};
 pub use patterns::{closest, matches, named, same};
-pub use text::{Address, Domain, FieldName, Words, addresses, domain_of, is_domain};
+pub use text::{Address, Domain, FieldName, Words, addresses, domain_of, domains, is_domain};
 pub use units::{Percent, Score, Seconds, Size, Within, reaches};
 
 use serde::de::{DeserializeOwned, Error as _};

@@ -280,6 +280,41 @@ fn addresses_are_what_is_in_brackets_and_never_what_is_quoted() {
 }
 
 #[test]
+fn domains_are_those_of_the_addresses_where_all_readers_find_them() {
+    let of = |field: &str| domains(field).map(|all| all.into_iter().collect::<Vec<_>>().join(" "));
+    for (field, found) in [
+        ("Bob <bob@Shop.example>", "shop.example"),
+        (
+            "\"ann@bank.example\" <x@evil.example> (ceo@bank.example)",
+            "evil.example",
+        ),
+        ("x@evil.example <x@evil.example>", "evil.example"),
+        ("G: a@x.example, <b@y.example>;", "x.example y.example"),
+        ("=?utf-8?q?bob@shop.example?= <x@evil.example>", "evil.example"),
+        (
+            "=?utf-8?q?ceo@bank.example,?= <x@evil.example>",
+            "bank.example evil.example",
+        ),
+        ("nobody", ""),
+    ] {
+        assert_eq!(of(field).as_deref(), Some(found), "{field}");
+    }
+    for malformed in [
+        "Ann <ceo@bank.example, x@evil.example>",
+        "Ann <ceo@bank.example <x@evil.example>",
+        "ceo@bank.example <x@evil.example>",
+        "<x@evil.example> ceo@bank.example",
+        "<ceo@bank.example@evil.example>",
+        "x@evil.example>",
+        "<x@evil.example",
+        "\"Ann <x@evil.example>",
+        "<x@>",
+    ] {
+        assert_eq!(of(malformed), None, "{malformed}");
+    }
+}
+
+#[test]
 fn a_condition_holds_where_all_that_is_written_does() {
     let holds = |json: &str| {
         let mail = Mail {

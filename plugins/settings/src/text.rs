@@ -1,6 +1,7 @@
 //! Texts that are checked when they are read.
 
 use serde::Deserialize;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Deref;
 
@@ -102,6 +103,43 @@ pub fn addresses(field: &str) -> Option<Vec<String>> {
     }
     found.retain(|address| address.contains('@'));
     Some(found)
+}
+
+/// The domains of the addresses in such a field, in lower case. None where another reader may find others: where
+/// something has no end, or a list is in brackets, or a domain stands behind an `@` that is neither in an address nor in a
+/// quoted string, a comment or an encoded word.
+#[must_use]
+pub fn domains(field: &str) -> Option<BTreeSet<String>> {
+    let addresses = addresses(field)?;
+    let domains = addresses.iter().map(|address| domain_of(address).to_lowercase());
+    let domains: BTreeSet<String> = domains.collect();
+    (written(field)? == domains).then_some(domains)
+}
+
+/// Whatever is written behind an `@`.
+fn written(field: &str) -> Option<BTreeSet<String>> {
+    let plain = without_words(field)?;
+    let mut is_open = false;
+    for c in plain.chars() {
+        match (c, is_open) {
+            ('<', false) => is_open = true,
+            ('>', true) => is_open = false,
+            ('<' | ',' | ';', true) | ('>', false) => return None,
+            _ => {}
+        }
+    }
+    let is_encoded = |word: &&str| {
+        let inner = word.strip_prefix("=?").and_then(|word| word.strip_suffix("?="));
+        inner.is_some_and(|inner| inner.split('?').count() == 3 && !inner.contains(['<', '>', ',', ';']))
+    };
+    let words = plain.split_whitespace().filter(|word| !is_encoded(word));
+    let domains = words.flat_map(|word| word.split('@').skip(1)).map(|text| {
+        let end = text.find(['<', '>', ',', ';']).unwrap_or(text.len());
+        let domain = text.get(..end).unwrap_or_default();
+        (!domain.is_empty()).then(|| domain.to_lowercase())
+    });
+    let domains: Option<BTreeSet<String>> = domains.collect();
+    domains.filter(|_| !is_open)
 }
 
 /// Without quoted strings and comments (RFC 5322 §3.2). None where one of them has no end.

@@ -44,7 +44,7 @@ pub(in crate::cli) struct Arguments {
     /// The candidate's own file, with settings, grants and limits; without it, the .yaml beside it.
     #[arg(long, value_name = "FILE")]
     manifest: Option<PathBuf>,
-    /// Exit code 1 where more messages would be judged otherwise.
+    /// Exit code 1 where more messages would be judged otherwise, or `kv` could not be read to the end.
     #[arg(long, value_name = "1%", value_parser = str::parse::<Percent>)]
     max_changed: Option<Percent>,
     /// One JSON object instead of lines for people.
@@ -115,7 +115,7 @@ pub(super) fn run(arguments: &Arguments, config: Option<PathBuf>) -> anyhow::Res
     bar.finish_and_clear();
     read?;
     let mut summary = summary.into_inner().unwrap_or_else(PoisonError::into_inner);
-    summary.kv = told.iter().find_map(kv::Told::line);
+    summary.shares(&told);
     tell(&summary, listed.len(), arguments.json)?;
     Ok(match arguments.max_changed {
         Some(most) if !summary.is_within(most) => ExitCode::FAILURE,

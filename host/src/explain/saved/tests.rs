@@ -118,10 +118,7 @@ fn both_files_have_no_more_octets_than_there_is_room_for() {
     let mut all = Vec::new();
     for id in ["A", "B", "C", "D", "E"] {
         saved.add(&[line(id, 1)], 2).unwrap();
-        let on_disk: u64 = fs::read_dir(&folder)
-            .unwrap()
-            .map(|entry| entry.unwrap().metadata().unwrap().len())
-            .sum();
+        let on_disk = on_disk(&folder);
         assert!(on_disk <= max, "{on_disk}");
         all.push(ids(&folder, max));
     }
@@ -146,6 +143,90 @@ fn what_is_over_leaves_the_disk() {
     assert_eq!(ids(&folder, 1 << 20), "AB");
     saved.add(&[], 90 * SECOND).unwrap();
     assert_eq!(ids(&folder, 1 << 20), "");
+}
+
+fn on_disk(folder: &Path) -> u64 {
+    let files = fs::read_dir(folder).unwrap();
+    files.map(|entry| entry.unwrap().metadata().unwrap().len()).sum()
+}
+
+#[test]
+fn files_that_somebody_removed_are_begun_anew() {
+    let state = tempfile::tempdir().unwrap();
+    let folder = state.path().join("a");
+    let octets = line("A", 1).1.len() as u64 + 1;
+    let max = 4 * octets;
+    let (mut saved, _) = Saved::open(folder.clone(), config(max));
+    saved.add(&[line("A", 1)], 2).unwrap();
+    fs::remove_dir_all(&folder).unwrap();
+    saved.add(&[line("B", 1)], 2).unwrap();
+    assert_eq!((ids(&folder, max), on_disk(&folder)), ("B".to_owned(), octets));
+    saved.add(&[line("C", 1)], 2).unwrap();
+    assert_eq!(ids(&folder, max), "BC");
+    // It is full, and would be moved.
+    fs::remove_file(folder.join("newer")).unwrap();
+    saved.add(&[line("D", 1), line("E", 1)], 2).unwrap();
+    saved.add(&[line("F", 50 * SECOND)], 50 * SECOND).unwrap();
+    assert_eq!(ids(&folder, max), "DEF");
+    // It is over, and would be removed.
+    fs::remove_file(folder.join("older")).unwrap();
+    saved.add(&[], 70 * SECOND).unwrap();
+    assert_eq!(ids(&folder, max), "F");
+    fs::remove_dir_all(&folder).unwrap();
+    saved.add(&[], 200 * SECOND).unwrap();
+}
+
+#[test]
+fn what_is_more_than_there_is_room_for_now_is_cut_when_it_is_read() {
+    let state = tempfile::tempdir().unwrap();
+    let folder = state.path().join("a");
+    let octets = line("A", 1).1.len() as u64 + 1;
+    let (mut saved, _) = Saved::open(folder.clone(), config(6 * octets));
+    for id in ["A", "B", "C", "D", "E", "F"] {
+        saved.add(&[line(id, 1)], 2).unwrap();
+    }
+    assert_eq!(
+        (ids(&folder, 6 * octets).as_str(), on_disk(&folder)),
+        ("ABCDEF", 6 * octets)
+    );
+    let less = 4 * octets + 2;
+    assert_eq!(ids(&folder, less), "BCEF");
+    assert_eq!(on_disk(&folder), 4 * octets);
+    assert_eq!(ids(&folder, less), "BCEF");
+    assert_eq!(ids(&folder, 2), "", "a part of a line is none");
+    assert_eq!(on_disk(&folder), 0);
+}
+
+#[test]
+fn what_cannot_be_read_stays_and_nothing_is_saved_until_it_can() {
+    let state = tempfile::tempdir().unwrap();
+    let folder = state.path().join("a");
+    let (mut saved, _) = Saved::open(folder.clone(), config(1 << 20));
+    saved.add(&[line("A", 1)], 2).unwrap();
+    fs::rename(folder.join("newer"), folder.join("older")).unwrap();
+    // It can be opened, and not be read.
+    fs::create_dir(folder.join("newer")).unwrap();
+    let (mut saved, lines) = Saved::open(folder.clone(), config(1 << 20));
+    assert_eq!(lines.len(), 1, "what can be read is");
+    assert!(saved.add(&[line("B", 1)], 2).is_err());
+    assert!(folder.join("newer").is_dir() && folder.join("older").is_file());
+    fs::remove_dir(folder.join("newer")).unwrap();
+    saved.add(&[line("B", 1)], 2).unwrap();
+    assert_eq!(ids(&folder, 1 << 20), "AB");
+}
+
+#[tokio::test]
+async fn a_panic_is_counted() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let counting = metrics::set_default_local_recorder(&recorder);
+    let done = told(tokio::task::spawn_blocking(|| panic!("on purpose")).await);
+    drop(counting);
+    assert_eq!(done, None::<()>);
+    let page = recorder.handle().render();
+    assert!(
+        page.contains("\npostern_explain_save_failures_total 1\n"),
+        "{page}"
+    );
 }
 
 #[test]

@@ -370,6 +370,75 @@ async fn every_author_is_asked_about_and_the_worst_result_counts() {
 }
 
 #[tokio::test]
+async fn a_field_that_may_be_read_as_another_authors_is_an_error() {
+    let server = Records::default()
+        .txt("_dmarc.bank.example", "v=DMARC1; p=reject")
+        .txt("_dmarc.evil.example", "v=DMARC1; p=reject")
+        .txt("evil.example", "v=spf1 +all")
+        .serve()
+        .await;
+    let senders = senders(&server, "");
+    let malformed = Outcome::because("permerror", "a From field is malformed");
+    for (field, expected) in [
+        ("Ann <ceo@bank.example, x@evil.example>", &malformed),
+        ("Ann <ceo@bank.example> <x@evil.example>", &malformed),
+        ("ceo@bank.example <x@evil.example>", &malformed),
+        ("<x@evil.example> ceo@bank.example", &malformed),
+        ("<ceo@bank.example@evil.example>", &malformed),
+        ("Ann <x@evil.example", &malformed),
+        ("x@evil.example <x@evil.example>", &Outcome::of("pass")),
+        ("\"ceo@bank.example\" <x@evil.example>", &Outcome::of("pass")),
+        ("Ann <x@evil.example> (ceo@bank.example)", &Outcome::of("pass")),
+        (
+            "=?utf-8?q?x@evil.example?= <x@evil.example>",
+            &Outcome::of("pass"),
+        ),
+    ] {
+        let message = format!("From: {field}\r\n\r\nx\r\n");
+        let verified = found(&senders, &message, "x@evil.example").await;
+        assert_eq!(&verified.dmarc, expected, "{field}");
+    }
+}
+
+#[tokio::test]
+async fn a_panic_of_one_parser_is_our_trouble_and_what_the_other_reads_counts() {
+    let (key, record) = key();
+    let server = Records::default()
+        .txt("s._domainkey.example.net", &record)
+        .txt("_dmarc.example.net", "v=DMARC1; p=reject")
+        .txt("example.net", "v=spf1 +all")
+        .serve()
+        .await;
+    let senders = senders(&server, "");
+    let message = signed(key, "example.net", PLAIN);
+    let mail = Mail::new(&message);
+    let head = mail.head();
+    let ours = async |read, sender: &str| {
+        let spf = spf_of(&senders, sender).await;
+        let facts = (&spf, tokio::time::Instant::now());
+        senders.verify_read(read, &*mail, facts).await
+    };
+    let parsed = || AuthenticatedMessage::parse(&head);
+    let authors = || Ok(vec!["example.net".to_owned()]);
+    let verified = ours(message::read(parsed, || panic!("of From")), "bob@other.example").await;
+    assert_eq!(verified.dmarc, Outcome::trouble("From cannot be read"));
+    assert_eq!(verified.dkim[0].outcome.word, "pass");
+    let unread = Outcome::trouble("the message cannot be read");
+    for (sender, dmarc) in [
+        ("bob@other.example", &unread),
+        ("ann@example.net", &Outcome::of("pass")),
+    ] {
+        let verified = ours(message::read(|| panic!("of the rest"), authors), sender).await;
+        assert_eq!(&verified.dmarc, dmarc, "{sender}");
+        assert_eq!(
+            (verified.from.as_str(), verified.policy),
+            ("example.net", "reject")
+        );
+        assert_eq!((&verified.dkim[0].outcome, &verified.arc), (&unread, &unread));
+    }
+}
+
+#[tokio::test]
 async fn authors_of_so_many_domains_are_asked_about() {
     let server = Records::default().serve().await;
     let senders = senders(&server, "");

@@ -35,6 +35,11 @@ pub(super) enum Told {
 }
 
 impl Told {
+    /// Whether it could not be read any more at some time.
+    pub(super) fn is_torn(&self) -> bool {
+        matches!(self, Self::Read(_, failed) if failed.get().is_some())
+    }
+
     /// One line for a person.
     pub(super) fn line(&self) -> Option<String> {
         match self {
@@ -214,7 +219,9 @@ mod tests {
         let (share, told) = over((running, runtime.handle().clone()), "n".to_owned()).unwrap();
         end.cancel();
         runtime.block_on(serving).unwrap().unwrap();
+        assert!(!told.is_torn());
         assert!(runtime.block_on(share.unwrap().get("n", "a", 0)).is_err());
+        assert!(told.is_torn());
         let line = told.line().unwrap();
         assert!(line.starts_with("could not be read to the end: "), "{line}");
     }

@@ -4,13 +4,14 @@ use crate::cli::client::Gateway;
 use crate::cli::configuration;
 use crate::cli::plugin::session::Session;
 use crate::clock::unix_millis;
-use crate::config::Config;
+use crate::config::{Config, StoreConfig};
 use crate::control::{MailRecord, Operation, PluginRecord, Record, Refusal};
 use crate::explain::Stored;
 use crate::gateway;
 use crate::message::MessageId;
 use crate::policy::{Facts, stand};
-use anyhow::Context as _;
+use crate::store::embedded;
+use anyhow::{Context as _, bail, ensure};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD as BASE64;
 use mail_parser::{HeaderName, MessageParser};
@@ -96,8 +97,9 @@ impl Source {
         let found = self.runtime.block_on(async {
             if self.gateway.is_none() {
                 let running = Gateway::running(&config).await?;
-                let is_there = running.is_some() || gateway::has_store(&config);
-                anyhow::ensure!(is_there, "there is no store yet");
+                if running.is_none() {
+                    can_be_opened(&config)?;
+                }
                 self.gateway = Some(match running {
                     Some(running) => running,
                     None => Gateway::of(&config).await?,
@@ -193,6 +195,20 @@ impl Item {
             Self::File(file) => file.to_str().unwrap_or_default(),
         }
     }
+}
+
+/// Whether a store is there that is not made, or changed, by opening it: who opens a cluster brings its tables up to date.
+fn can_be_opened(config: &Config) -> anyhow::Result<()> {
+    match config.store {
+        StoreConfig::Embedded { .. } => {
+            let is_there = embedded::is_there(&gateway::store_folder(config));
+            ensure!(is_there, "there is no store yet");
+        }
+        StoreConfig::Cassandra(_) => {
+            bail!("no gateway runs, and beside a folder a cluster is read through one alone")
+        }
+    }
+    Ok(())
 }
 
 fn in_folder(folder: &Path, since: Option<Duration>) -> anyhow::Result<Vec<Item>> {
@@ -313,6 +329,31 @@ mod tests {
         );
         assert_eq!(past.session.tags, Some(Vec::new()));
         assert_eq!(past.stored.explained.unwrap().replies, ["250 ok"]);
+    }
+
+    /// Why a replay of a folder finds no share under this configuration.
+    fn without_a_share(site: &Path, store: &str) -> String {
+        let file = site.join("postern.yaml");
+        let text = format!(
+            "hostname: a.example\nstate: state\npostmaster: a@b.example\nstore: {store}\n\
+             listeners: [ {{ role: mx, address: \"127.0.0.1:0\" }} ]\n"
+        );
+        std::fs::write(&file, text).unwrap();
+        let mut source = Source::open(site.to_str().unwrap(), Some(file)).unwrap();
+        source.store().unwrap().err().unwrap()
+    }
+
+    #[test]
+    fn a_folder_makes_no_store_and_opens_no_cluster() {
+        let site = tempfile::tempdir().unwrap();
+        let lock = site.path().join("state/store");
+        std::fs::create_dir_all(&lock).unwrap();
+        assert_eq!(without_a_share(site.path(), "embedded"), "there is no store yet");
+        assert_eq!(std::fs::read_dir(&lock).unwrap().count(), 0);
+        // Nobody is there who could be asked.
+        let cluster = "{ cassandra: { nodes: [\"127.0.0.1:1\"] } }";
+        let why = without_a_share(site.path(), cluster);
+        assert!(why.starts_with("no gateway runs, "), "{why}");
     }
 
     #[test]

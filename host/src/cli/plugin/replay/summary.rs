@@ -1,5 +1,6 @@
 //! What came of a replay: how many messages would be judged otherwise, from what to what, and the first of each.
 
+use super::kv::Told;
 use super::verdicts::Difference;
 use crate::cli::output;
 use crate::policy::stand::Stand;
@@ -28,8 +29,13 @@ pub(super) struct Summary {
     /// Why the first of them could not.
     #[serde(skip)]
     why_unread: Option<String>,
-    /// What `kv` begins with; None where no policy has a share of the store.
-    pub(super) kv: Option<String>,
+    /// What the candidate's `kv` begins with; None where it has no share of the store.
+    kv: Option<String>,
+    /// That of the version in force.
+    kv_active: Option<String>,
+    /// Whether one of them could not be read any more at some time.
+    #[serde(skip)]
+    is_torn: bool,
     changes: Vec<Change>,
 }
 
@@ -89,6 +95,8 @@ impl Summary {
             unread: 0,
             why_unread: None,
             kv: None,
+            kv_active: None,
+            is_torn: false,
             changes: Vec::new(),
         }
     }
@@ -120,6 +128,13 @@ impl Summary {
         self.why_unread.get_or_insert(reason);
     }
 
+    /// What became of the shares: the candidate's, and that of the version in force.
+    pub(super) fn shares(&mut self, told: &[Told]) {
+        self.kv = told.first().and_then(Told::line);
+        self.kv_active = told.get(1).and_then(Told::line);
+        self.is_torn = told.iter().any(Told::is_torn);
+    }
+
     pub(super) fn why_unread(&self) -> &str {
         self.why_unread.as_deref().unwrap_or_default()
     }
@@ -141,9 +156,9 @@ impl Summary {
         &mut self.changes[place]
     }
 
-    /// Whether no more was changed. Where nothing was compared nobody knows.
+    /// Whether no more was changed. Where nothing was compared, or a share was torn, nobody knows.
     pub(super) fn is_within(&self, most: Percent) -> bool {
-        self.compared > 0 && self.changed as f64 * 100.0 <= most.0 * self.compared as f64
+        self.compared > 0 && !self.is_torn && self.changed as f64 * 100.0 <= most.0 * self.compared as f64
     }
 
     pub(super) fn write(&self, out: &mut impl Write) -> io::Result<()> {
@@ -153,8 +168,10 @@ impl Summary {
         };
         writeln!(out, "candidate {}", output::printable(&self.candidate.shown()))?;
         writeln!(out, "against   {}", output::printable(&against))?;
-        if let Some(kv) = &self.kv {
-            writeln!(out, "kv        {}", output::printable(kv))?;
+        for (whose, kv) in [("kv       ", &self.kv), ("kv active", &self.kv_active)] {
+            if let Some(kv) = kv {
+                writeln!(out, "{whose} {}", output::printable(kv))?;
+            }
         }
         let share = match self.compared {
             0 => 0.0,
@@ -260,6 +277,33 @@ mod tests {
         assert_eq!(json["changes"][0]["first"][0]["id"], "id0");
         assert_eq!(json["unread"], 2);
         assert_eq!(json["changes"][0]["first"].as_array().map(Vec::len), Some(20));
+    }
+
+    #[test]
+    fn both_shares_are_told_and_no_threshold_is_met_where_one_was_torn() {
+        let failed = std::sync::Arc::<std::sync::OnceLock<String>>::default();
+        let told = [
+            Told::Empty("there is no store yet".to_owned()),
+            Told::Read("n".to_owned(), std::sync::Arc::clone(&failed)),
+        ];
+        let mut all = summary();
+        all.add((0, String::new()), Some(None), 0);
+        all.shares(&told);
+        assert!(all.is_within(Percent(0.0)));
+        failed.set("the gateway has ended".to_owned()).unwrap();
+        all.shares(&told);
+        assert!(!all.is_within(Percent(100.0)));
+        let mut out = Vec::new();
+        all.write(&mut out).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        let lines: Vec<&str> = text.lines().skip(2).take(2).collect();
+        assert_eq!(
+            lines,
+            [
+                "kv        begins empty: there is no store yet",
+                "kv active could not be read to the end: the gateway has ended"
+            ]
+        );
     }
 
     #[test]

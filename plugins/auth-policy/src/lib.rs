@@ -7,7 +7,7 @@ use bindings::exports::postern::policy::{lifecycle, message_filter};
 use bindings::postern::policy::types::{Reply, Verdict};
 use bindings::postern::policy::{auth, config, edit, message, session};
 use serde::Deserialize;
-use settings::{Network, OneOrMany, addresses, closest, domain_of};
+use settings::{Network, OneOrMany, addresses, closest, domain_of, is_domain};
 use std::collections::{BTreeMap, BTreeSet};
 
 mod bindings {
@@ -117,8 +117,8 @@ impl Settings {
     }
 }
 
-/// The domain in From, in lower case. None where there are several, or none, or a field cannot be read: then no
-/// exception is meant.
+/// The domain in From, in lower case. None where there are several, or none, or it is none, or a field cannot be read:
+/// then no exception is meant.
 fn only_domain(fields: &[Vec<u8>]) -> Option<String> {
     let mut domains = BTreeSet::new();
     for field in fields {
@@ -126,7 +126,7 @@ fn only_domain(fields: &[Vec<u8>]) -> Option<String> {
         domains.extend(authors.iter().map(|author| domain_of(author).to_lowercase()));
     }
     let only = domains.pop_first()?;
-    (domains.is_empty() && !only.is_empty()).then_some(only)
+    (domains.is_empty() && is_domain(&only)).then_some(only)
 }
 
 /// A tag of a list of them, `i=1; d=example.org`, in lower case and without white space.

@@ -135,6 +135,9 @@ fn the_authors_domain_is_the_only_one() {
         &["a@x.example", "\"b@y.example"],
         &["nobody"],
         &["<a@>"],
+        &["<ceo@bank.example x>"],
+        &["ceo@bank.example x"],
+        &["<ceo@bank.*>"],
         &[],
     ] {
         assert_eq!(of(several), None, "{several:?}");

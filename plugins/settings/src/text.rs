@@ -47,10 +47,15 @@ checked!(
 );
 
 checked!(
-    /// A domain, no pattern of domains.
-    Domain,
-    is_domain,
-    "is no domain: write example.org"
+    /// A zone below which DNS is asked for addresses: names of it have room for the 64 octets of an IPv6 address and
+    /// its dot (RFC 1035 §3.1: 253 octets in all, 63 of each label).
+    Zone,
+    |text| {
+        let in_label = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_');
+        let label = |label: &str| (1..=63).contains(&label.len()) && label.bytes().all(in_label);
+        text.len() <= 180 && text.split('.').all(label)
+    },
+    "is no zone: write zen.example.org, of letters, digits, `-` and `_`, 63 octets at most between dots and 180 in all"
 );
 
 checked!(

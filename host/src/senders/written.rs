@@ -13,7 +13,9 @@ pub(super) fn domains(field: &[u8]) -> Option<BTreeSet<String>> {
     if !has_plain_brackets(&plain) {
         return None;
     }
-    let words = plain.split_ascii_whitespace().filter(|word| !is_encoded(word));
+    let words = without_name(&plain)
+        .split_ascii_whitespace()
+        .filter(|word| !is_encoded(word));
     let behind = words.flat_map(|word| word.split('@').skip(1));
     let domains = behind.map(|text| {
         let end = text.find(['<', '>', ',', ';']).unwrap_or(text.len());
@@ -43,6 +45,19 @@ fn without_words(text: &str) -> Option<String> {
         }
     }
     (depth == 0 && !quoted).then_some(kept)
+}
+
+/// Without the name before a single address in brackets, in which many write `@` without the quotes that it would
+/// need: no reader takes it for the author's address.
+fn without_name(text: &str) -> &str {
+    match text.trim_end().split_once('<') {
+        Some((name, address))
+            if address.find(['<', '>']) == Some(address.len() - 1) && !name.contains([',', ';']) =>
+        {
+            address
+        }
+        _ => text,
+    }
 }
 
 /// Whether each `<` has its `>`, and nothing between them divides a list.
@@ -77,9 +92,10 @@ mod tests {
             ("\"ann@bank.example, or \\\"Al\" <x@evil.example>", "evil.example"),
             ("\"a@b\"@x.example", "x.example"),
             ("Two: a@x.example, <b@y.example.>;", "x.example y.example"),
+            ("ann@bank.example\r\n <x@evil.example>", "evil.example"),
             (
-                "ann@bank.example\r\n <x@evil.example>",
-                "bank.example evil.example",
+                "a@x.example, ann@bank.example <x@evil.example>",
+                "bank.example evil.example x.example",
             ),
             ("<x@evil.example> ceo@bank.example", "bank.example evil.example"),
             ("<ceo@bank.example@evil.example>", "bank.example evil.example"),

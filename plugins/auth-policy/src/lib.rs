@@ -7,7 +7,7 @@ use bindings::exports::postern::policy::{lifecycle, message_filter};
 use bindings::postern::policy::types::{Reply, Verdict};
 use bindings::postern::policy::{auth, config, edit, message, session};
 use serde::Deserialize;
-use settings::{Network, OneOrMany, closest, domains};
+use settings::{Network, OneOrMany, closest, domains, is_domain};
 use std::collections::{BTreeMap, BTreeSet};
 
 mod bindings {
@@ -118,15 +118,15 @@ impl Settings {
     }
 }
 
-/// The domain in From, in lower case. None where there are several, or none, or a field cannot be read, or may be read
-/// otherwise by others: then no exception is meant, and what the gateway calls an error is one of From.
+/// The domain in From, in lower case. None where there are several, or none, or it is none, or a field cannot be read, or
+/// may be read otherwise by others: then no exception is meant, and what the gateway calls an error is one of From.
 fn only_domain(fields: &[Vec<u8>]) -> Option<String> {
     let mut all = BTreeSet::new();
     for field in fields {
         all.extend(domains(&String::from_utf8_lossy(field))?);
     }
     let only = all.pop_first()?;
-    (all.is_empty() && !only.is_empty()).then_some(only)
+    (all.is_empty() && is_domain(&only)).then_some(only)
 }
 
 /// A tag of a list of them, `i=1; d=example.org`, in lower case and without white space.

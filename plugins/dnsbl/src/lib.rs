@@ -8,7 +8,7 @@ use bindings::exports::postern::policy::{connection_filter, lifecycle, sender_fi
 use bindings::postern::policy::types::{Reply, Verdict};
 use bindings::postern::policy::{config, dns, edit, log, session};
 use serde::Deserialize;
-use settings::{Domain, Network, OneOrMany, Score, Within, closest, listed, reaches, reversed};
+use settings::{Bit, Network, OneOrMany, Score, Within, Zone, closest, listed, listing, reaches, reversed};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -65,23 +65,23 @@ impl Default for Settings {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct List {
-    zone: Domain,
+    zone: Zone,
     /// What an answer weighs, 1 if nothing is said; below 0 for lists of good clients.
     weight: Option<Weight>,
     /// Patterns of answers, `127.0.0.1?`, and what each weighs; answers of none weigh nothing then.
     #[serde(default)]
     codes: BTreeMap<String, Weight>,
+    /// Bits of an answer's last octet, and what each weighs; they add up. One of `codes` and `bits`.
+    #[serde(default)]
+    bits: BTreeMap<Bit, Weight>,
 }
 
 type Weight = Within<-1000, 1000>;
 
-/// What is set where a client reaches `tag`.
-const TAG: &str = "dnsbl";
 /// One look-up after the other has to fit into the deadline.
 const LISTS: usize = 20;
 
 impl List {
-    /// RFC 5782 §2.1 and §2.4.
     fn name_of(&self, client: IpAddr) -> String {
         format!("{}.{}", reversed(client), self.zone)
     }
@@ -97,23 +97,28 @@ impl List {
         }
     }
 
+    fn check(&self) -> Result<(), String> {
+        match self.codes.keys().find(|code| !code.starts_with("127.")) {
+            Some(code) => Err(format!("codes: `{code}` is no answer: write 127.0.0.2")),
+            None if self.codes.is_empty() || self.bits.is_empty() => Ok(()),
+            None => Err("bits: the list has codes; say one of them".to_owned()),
+        }
+    }
+
     /// Of several answers the one that weighs most.
     fn score(&self, answers: &[String]) -> Option<i64> {
-        let answers = answers.iter().filter_map(|answer| answer.parse().ok());
+        let answers = answers.iter().filter_map(|answer| listing(answer));
         let weights = answers.filter_map(|answer| self.weight_of(answer));
         weights.max_by_key(|weight| weight.abs())
     }
 
     fn weight_of(&self, answer: Ipv4Addr) -> Option<i64> {
-        // RFC 5782 §2.1: answers are 127.0.0.0/8. Elsewhere leads a domain that was sold; 127.255.255.0/24 is how
-        // lists say that they do not answer us.
-        let [first, second, third, _] = answer.octets();
-        if first != 127 || (second, third) == (255, 255) {
-            return None;
-        }
-        match self.codes.is_empty() {
-            true => Some(self.weight.map_or(1, |weight| weight.0)),
-            false => closest(&self.codes, &answer.to_string()).map(|weight| weight.0),
+        let [.., last] = answer.octets();
+        let set = self.bits.iter().filter(|(bit, _)| last & bit.0 != 0);
+        match (self.codes.is_empty(), self.bits.is_empty()) {
+            (false, _) => closest(&self.codes, &answer.to_string()).map(|weight| weight.0),
+            (true, false) => set.map(|(_, weight)| weight.0).reduce(|sum, weight| sum + weight),
+            (true, true) => Some(self.weight.map_or(1, |weight| weight.0)),
         }
     }
 }
@@ -136,12 +141,11 @@ impl Settings {
     }
 
     fn check(&self) -> Result<(), String> {
-        let mut codes = self.lists.iter().flat_map(|list| list.codes.keys());
-        match codes.find(|code| !code.starts_with("127.")) {
-            Some(code) => Err(format!("lists: `{code}` is no answer: write 127.0.0.2")),
-            None if self.lists.len() > LISTS => Err(format!("lists: at most {LISTS}")),
-            None => Ok(()),
+        if self.lists.len() > LISTS {
+            return Err(format!("lists: at most {LISTS}"));
         }
+        let mut lists = self.lists.iter().enumerate();
+        lists.try_for_each(|(place, list)| list.check().map_err(|why| format!("lists[{place}].{why}")))
     }
 }
 
@@ -163,17 +167,14 @@ fn ask(at_connect: bool) -> Verdict {
         return Verdict::Accept;
     };
     if reaches(score, settings.tag) {
-        edit::tag(TAG);
+        edit::tag("dnsbl");
     }
     settings.judge(at_connect, score, || {
         // Many lists say why in a TXT record of the same name (RFC 5782 §2.1).
         let reasons = dns::txt(&worst.name_of(address)).unwrap_or_default();
         let reason = reasons.first().map(|reason| format!(" ({reason})"));
-        format!(
-            "{client} is listed by {}{}",
-            worst.zone,
-            reason.unwrap_or_default()
-        )
+        let reason = reason.unwrap_or_default();
+        format!("{client} is listed by {}{reason}", worst.zone)
     })
 }
 

@@ -38,6 +38,10 @@ fn an_answer_weighs_as_the_settings_say() {
     );
     assert_eq!(coded.score(&codes(&["127.0.0.3"])), None);
     assert_eq!(coded.score(&codes(&["127.0.0.9"])), Some(0));
+    let bits = list(r#"{"zone": "l.example", "bits": {"2": 3, "8": 4}}"#);
+    assert_eq!(bits.score(&codes(&["127.0.0.10"])), Some(7));
+    assert_eq!(bits.score(&codes(&["127.0.0.3"])), Some(3));
+    assert_eq!(bits.score(&codes(&["127.0.0.4"])), None);
     let good = list(r#"{"zone": "l.example", "weight": -5}"#);
     assert_eq!(good.score(&codes(&["127.0.0.2"])), Some(-5));
 }
@@ -74,11 +78,31 @@ fn what_cannot_be_meant_is_refused() {
     for (json, error) in [
         (
             r#"{"lists": [{"zone": "a b"}]}"#,
-            "lists[0].zone: `a b` is no domain",
+            "lists[0].zone: `a b` is no zone",
+        ),
+        (
+            r#"{"lists": [{"zone": "l.example"}, {"zone": "https://zen.example.net"}]}"#,
+            "lists[1].zone: `https://zen.example.net` is no zone",
+        ),
+        (
+            r#"{"lists": [{"zone": "l.example", "bits": {"3": 1}}]}"#,
+            "lists[0].bits",
+        ),
+        (
+            r#"{"lists": [{"zone": "l.example", "bits": {"3": 1}}]}"#,
+            "`3` is no bit",
+        ),
+        (
+            r#"{"lists": [{"zone": "l.example", "codes": {"127.0.0.2": 1}, "bits": {"2": 1}}]}"#,
+            "lists[0].bits: the list has codes",
         ),
         (
             r#"{"lists": [{"zone": "l.example", "codes": {"2": 1}}]}"#,
-            "`2` is no answer",
+            "lists[0].codes: `2` is no answer",
+        ),
+        (
+            r#"{"lists": [{"zone": "l.example", "codes": {"127.0.0.2": 1001}}]}"#,
+            "lists[0].codes.127.0.0.2: 1001 is not within",
         ),
         (
             r#"{"lists": [{"zone": "l.example", "weight": 1001}]}"#,

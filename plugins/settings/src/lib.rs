@@ -4,6 +4,7 @@
 //! wrote. Whatever is not understood is refused with a sentence for that person; nothing is guessed.
 
 mod condition;
+mod html;
 mod network;
 mod patterns;
 #[cfg(test)]
@@ -12,10 +13,11 @@ mod text;
 mod units;
 
 pub use condition::{Condition, Mail};
-pub use network::{Network, listed, neighbourhood, reversed};
+pub use html::shown;
+pub use network::{Network, listed, listing, neighbourhood, reversed};
 pub use patterns::{closest, matches, named, same};
-pub use text::{Address, Domain, FieldName, Words, addresses, domain_of, domains, is_domain};
-pub use units::{Percent, Score, Seconds, Size, Within, reaches};
+pub use text::{Address, FieldName, Words, Zone, addresses, domain_of, domains, is_domain};
+pub use units::{Bit, Percent, Score, Seconds, Size, Within, reaches};
 
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer};

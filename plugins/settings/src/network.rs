@@ -1,7 +1,7 @@
 //! IP networks, what a client counts as, and how DNS names it.
 
 use serde::Deserialize;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::str::FromStr;
 
 /// An IP network, `192.0.2.0/24`; an address alone is a network of one.
@@ -120,4 +120,13 @@ pub fn reversed(address: IpAddr) -> String {
             .collect(),
     };
     labels.join(".")
+}
+
+/// An answer of a DNS list, if it is one: in 127.0.0.0/8 (RFC 5782 §2.1). Elsewhere leads a domain that was sold;
+/// 127.255.255.0/24 is how lists say that they do not answer us.
+#[must_use]
+pub fn listing(answer: &str) -> Option<Ipv4Addr> {
+    let answer: Ipv4Addr = answer.parse().ok()?;
+    let [first, second, third, _] = answer.octets();
+    (first == 127 && (second, third) != (255, 255)).then_some(answer)
 }

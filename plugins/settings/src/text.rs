@@ -48,10 +48,15 @@ checked!(
 );
 
 checked!(
-    /// A domain, no pattern of domains.
-    Domain,
-    is_domain,
-    "is no domain: write example.org"
+    /// A zone below which DNS is asked for addresses: names of it have room for the 64 octets of an IPv6 address and
+    /// its dot (RFC 1035 §3.1: 253 octets in all, 63 of each label).
+    Zone,
+    |text| {
+        let in_label = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_');
+        let label = |label: &str| (1..=63).contains(&label.len()) && label.bytes().all(in_label);
+        text.len() <= 180 && text.split('.').all(label)
+    },
+    "is no zone: write zen.example.org, of letters, digits, `-` and `_`, 63 octets at most between dots and 180 in all"
 );
 
 checked!(
@@ -106,8 +111,8 @@ pub fn addresses(field: &str) -> Option<Vec<String>> {
 }
 
 /// The domains of the addresses in such a field, in lower case. None where another reader may find others: where
-/// something has no end, or a list is in brackets, or a domain stands behind an `@` that is neither in an address nor in a
-/// quoted string, a comment or an encoded word.
+/// something has no end, or a list is in brackets, or a domain stands behind an `@` that is neither in an address nor in
+/// the name before one, a quoted string, a comment or an encoded word.
 #[must_use]
 pub fn domains(field: &str) -> Option<BTreeSet<String>> {
     let addresses = addresses(field)?;
@@ -131,6 +136,15 @@ fn written(field: &str) -> Option<BTreeSet<String>> {
     let is_encoded = |word: &&str| {
         let inner = word.strip_prefix("=?").and_then(|word| word.strip_suffix("?="));
         inner.is_some_and(|inner| inner.split('?').count() == 3 && !inner.contains(['<', '>', ',', ';']))
+    };
+    // No reader takes the name before a single address in brackets for the author's address.
+    let plain = match plain.trim_end().split_once('<') {
+        Some((name, address))
+            if address.find('>') == Some(address.len() - 1) && !name.contains([',', ';']) =>
+        {
+            address
+        }
+        _ => &plain,
     };
     let words = plain.split_whitespace().filter(|word| !is_encoded(word));
     let domains = words.flat_map(|word| word.split('@').skip(1)).map(|text| {

@@ -26,6 +26,21 @@ impl<const LEAST: i64, const MOST: i64> TryFrom<i64> for Within<LEAST, MOST> {
     }
 }
 
+/// One bit of an octet by its value, 1 to 128.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Bit(pub u8);
+
+impl TryFrom<String> for Bit {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let bit = text.parse().ok().filter(|bit: &u8| bit.is_power_of_two());
+        bit.map(Self)
+            .ok_or_else(|| format!("`{text}` is no bit: write 1, 2, 4, 8, 16, 32, 64 or 128"))
+    }
+}
+
 /// Is there a bound, and does the score reach it?
 #[must_use]
 pub fn reaches(score: i64, bound: Option<Score>) -> bool {

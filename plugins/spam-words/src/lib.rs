@@ -8,7 +8,7 @@ use bindings::exports::postern::policy::{lifecycle, message_filter};
 use bindings::postern::policy::types::{Reply, Verdict};
 use bindings::postern::policy::{config, edit, message, mime, session};
 use serde::Deserialize;
-use settings::{FieldName, Score, Within, matches, reaches};
+use settings::{FieldName, Score, Size, Within, matches, reaches, shown};
 use std::collections::BTreeMap;
 
 mod bindings {
@@ -40,6 +40,8 @@ struct Settings {
     words: BTreeMap<String, i32>,
     /// A word in the subject counts so many times: twice.
     subject: Option<Within<1, 10>>,
+    /// Octets that are read of each text part: 64 KiB.
+    read: Option<Size>,
     /// The field that says the score: `X-Spam-Score`.
     header: Option<FieldName>,
     /// From this score on.
@@ -48,9 +50,11 @@ struct Settings {
     reject: Option<Score>,
 }
 
-/// Text parts that are read, and octets of each.
+/// Text parts that are read.
 const PARTS: usize = 20;
+/// Octets of each: where nothing is said, and at most.
 const READ: u32 = 64 << 10;
+const MOST: u32 = 1 << 20;
 
 impl Settings {
     /// The score, and the words that made it, heaviest first.
@@ -84,7 +88,16 @@ impl Settings {
         }
     }
 
+    /// Octets, where they are within the bounds.
+    fn read(&self) -> Option<u32> {
+        let read = self.read.map_or(Some(READ), |read| u32::try_from(read.0).ok());
+        read.filter(|read| (1..=MOST).contains(read))
+    }
+
     fn check(&self) -> Result<(), String> {
+        if self.read().is_none() {
+            return Err("read: must be 1B to 1MiB of each part".to_owned());
+        }
         let bad = |word: &&String| {
             let plain = plain(word);
             let phrase = plain.contains(' ') && plain.contains(['*', '?']);
@@ -125,39 +138,12 @@ fn plain(text: &str) -> String {
     words.join(" ")
 }
 
-/// Marks of HTML that join what they part, `vi<b>ag</b>ra`; all others part words.
-const JOINING: [&str; 11] = [
-    "a", "b", "big", "em", "font", "i", "small", "span", "strong", "u", "wbr",
-];
-
-/// What is shown of HTML.
-fn shown(html: &str) -> String {
-    let mut pieces = html.split('<');
-    let mut shown = pieces.next().unwrap_or_default().to_owned();
-    let mut hidden = false;
-    for piece in pieces {
-        let (mark, text) = piece.split_once('>').unwrap_or((piece, ""));
-        let mark = mark.to_ascii_lowercase();
-        let mut names = mark.split(|c: char| !c.is_ascii_alphanumeric() && !"/!-".contains(c));
-        let name = names.next().unwrap_or_default();
-        hidden = matches!(name, "style" | "script") || hidden && !matches!(name, "/style" | "/script");
-        match name.trim_start_matches('/') {
-            _ if hidden => {}
-            // `1 < 2` is no mark.
-            "" => shown.push_str(piece),
-            name if JOINING.contains(&name) || name.starts_with("!--") => shown.push_str(text),
-            _ => shown.extend([" ", text]),
-        }
-    }
-    shown.replace("&nbsp;", " ").replace("&amp;", "&")
-}
-
 /// All text of the message that a person reads.
-fn body() -> String {
+fn body(read: u32) -> String {
     let parts = mime::parts().into_iter();
     let parts = parts.filter(|part| part.media_type.starts_with("text/"));
     lines(parts.take(PARTS).map(|part| {
-        let text = mime::part_text(part.index, READ);
+        let text = mime::part_text(part.index, read);
         match part.media_type.as_str() {
             "text/html" => shown(&text),
             _ => text,
@@ -176,7 +162,8 @@ impl message_filter::Guest for Plugin {
             return Verdict::Accept;
         }
         let subject = lines(message::header_text("Subject"));
-        let (score, words) = settings.score(&subject, &body());
+        let body = body(settings.read().unwrap_or(READ));
+        let (score, words) = settings.score(&subject, &body);
         let header = settings.header.as_deref().unwrap_or("X-Spam-Score");
         // A score that the sender wrote is none.
         if !message::get_header(header).is_empty() {

@@ -41,18 +41,28 @@ fn weights_add_up_and_the_heaviest_is_named_first() {
 }
 
 #[test]
-fn markup_is_not_text() {
+fn markup_is_not_text_and_hides_none() {
     let shows = |html: &str, word: &str| has(&lines([shown(html)]), word);
-    assert!(shows("vi<b>ag</b>ra", "viagra"));
-    assert!(shows("vi<!-- x -->agra", "viagra"));
-    assert!(shows("<p>free</p><p>money</p>", "free money"));
-    assert!(!shows("<p title='casino'>x</p>", "casino"));
-    assert!(!shows("<style>casino { }</style>x", "casino"));
-    assert!(shows("<style>x</style>casino", "casino"));
-    assert!(shows("1 < 2 casino", "casino"), "no mark");
-    assert!(!shows("x <p casino", "casino"), "it never ends");
-    assert!(!shows("<style>a<b>casino</b></style>x", "casino"));
-    assert!(shows("<SCRIPT>x</SCRIPT><td>free<td>money", "free money"));
+    assert!(shows("<!-- <style> -->buy via<wbr/>gra", "buy viagra"));
+    assert!(shows(
+        "I <3 you, buy <a title=\"<script>\">viagra</a> now<p>",
+        "buy viagra now"
+    ));
+    assert!(!shows(
+        "<style>casino { }</style><p title='casino'>x</p>",
+        "casino"
+    ));
+}
+
+#[test]
+fn what_is_read_of_a_part_has_bounds() {
+    let read = |json: &str| settings::parse::<Settings>(json).unwrap().read();
+    assert_eq!(read("{}"), Some(READ));
+    assert_eq!(read(r#"{"read": 1}"#), Some(1));
+    assert_eq!(read(r#"{"read": "1MiB"}"#), Some(MOST));
+    for wrong in ["0", "1048577", "\"4GiB\"", "\"1TiB\""] {
+        assert_eq!(read(&format!(r#"{{"read": {wrong}}}"#)), None, "{wrong}");
+    }
 }
 
 #[test]
@@ -87,6 +97,8 @@ fn what_cannot_be_meant_is_refused() {
         (r#"{"words": {"free mon*": 1}}"#, "a pattern of one word"),
         (r#"{"reject": 0}"#, "reject: 0 is not within"),
         (r#"{"subject": 11}"#, "subject: 11 is not within 1 to 10"),
+        (r#"{"read": "2MiB"}"#, "read: must be 1B to 1MiB"),
+        (r#"{"read": "much"}"#, "read: `much` is not a size"),
         (r#"{"header": "a b"}"#, "header: `a b` is no name"),
     ] {
         let read = settings::parse::<Settings>(json);

@@ -9,6 +9,7 @@ use bindings::postern::policy::types::{Reply, Verdict};
 use bindings::postern::policy::{config, directory, edit, log, message, mime, session};
 use serde::Deserialize;
 use settings::{Address, Condition, FieldName, Mail, Words, matches, same};
+use std::cell::LazyCell;
 use std::collections::BTreeMap;
 
 mod bindings {
@@ -110,16 +111,20 @@ impl Action {
 }
 
 impl Settings {
-    /// What is done for one mailbox, in order.
+    /// What is done for one mailbox, in order. Of rules behind one that decides nothing is asked.
     fn actions(&self, mailbox: &str, mail: &Mail<'_>) -> Vec<&Action> {
         let all = self.mailboxes.iter();
         let mut fitting: Vec<_> = all.filter(|(name, _)| matches(name, mailbox)).collect();
         fitting.sort_by_key(|(name, _)| !same(name, mailbox));
-        let rules = fitting.into_iter().flat_map(|(_, rules)| rules);
-        let holding = rules.filter(|rule| rule.when.holds(mail));
-        let mut actions: Vec<&Action> = holding.flat_map(|rule| &rule.then.0).collect();
-        let last = actions.iter().position(|action| action.decides());
-        actions.truncate(last.map_or(actions.len(), |last| last + 1));
+        let mut actions: Vec<&Action> = Vec::new();
+        for rule in fitting.into_iter().flat_map(|(_, rules)| rules) {
+            if rule.when.holds(mail) {
+                actions.extend(&rule.then.0);
+            }
+            if actions.last().is_some_and(|last| last.decides()) {
+                break;
+            }
+        }
         actions
     }
 }
@@ -146,13 +151,15 @@ impl message_filter::Guest for Plugin {
             return Verdict::Accept;
         }
         let (sender, tags, recipients) = (session::mail_from(), session::tags(), session::rcpt_to());
+        // Read once for all mailboxes, and only where a rule wants to know.
+        let parts = LazyCell::new(mime::parts);
         let mail = Mail {
             authenticated: session::auth_user().is_some(),
             sender: &sender,
             tags: &tags,
             size: &message::size,
             header: &message::header_text,
-            names: &|| mime::parts().into_iter().map(|part| part.name).collect(),
+            names: &|| parts.iter().map(|part| part.name.clone()).collect(),
         };
         let mut redirected = Vec::new();
         for recipient in &recipients {

@@ -1,4 +1,5 @@
 use super::*;
+use std::cell::RefCell;
 
 const OFFER: &str = r#"{"mailboxes": {
     "ann@example.org": [
@@ -74,6 +75,43 @@ fn all_conditions_must_hold_and_what_decides_ends_the_rules() {
         Letter("offer", "", 1, vec!["a"], vec![]),
     );
     assert_eq!(elsewhere, ["reject not here"], "the pattern's rules come behind");
+}
+
+#[test]
+fn conditions_behind_what_decides_are_not_asked() {
+    let asked = |mailbox: &str| {
+        let settings: Settings = settings::parse(
+            r#"{"mailboxes": {
+                "ann@example.org": [
+                    {"if": {"header": {"X-First": "*"}}, "then": [{"tag": "first"}]},
+                    {"if": {"header": {"X-Second": "no"}}, "then": ["discard"]},
+                    {"if": {"header": {"X-Third": "*"}}, "then": ["stop"]},
+                    {"if": {"header": {"X-Fourth": "*"}, "larger": 1, "attachment": true}, "then": ["discard"]}
+                ],
+                "*@example.org": [{"if": {"header": {"X-Fifth": "*"}}, "then": ["discard"]}]
+            }}"#,
+        )
+        .unwrap();
+        let names = RefCell::new(Vec::new());
+        let mail = Mail {
+            authenticated: false,
+            sender: "",
+            tags: &[],
+            size: &|| panic!("nobody has to know the size"),
+            header: &|name| {
+                names.borrow_mut().push(name.to_owned());
+                Some("x".to_owned())
+            },
+            names: &|| panic!("nobody has to know the parts"),
+        };
+        let actions = settings.actions(mailbox, &mail);
+        let done: Vec<String> = actions.iter().map(|action| said(action)).collect();
+        (done.join(" "), names.take().join(" "))
+    };
+    let [first, third] = ["tag first stop", "X-First X-Second X-Third"].map(str::to_owned);
+    assert_eq!(asked("ann@example.org"), (first, third));
+    let [discard, fifth] = ["discard", "X-Fifth"].map(str::to_owned);
+    assert_eq!(asked("bob@example.org"), (discard, fifth));
 }
 
 #[test]

@@ -62,10 +62,11 @@ struct Rule {
 #[serde(try_from = "String")]
 struct Offset(FixedOffset);
 
-/// `18:00-08:00`: from the first on and before the second, over midnight if need be.
+/// `18:00-08:00`: from the first on and before the second, over midnight if need be; without a second, `24:00`, to the
+/// end of the day.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(try_from = "String")]
-struct Hours(NaiveTime, NaiveTime);
+struct Hours(NaiveTime, Option<NaiveTime>);
 
 /// What conditions look at.
 #[derive(Debug, Clone, Copy)]
@@ -93,13 +94,12 @@ impl TryFrom<String> for Hours {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        // The end of a day is the beginning of the next one.
-        let text = text.replace("24:00", "00:00");
         let time = |text: &str| NaiveTime::parse_from_str(text.trim(), "%H:%M").ok();
-        let read = text
-            .split_once('-')
-            .and_then(|(from, to)| Some(Self(time(from)?, time(to)?)));
-        match read.filter(|Self(from, to)| from != to) {
+        let read = text.split_once('-').and_then(|(from, to)| match to.trim() {
+            "24:00" => Some(Self(time(from)?, None)),
+            to => Some(Self(time(from)?, Some(time(to)?))),
+        });
+        match read.filter(|Self(from, to)| Some(*from) != *to) {
             Some(hours) => Ok(hours),
             None => Err(format!("`{text}` are no hours: write 18:00-08:00")),
         }
@@ -109,9 +109,10 @@ impl TryFrom<String> for Hours {
 impl Hours {
     fn contain(self, time: NaiveTime) -> bool {
         let Self(from, to) = self;
-        match from < to {
-            true => from <= time && time < to,
-            false => from <= time || time < to,
+        match to {
+            None => from <= time,
+            Some(to) if from < to => from <= time && time < to,
+            Some(to) => from <= time || time < to,
         }
     }
 }

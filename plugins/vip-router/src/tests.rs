@@ -121,12 +121,25 @@ fn local_time_is_an_offset_from_utc() {
 #[test]
 fn hours_go_from_the_first_to_before_the_second() {
     let hours = |text: &str| Hours::try_from(text.to_owned());
-    for wrong in ["", "8-9", "08:00", "08:00-08:00", "25:00-26:00", "08:60-09:00"] {
-        assert!(hours(wrong).is_err(), "{wrong} was taken");
+    for wrong in [
+        "",
+        "8-9",
+        "08:00",
+        "08:00-08:00",
+        "00:00-00:00",
+        "25:00-26:00",
+        "08:60-09:00",
+        "24:00-08:00",
+        "24:00-24:00",
+    ] {
+        let error = hours(wrong).unwrap_err();
+        assert_eq!(error, format!("`{wrong}` are no hours: write 18:00-08:00"));
     }
     let at = |seconds| NaiveTime::from_num_seconds_from_midnight_opt(seconds, 0).unwrap();
     let day = hours("08:00-24:00").unwrap();
     assert!(day.contain(at(86_399)) && day.contain(at(8 * 3600)) && !day.contain(at(8 * 3600 - 1)));
+    let always = hours("00:00-24:00").unwrap();
+    assert!(always.contain(at(0)) && always.contain(at(86_399)));
     let night = hours("18:00-08:00").unwrap();
     assert!(night.contain(at(0)) && night.contain(at(18 * 3600)) && !night.contain(at(8 * 3600)));
 }

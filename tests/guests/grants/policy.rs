@@ -48,9 +48,9 @@ fn ask_kv(sender: &str) -> Result<String, String> {
     }
 }
 
-/// Where the sender's domain takes mail; an empty list where it has no MX.
+/// Where the sender's domain takes mail; an empty list where it has no MX. A sender without `@` is asked about as it is.
 fn ask_dns(sender: &str) -> Result<String, String> {
-    let domain = sender.rsplit_once('@').map_or("", |(_, domain)| domain);
+    let domain = sender.rsplit_once('@').map_or(sender, |(_, domain)| domain);
     let exchanges = dns::mx(domain)?;
     Ok(exchanges.join(", "))
 }

@@ -168,9 +168,14 @@ async fn request(stream: &mut TcpStream) -> String {
 
 /// What the guest's four fields say about a message: it is accepted, and no call fails.
 async fn told(policies: &Policies, queue_id: &str) -> Vec<String> {
+    told_of(policies, queue_id, SENDER).await
+}
+
+/// What they say about a message of that sender.
+async fn told_of(policies: &Policies, queue_id: &str, sender: &str) -> Vec<String> {
     let facts = Facts {
         queue_id: queue_id.to_owned(),
-        mail_from: SENDER.to_owned(),
+        mail_from: sender.to_owned(),
         ..facts()
     };
     let mail = Mail::new(b"Subject: hello\r\n\r\nhello\r\n");
@@ -248,6 +253,11 @@ async fn grants_hold(language: &'static str) {
         &other_host,
     ];
     assert_eq!(told(&policies, "0004").await, expected);
+    let [_, dns, ..] = &told_of(&policies, "0004", "postmaster").await[..] else {
+        panic!("four fields");
+    };
+    let whole = "error: `postmaster` is below none of grants.dns.suffixes";
+    assert_eq!(dns, whole, "a sender without a domain");
 
     let policies = around.loaded(&component, language, NARROW).await;
     let private = format!(

@@ -382,11 +382,11 @@ async fn a_field_that_may_be_read_as_another_authors_is_an_error() {
     for (field, expected) in [
         ("Ann <ceo@bank.example, x@evil.example>", &malformed),
         ("Ann <ceo@bank.example> <x@evil.example>", &malformed),
-        ("ceo@bank.example <x@evil.example>", &malformed),
+        ("a@x.example, ceo@bank.example <x@evil.example>", &malformed),
         ("<x@evil.example> ceo@bank.example", &malformed),
         ("<ceo@bank.example@evil.example>", &malformed),
         ("Ann <x@evil.example", &malformed),
-        ("x@evil.example <x@evil.example>", &Outcome::of("pass")),
+        ("ceo@bank.example <x@evil.example>", &Outcome::of("pass")),
         ("\"ceo@bank.example\" <x@evil.example>", &Outcome::of("pass")),
         ("Ann <x@evil.example> (ceo@bank.example)", &Outcome::of("pass")),
         (

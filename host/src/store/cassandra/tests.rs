@@ -172,7 +172,8 @@ async fn an_open_breaker_closes_by_itself_when_the_cluster_answers() {
 async fn a_wrong_clock_delivers_and_removes_nothing() {
     let (_keyspace, store) = empty().await;
     let offset = |theirs| clock::Offset::measured(1_000_000, Duration::ZERO, theirs);
-    store.clock.learn(offset(990_001));
+    // The edge itself is the clock's own test: here the two readings of a busy machine may be some milliseconds apart.
+    store.clock.learn(offset(990_500));
     assert!(store.ready().is_ok());
     store.clock.learn(offset(990_000));
     assert!(store.ready().is_err());

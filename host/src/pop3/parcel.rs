@@ -107,11 +107,9 @@ impl Parcel {
                 .await
                 .map_err(Broken::Store)?;
             if chunk.is_empty() {
-                return Err(Broken::Short {
-                    id: self.id,
-                    offset: self.offset,
-                    size: self.size,
-                });
+                let (id, at, size) = (self.id, self.offset, self.size);
+                let short = format!("{id} is shorter than listed: it ends at octet {at} of {size}");
+                return Err(Broken::Store(StoreError::Engine(short)));
             }
             self.offset += chunk.len() as u64;
             sent += chunk.len() as u64;

@@ -31,12 +31,6 @@ pub(super) enum Broken {
     Handshake(io::Error),
     #[error("a message broke off: {0}")]
     Store(crate::store::StoreError),
-    #[error("message {id} is shorter than it was listed: it ends at octet {offset} of {size}")]
-    Short {
-        id: crate::message::MessageId,
-        offset: u64,
-        size: u64,
-    },
     #[error("a message was to be sent that nobody asked for")]
     NothingToSend,
 }

@@ -8,7 +8,8 @@
 //!
 //! A client that is silent, or takes nothing of what it asked for, is closed after `limits.pop3_idle` without
 //! a word (RFC 1939 §3); so is one that takes longer than `limits.transfer` for one message, for it keeps its
-//! maildrop from others. When the gateway stops, sessions end as soon as they wait for a command: what is being
+//! maildrop from others. What is left of a message when it has been read, 32 KiB at most, may be sent with what
+//! follows and has the idle time alone. When the gateway stops, sessions end as soon as they wait for a command: what is being
 //! sent is finished, a QUIT that has come is done, and messages that were only marked stay (RFC 1939 §6).
 
 mod lease;

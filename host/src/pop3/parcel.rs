@@ -2,7 +2,8 @@
 //!
 //! What can fail is tried before the client is told that the message follows: the first chunk is read, and
 //! for a client without UTF8 the whole header section, to be downgraded (RFC 6858). It is as long as
-//! `limits.headers` let it be when it came. A store that fails later leaves no way but to close.
+//! `limits.headers` let it be when it came. A store that fails later, or has less than was listed, leaves no way but
+//! to close: the dot that ends a message would say that it is whole.
 
 use super::wire::{Broken, Wire};
 use crate::message::MessageId;
@@ -105,9 +106,14 @@ impl Parcel {
                 .read(Holder::Mailbox(&self.mailbox), self.id, self.offset, CHUNK)
                 .await
                 .map_err(Broken::Store)?;
+            if chunk.is_empty() {
+                let (id, at, size) = (self.id, self.offset, self.size);
+                let short = format!("{id} is shorter than listed: it ends at octet {at} of {size}");
+                return Err(Broken::Store(StoreError::Engine(short)));
+            }
             self.offset += chunk.len() as u64;
             sent += chunk.len() as u64;
-            if chunk.is_empty() || stuffer.push(&chunk, wire.out()) == Flow::Enough {
+            if stuffer.push(&chunk, wire.out()) == Flow::Enough {
                 break;
             }
             wire.gather().await?;

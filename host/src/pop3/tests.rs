@@ -159,6 +159,21 @@ async fn a_message_of_many_chunks_is_streamed_whole() {
 }
 
 #[tokio::test]
+async fn a_message_that_is_shorter_than_listed_is_not_ended_as_if_it_were_whole() {
+    for greeting in ["NOOP", "UTF8"] {
+        let house = House::memory("limits: { pop3_idle: 5s }\n");
+        house.keep("", PLAIN, None, 1).await;
+        let mut client = house.connect().await;
+        client.say(greeting).await;
+        assert!(client.log_in("secret").await.starts_with("+OK"));
+        client.send("RETR 1\r\n").await;
+        let rest = client.rest().await;
+        assert!(!rest.ends_with("\r\n.\r\n"), "{rest}");
+        house.login().await;
+    }
+}
+
+#[tokio::test]
 async fn what_was_sent_in_clear_behind_stls_is_thrown_away() {
     let house = House::memory("");
     let mut client = house.connect().await;

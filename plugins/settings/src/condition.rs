@@ -1,6 +1,7 @@
 //! Conditions about a message, for policies whose settings are rules.
 
-use crate::{OneOrMany, Size, addresses, domain_of, matches};
+use crate::fields::Texts;
+use crate::{Known, OneOrMany, Size, domain_of, fits};
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -40,6 +41,10 @@ pub struct Mail<'a> {
     pub size: &'a dyn Fn() -> u32,
     /// The first field's decoded text.
     pub header: &'a dyn Fn(&str) -> Option<String>,
+    /// All fields of a name, as they are written.
+    pub raw: &'a dyn Fn(&str) -> Vec<Vec<u8>>,
+    /// For one message; none at its beginning.
+    pub known: Known,
     /// File names of its parts, empty where a part has none.
     pub names: &'a dyn Fn() -> Vec<String>,
 }
@@ -70,19 +75,15 @@ impl TryFrom<Value> for Test {
 }
 
 impl Test {
-    fn one_of(&self, texts: &[String]) -> bool {
-        texts.iter().any(|text| self.holds(text))
-    }
-
-    fn holds(&self, text: &str) -> bool {
-        let text = text.trim().to_lowercase();
-        let one = |all: &[String], holds: fn(&str, &str) -> bool| {
-            all.iter().any(|wanted| holds(&wanted.to_lowercase(), &text))
+    /// Of one of these texts.
+    fn holds(&self, texts: &Texts) -> bool {
+        let one = |all: &[String], holds: &dyn Fn(&str) -> bool| {
+            all.iter().any(|wanted| holds(&wanted.to_lowercase()))
         };
         match &self.0 {
-            Way::Contains(all) => one(all, |wanted, text| text.contains(wanted)),
-            Way::Is(all) => one(all, |wanted, text| text == wanted.trim()),
-            Way::Matches(all) => one(all, matches),
+            Way::Contains(all) => one(all, &|wanted| texts.iter().any(|text| text.contains(wanted))),
+            Way::Is(all) => one(all, &|wanted| texts.contains(wanted.trim())),
+            Way::Matches(all) => one(all, &|wanted| texts.iter().any(|text| fits(wanted, text))),
         }
     }
 }
@@ -90,15 +91,9 @@ impl Test {
 impl Condition {
     #[must_use]
     pub fn holds(&self, mail: &Mail<'_>) -> bool {
-        let field = |name: &str, test: &Test| (mail.header)(name).is_some_and(|text| test.holds(&text));
-        let addressed = |name: &str, test: &Test| {
-            let text = (mail.header)(name);
-            text.is_some_and(|text| {
-                test.holds(&text) || addresses(&text).is_some_and(|all| test.one_of(&all))
-            })
-        };
-        let from = |test: &Test| test.holds(mail.sender) || addressed("From", test);
-        let to = |test: &Test| addressed("To", test) || addressed("Cc", test);
+        let sender = || Texts::new([mail.sender.trim().to_lowercase()].into());
+        let from = |test: &Test| test.holds(&sender()) || test.holds(&mail.addressed("From"));
+        let to = |test: &Test| test.holds(&mail.addressed("To")) || test.holds(&mail.addressed("Cc"));
         let size = || u64::from((mail.size)());
         let named =
             |fits: &dyn Fn(&String) -> bool| (mail.names)().iter().any(|name| !name.is_empty() && fits(name));
@@ -112,7 +107,10 @@ impl Condition {
             && self.smaller.is_none_or(|bound| size() < bound.0)
             && self.from.as_ref().is_none_or(from)
             && self.to.as_ref().is_none_or(to)
-            && self.header.iter().all(|(name, test)| field(name, test))
+            && self
+                .header
+                .iter()
+                .all(|(name, test)| test.holds(&mail.text(name)))
             && self.attachment.is_none_or(|wanted| wanted == named(&|_| true))
             && (self.attached.as_ref()).is_none_or(|patterns| named(&|name| patterns.matches(name)))
     }

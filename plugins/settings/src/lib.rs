@@ -4,7 +4,9 @@
 //! wrote. Whatever is not understood is refused with a sentence for that person; nothing is guessed.
 
 mod condition;
+mod fields;
 mod html;
+mod lines;
 mod network;
 mod patterns;
 #[cfg(test)]
@@ -13,9 +15,11 @@ mod text;
 mod units;
 
 pub use condition::{Condition, Mail};
+pub use fields::Known;
 pub use html::shown;
+pub use lines::{Text, first, lines, plain};
 pub use network::{Network, listed, listing, neighbourhood, reversed};
-pub use patterns::{closest, matches, named, same};
+pub use patterns::{closest, fits, matches, named, same};
 pub use text::{Address, FieldName, Words, Zone, addresses, domain_of, domains, is_domain};
 pub use units::{Bit, Percent, Score, Seconds, Size, Within, reaches};
 

@@ -8,7 +8,12 @@ use std::str::Chars;
 /// Does `text` match `pattern`? `*` stands for any run, `?` for one character; case does not matter.
 #[must_use]
 pub fn matches(pattern: &str, text: &str) -> bool {
-    let (pattern, text) = (pattern.to_lowercase(), text.to_lowercase());
+    fits(&pattern.to_lowercase(), &text.to_lowercase())
+}
+
+/// The same for what is in lower case already.
+#[must_use]
+pub fn fits(pattern: &str, text: &str) -> bool {
     let (mut pattern, mut text) = (pattern.chars(), text.chars());
     // Behind the last star, and where the text may go on from there: the only place to fall back to.
     let mut star: Option<(Chars<'_>, Chars<'_>)> = None;

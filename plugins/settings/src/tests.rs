@@ -355,18 +355,21 @@ fn domains_are_those_of_the_addresses_where_all_readers_find_them() {
 
 #[test]
 fn a_condition_holds_where_all_that_is_written_does() {
+    let field = |name: &str| match name {
+        "Subject" => Some(" A great OFFER ".to_owned()),
+        "From" => Some("Bob <sales@Shop.example>".to_owned()),
+        "Cc" => Some("\"Ann, or Al\" <ann@example.org>, list@example.net".to_owned()),
+        _ => None,
+    };
     let holds = |json: &str| {
         let mail = Mail {
             authenticated: false,
             sender: "bob@shop.example",
             tags: &["spam".to_owned()],
             size: &|| 1024,
-            header: &|name| match name {
-                "Subject" => Some(" A great OFFER ".to_owned()),
-                "From" => Some("Bob <sales@Shop.example>".to_owned()),
-                "Cc" => Some("\"Ann, or Al\" <ann@example.org>, list@example.net".to_owned()),
-                _ => None,
-            },
+            header: &field,
+            raw: &|name| field(name).map(String::into_bytes).into_iter().collect(),
+            known: Known::default(),
             names: &|| vec![String::new(), "disk.ISO".to_owned()],
         };
         parse::<Condition>(json).unwrap().holds(&mail)
@@ -404,4 +407,42 @@ fn a_condition_holds_where_all_that_is_written_does() {
     }
     let error = parse::<Condition>(r#"{"from": {"like": "x"}}"#).unwrap_err();
     assert!(error.contains("unknown variant `like`"), "{error}");
+}
+
+#[test]
+fn of_a_field_its_beginning_is_read_and_the_addresses_that_are_whole_in_it() {
+    let holds = |to: &str, json: &str| {
+        let mail = Mail {
+            authenticated: false,
+            sender: "",
+            tags: &[],
+            size: &|| 0,
+            header: &|name| (name == "To").then(|| to.to_owned()),
+            raw: &|name| match name {
+                "To" => vec![to.into(), b"other@x.org".to_vec()],
+                _ => vec![],
+            },
+            known: Known::default(),
+            names: &Vec::new,
+        };
+        parse::<Condition>(json).unwrap().holds(&mail)
+    };
+    let is = r#"{"to": {"is": "last@x.org"}}"#;
+    let contains = r#"{"header": {"To": {"contains": "x.org"}}}"#;
+    let bound = 64 << 10;
+    let fitting = format!("{}last@x.org", "a@b,".repeat((bound - 10) / 4));
+    let padded = |more: usize| format!("{}{fitting}", " ".repeat(bound - fitting.len() + more));
+    assert!(holds(&padded(0), is) && holds(&padded(0), contains));
+    assert!(!holds(&padded(1), is) && !holds(&padded(1), contains));
+    let cut = format!("{},end@x.org", padded(0));
+    assert!(!holds(&cut, is), "what follows is not known");
+    assert!(holds(&format!("last@x.org,{}", padded(0)), is));
+    assert!(
+        !holds("last@x.org", r#"{"to": {"is": "other@x.org"}}"#),
+        "the first"
+    );
+    assert!(holds(
+        &"\u{fc}".repeat(bound),
+        r#"{"header": {"To": {"contains": "\u00fc"}}}"#
+    ));
 }

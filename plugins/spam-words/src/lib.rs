@@ -1,14 +1,14 @@
 //! Scores the words of a message's subject and text; by its score a message is marked, put in quarantine or
 //! refused.
 //!
-//! Each word of the list counts once where it occurs, and by a factor if it is in the subject. Of a part
-//! only its beginning is read. Own users' mail is not scored.
+//! Each word of the list counts once where it occurs, and by a factor if it is in the subject. Of a part,
+//! and of all parts together, only the beginning is read. Own users' mail is not scored.
 
 use bindings::exports::postern::policy::{lifecycle, message_filter};
 use bindings::postern::policy::types::{Reply, Verdict};
 use bindings::postern::policy::{config, edit, message, mime, session};
 use serde::Deserialize;
-use settings::{FieldName, Score, Size, Within, matches, reaches, shown};
+use settings::{FieldName, Score, Size, Text, Within, first, lines, plain, reaches, shown};
 use std::collections::BTreeMap;
 
 mod bindings {
@@ -40,8 +40,10 @@ struct Settings {
     words: BTreeMap<String, i32>,
     /// A word in the subject counts so many times: twice.
     subject: Option<Within<1, 10>>,
-    /// Octets that are read of each text part: 64 KiB.
+    /// Octets that are read of the subject, and of each text part: 64 KiB.
     read: Option<Size>,
+    /// Octets of what is shown of all parts together: 256 KiB.
+    read_all: Option<Size>,
     /// The field that says the score: `X-Spam-Score`.
     header: Option<FieldName>,
     /// From this score on.
@@ -52,17 +54,20 @@ struct Settings {
 
 /// Text parts that are read.
 const PARTS: usize = 20;
-/// Octets of each: where nothing is said, and at most.
+/// Octets of each and of all, where nothing is said.
 const READ: u32 = 64 << 10;
+const READ_ALL: u32 = 256 << 10;
+/// The largest that either may be.
 const MOST: u32 = 1 << 20;
 
 impl Settings {
     /// The score, and the words that made it, heaviest first.
     fn score(&self, subject: &str, body: &str) -> (i64, Vec<String>) {
+        let (subject, body) = (Text::of(subject), Text::of(body));
         let mut hits: Vec<(i64, &str)> = Vec::new();
         for (word, weight) in &self.words {
             let pattern = plain(word);
-            let factor = match (has(subject, &pattern), has(body, &pattern)) {
+            let factor = match (subject.has(&pattern), body.has(&pattern)) {
                 (true, _) => self.subject.map_or(2, |factor| factor.0),
                 (false, true) => 1,
                 (false, false) => continue,
@@ -88,16 +93,19 @@ impl Settings {
         }
     }
 
-    /// Octets, where they are within the bounds.
-    fn read(&self) -> Option<u32> {
-        let read = self.read.map_or(Some(READ), |read| u32::try_from(read.0).ok());
-        read.filter(|read| (1..=MOST).contains(read))
+    /// Octets of one and of all.
+    fn bounds(&self) -> Result<(u32, u32), &'static str> {
+        let octets = |written: Option<Size>, otherwise| {
+            let octets = written.map_or(Some(otherwise), |size| u32::try_from(size.0).ok());
+            octets.filter(|octets| (1..=MOST).contains(octets))
+        };
+        let one = octets(self.read, READ).ok_or("read: must be 1B to 1MiB of each part")?;
+        let all = octets(self.read_all, READ_ALL).ok_or("read_all: must be 1B to 1MiB of all parts")?;
+        Ok((one, all))
     }
 
     fn check(&self) -> Result<(), String> {
-        if self.read().is_none() {
-            return Err("read: must be 1B to 1MiB of each part".to_owned());
-        }
+        self.bounds()?;
         let bad = |word: &&String| {
             let plain = plain(word);
             let phrase = plain.contains(' ') && plain.contains(['*', '?']);
@@ -112,43 +120,18 @@ impl Settings {
     }
 }
 
-/// Words of texts, ` one two ` in a line for each text: so a phrase is found with its spaces, and not from one text
-/// into the next.
-fn lines(texts: impl IntoIterator<Item = String>) -> String {
-    let mut lines = String::new();
-    for text in texts {
-        lines.extend([" ", &plain(&text.replace(['*', '?'], " ")), " \n"]);
-    }
-    lines
-}
-
-/// Is a word, a phrase, or a pattern of one word, as [`plain`] has it, in these lines?
-fn has(lines: &str, pattern: &str) -> bool {
-    match pattern.contains(['*', '?']) {
-        true => lines.split_whitespace().any(|word| matches(pattern, word)),
-        false => lines.contains(&format!(" {pattern} ")),
-    }
-}
-
-/// Words in lower case with one space between them; what stands for letters in a pattern is a part of its word.
-fn plain(text: &str) -> String {
-    let text = text.to_lowercase();
-    let words = text.split(|c: char| !c.is_alphanumeric() && !matches!(c, '*' | '?'));
-    let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
-    words.join(" ")
-}
-
 /// All text of the message that a person reads.
-fn body(read: u32) -> String {
+fn body((one, all): (u32, u32)) -> String {
     let parts = mime::parts().into_iter();
     let parts = parts.filter(|part| part.media_type.starts_with("text/"));
-    lines(parts.take(PARTS).map(|part| {
-        let text = mime::part_text(part.index, read);
+    let texts = parts.take(PARTS).map(|part| {
+        let text = mime::part_text(part.index, one);
         match part.media_type.as_str() {
             "text/html" => shown(&text),
             _ => text,
         }
-    }))
+    });
+    lines(first(texts, all))
 }
 
 struct Plugin;
@@ -161,8 +144,9 @@ impl message_filter::Guest for Plugin {
         if settings.words.is_empty() || session::auth_user().is_some() {
             return Verdict::Accept;
         }
-        let subject = lines(message::header_text("Subject"));
-        let body = body(settings.read().unwrap_or(READ));
+        let bounds = settings.bounds().unwrap_or((READ, READ_ALL));
+        let subject = lines(first(message::header_text("Subject").into_iter(), bounds.0));
+        let body = body(bounds);
         let (score, words) = settings.score(&subject, &body);
         let header = settings.header.as_deref().unwrap_or("X-Spam-Score");
         // A score that the sender wrote is none.

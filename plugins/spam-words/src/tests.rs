@@ -29,8 +29,9 @@ fn a_phrase_is_its_words_in_a_row_whatever_is_between() {
     assert_eq!(score("", "Free\r\n--money!").0, 4);
     assert_eq!(score("", "free your money").0, 0);
     let parts = text(["for free", "money talks"]);
-    assert!(!has(&parts, "free money"), "not from one part into the next");
-    assert!(has(&parts, "for free") && has(&parts, "money talks") && has(&parts, "tal?s"));
+    let parts = Text::of(&parts);
+    assert!(!parts.has("free money"), "not from one part into the next");
+    assert!(parts.has("for free") && parts.has("money talks") && parts.has("tal?s"));
 }
 
 #[test]
@@ -42,7 +43,7 @@ fn weights_add_up_and_the_heaviest_is_named_first() {
 
 #[test]
 fn markup_is_not_text_and_hides_none() {
-    let shows = |html: &str, word: &str| has(&lines([shown(html)]), word);
+    let shows = |html: &str, word: &str| Text::of(&lines([shown(html)])).has(word);
     assert!(shows("<!-- <style> -->buy via<wbr/>gra", "buy viagra"));
     assert!(shows(
         "I <3 you, buy <a title=\"<script>\">viagra</a> now<p>",
@@ -55,13 +56,16 @@ fn markup_is_not_text_and_hides_none() {
 }
 
 #[test]
-fn what_is_read_of_a_part_has_bounds() {
-    let read = |json: &str| settings::parse::<Settings>(json).unwrap().read();
-    assert_eq!(read("{}"), Some(READ));
-    assert_eq!(read(r#"{"read": 1}"#), Some(1));
-    assert_eq!(read(r#"{"read": "1MiB"}"#), Some(MOST));
+fn what_is_read_of_a_part_and_of_all_has_bounds() {
+    let bounds = |json: &str| settings::parse::<Settings>(json).unwrap().bounds();
+    assert_eq!(bounds("{}"), Ok((64 << 10, 256 << 10)));
+    assert_eq!(bounds(r#"{"read": 1, "read_all": "1MiB"}"#), Ok((1, MOST)));
+    assert_eq!(bounds(r#"{"read": "1MiB", "read_all": 1}"#), Ok((MOST, 1)));
     for wrong in ["0", "1048577", "\"4GiB\"", "\"1TiB\""] {
-        assert_eq!(read(&format!(r#"{{"read": {wrong}}}"#)), None, "{wrong}");
+        for name in ["read", "read_all"] {
+            let error = bounds(&format!(r#"{{"{name}": {wrong}}}"#)).unwrap_err();
+            assert!(error.starts_with(&format!("{name}: must be ")), "{wrong}");
+        }
     }
 }
 
@@ -98,6 +102,7 @@ fn what_cannot_be_meant_is_refused() {
         (r#"{"reject": 0}"#, "reject: 0 is not within"),
         (r#"{"subject": 11}"#, "subject: 11 is not within 1 to 10"),
         (r#"{"read": "2MiB"}"#, "read: must be 1B to 1MiB"),
+        (r#"{"read_all": "2MiB"}"#, "read_all: must be 1B to 1MiB"),
         (r#"{"read": "much"}"#, "read: `much` is not a size"),
         (r#"{"header": "a b"}"#, "header: `a b` is no name"),
     ] {

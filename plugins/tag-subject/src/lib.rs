@@ -7,7 +7,7 @@
 use bindings::exports::postern::policy::{lifecycle, message_filter};
 use bindings::postern::policy::{config, edit, message, mime, session};
 use serde::Deserialize;
-use settings::{Condition, Mail};
+use settings::{Condition, Known, Mail};
 
 mod bindings {
     #![allow(unsafe_code, unreachable_pub, reason = "generated")]
@@ -87,6 +87,8 @@ impl message_filter::Guest for Plugin {
             tags: &session::tags(),
             size: &message::size,
             header: &message::header_text,
+            raw: &message::get_header,
+            known: Known::default(),
             names: &|| mime::parts().into_iter().map(|part| part.name).collect(),
         });
         let raw = message::get_header("Subject")

@@ -14,6 +14,8 @@ fn tags<'a>(settings: &'a Settings, session_tags: &[&str], headers: &[(&str, &st
         tags: &session_tags,
         size: &|| 0,
         names: &Vec::new,
+        raw: &|_| Vec::new(),
+        known: Known::default(),
         header: &|wanted| {
             let found = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted));
             found.map(|(_, value)| (*value).to_owned())

@@ -8,8 +8,8 @@ use bindings::exports::postern::policy::{lifecycle, message_filter};
 use bindings::postern::policy::types::{Reply, Verdict};
 use bindings::postern::policy::{config, directory, edit, log, message, mime, session};
 use serde::Deserialize;
-use settings::{Address, Condition, FieldName, Mail, Words, matches, same};
-use std::cell::LazyCell;
+use settings::{Address, Condition, FieldName, Known, Mail, Words, matches, same};
+use std::cell::{LazyCell, OnceCell};
 use std::collections::BTreeMap;
 
 mod bindings {
@@ -47,6 +47,9 @@ struct Rule {
     #[serde(default, rename = "if")]
     when: Condition,
     then: Actions,
+    /// Whether it holds for the message, whichever mailbox asks.
+    #[serde(skip)]
+    holds: OnceCell<bool>,
 }
 
 /// At least one, and none behind one that decides.
@@ -118,7 +121,7 @@ impl Settings {
         fitting.sort_by_key(|(name, _)| !same(name, mailbox));
         let mut actions: Vec<&Action> = Vec::new();
         for rule in fitting.into_iter().flat_map(|(_, rules)| rules) {
-            if rule.when.holds(mail) {
+            if *rule.holds.get_or_init(|| rule.when.holds(mail)) {
                 actions.extend(&rule.then.0);
             }
             if actions.last().is_some_and(|last| last.decides()) {
@@ -159,6 +162,8 @@ impl message_filter::Guest for Plugin {
             tags: &tags,
             size: &message::size,
             header: &message::header_text,
+            raw: &message::get_header,
+            known: Known::default(),
             names: &|| parts.iter().map(|part| part.name.clone()).collect(),
         };
         let mut redirected = Vec::new();

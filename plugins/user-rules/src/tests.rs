@@ -49,6 +49,11 @@ fn done(mailbox: &str, sender: &str, letter: Letter) -> Vec<String> {
             "Cc" => Some(to.to_owned()),
             _ => None,
         },
+        raw: &|name| match name {
+            "Cc" => vec![to.into()],
+            _ => vec![],
+        },
+        known: Known::default(),
         names: &|| names.iter().map(|&name| name.to_owned()).collect(),
     };
     let actions = settings.actions(mailbox, &mail);
@@ -102,6 +107,8 @@ fn conditions_behind_what_decides_are_not_asked() {
                 names.borrow_mut().push(name.to_owned());
                 Some("x".to_owned())
             },
+            raw: &|_| panic!("nobody has to know addresses"),
+            known: Known::default(),
             names: &|| panic!("nobody has to know the parts"),
         };
         let actions = settings.actions(mailbox, &mail);
@@ -112,6 +119,44 @@ fn conditions_behind_what_decides_are_not_asked() {
     assert_eq!(asked("ann@example.org"), (first, third));
     let [discard, fifth] = ["discard", "X-Fifth"].map(str::to_owned);
     assert_eq!(asked("bob@example.org"), (discard, fifth));
+}
+
+#[test]
+fn rules_of_many_mailboxes_look_once_at_the_message() {
+    let settings: Settings = settings::parse(
+        r#"{"mailboxes": {"*@example.org": [
+            {"if": {"to": "no"}, "then": ["stop"]},
+            {"if": {"to": {"is": "b@example.org"}, "header": {"to": {"contains": "b@"}}, "larger": 1},
+             "then": ["discard"]}
+        ]}}"#,
+    )
+    .unwrap();
+    let asked = RefCell::new(Vec::new());
+    let ask = |what: &str| asked.borrow_mut().push(what.to_owned());
+    let mail = Mail {
+        authenticated: false,
+        sender: "",
+        tags: &[],
+        size: &|| {
+            ask("size");
+            2
+        },
+        header: &|name| {
+            ask(name);
+            (name == "To").then(|| "a@example.org, B@example.org".to_owned())
+        },
+        raw: &|name| {
+            ask(&format!("raw {name}"));
+            vec![b"a@example.org, B@example.org".to_vec()]
+        },
+        known: Known::default(),
+        names: &Vec::new,
+    };
+    for number in 0..100 {
+        let actions = settings.actions(&format!("{number}@example.org"), &mail);
+        assert!(matches!(actions[..], [Action::Discard]), "{number}");
+    }
+    assert_eq!(asked.take(), ["To", "raw To", "Cc", "raw Cc", "size"]);
 }
 
 #[test]

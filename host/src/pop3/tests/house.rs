@@ -100,11 +100,22 @@ impl House {
 
     /// Delivers a message that may bring a UIDL of its own.
     pub(super) async fn import(&self, trace: &str, content: &str, uidl: Option<&str>) -> MessageId {
+        self.keep(trace, content, uidl, 0).await
+    }
+
+    /// Keeps a message that is listed with `missing` octets more than it has.
+    pub(super) async fn keep(
+        &self,
+        trace: &str,
+        content: &str,
+        uidl: Option<&str>,
+        missing: u64,
+    ) -> MessageId {
         self.account().await;
         let id = MessageId::new();
         let end = content.find("\r\n\r\n").map_or(content.len(), |at| at + 4);
         let (head, text) = content.split_at(end);
-        let size = (trace.len() + content.len()) as u64;
+        let size = (trace.len() + content.len()) as u64 + missing;
         let downgraded = downgraded_len(trace.as_bytes()) + downgraded_len(head.as_bytes());
         let delivery = Delivery {
             id,

@@ -234,13 +234,19 @@ impl Bodies for EmbeddedStore {
     }
 
     async fn read(&self, _holder: Holder<'_>, id: MessageId, offset: u64, len: usize) -> Result<Bytes> {
+        let Ok(one) = self.here.try_acquire() else {
+            let read = move |view: &View| {
+                let (id, meta) = view.meta(id)?;
+                view.content((id, &meta), offset, len)
+            };
+            return self.read_with(read).await;
+        };
         let view = self.view();
         let (id, meta) = view.meta(id)?;
-        if let Ok(_one) = self.here.try_acquire()
-            && meta.size().saturating_sub(offset) <= LONGEST_HERE
-        {
+        if meta.size().saturating_sub(offset) <= LONGEST_HERE {
             return view.content((id, &meta), offset, len);
         }
+        drop(one);
         self.off_the_io_threads(move || view.content((id, &meta), offset, len))
             .await
     }

@@ -51,6 +51,22 @@ contract! { opened() }
 mutants! { opened() }
 
 #[tokio::test]
+async fn what_is_read_while_no_io_thread_is_free_for_it_is_the_same() {
+    let (_folder, store) = opened();
+    let sent = delivery(vec![entry("a@x.org", 5)]);
+    store.deliver(sent.clone()).await.unwrap();
+    let free = store.here.available_permits();
+    let permits = u32::try_from(free).unwrap();
+    let all = store.here.acquire_many(permits).await.unwrap();
+    assert_eq!(read_all(&*store, A, sent.id, CHUNK).await[14..], *b"text\r\n");
+    let gone = store.read(A, MessageId::new(), 0, CHUNK).await;
+    assert!(matches!(gone, Err(StoreError::NotFound)));
+    drop(all);
+    assert_eq!(read_all(&*store, A, sent.id, CHUNK).await[14..], *b"text\r\n");
+    assert_eq!(store.here.available_permits(), free);
+}
+
+#[tokio::test]
 async fn what_was_acknowledged_is_there_after_a_restart() {
     let (folder, store) = opened();
     let (kept, gone) = (

@@ -12,7 +12,7 @@ pub struct Condition {
     authenticated: Option<bool>,
     /// Fields by name: the first one's decoded text.
     header: BTreeMap<String, Test>,
-    /// The envelope sender, or the field From, as it is or an address in it.
+    /// The envelope sender, an address in the field From, or by `contains` and `matches` its text.
     from: Option<Test>,
     /// The field To or Cc, likewise.
     to: Option<Test>,
@@ -40,6 +40,8 @@ pub struct Mail<'a> {
     pub size: &'a dyn Fn() -> u32,
     /// The first field's decoded text.
     pub header: &'a dyn Fn(&str) -> Option<String>,
+    /// All fields of a name as they are written.
+    pub raw: &'a dyn Fn(&str) -> Vec<Vec<u8>>,
     /// File names of its parts, empty where a part has none.
     pub names: &'a dyn Fn() -> Vec<String>,
 }
@@ -92,10 +94,11 @@ impl Condition {
     pub fn holds(&self, mail: &Mail<'_>) -> bool {
         let field = |name: &str, test: &Test| (mail.header)(name).is_some_and(|text| test.holds(&text));
         let addressed = |name: &str, test: &Test| {
-            let text = (mail.header)(name);
-            text.is_some_and(|text| {
-                test.holds(&text) || addresses(&text).is_some_and(|all| test.one_of(&all))
-            })
+            let is_text = !matches!(test.0, Way::Is(_)) && field(name, test);
+            // Decoded text may have the dividers of a list where the field has none.
+            let raw = || (mail.raw)(name).into_iter().next();
+            let all = || addresses(&String::from_utf8_lossy(&raw()?));
+            is_text || all().is_some_and(|all| test.one_of(&all))
         };
         let from = |test: &Test| test.holds(mail.sender) || addressed("From", test);
         let to = |test: &Test| addressed("To", test) || addressed("Cc", test);

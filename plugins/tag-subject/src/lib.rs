@@ -87,6 +87,7 @@ impl message_filter::Guest for Plugin {
             tags: &session::tags(),
             size: &message::size,
             header: &message::header_text,
+            raw: &message::get_header,
             names: &|| mime::parts().into_iter().map(|part| part.name).collect(),
         });
         let raw = message::get_header("Subject")

@@ -18,6 +18,12 @@ fn tags<'a>(settings: &'a Settings, session_tags: &[&str], headers: &[(&str, &st
             let found = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted));
             found.map(|(_, value)| (*value).to_owned())
         },
+        raw: &|wanted| {
+            let found = headers
+                .iter()
+                .filter(|(name, _)| name.eq_ignore_ascii_case(wanted));
+            found.map(|(_, value)| value.as_bytes().to_vec()).collect()
+        },
     })
 }
 

@@ -159,6 +159,7 @@ impl message_filter::Guest for Plugin {
             tags: &tags,
             size: &message::size,
             header: &message::header_text,
+            raw: &message::get_header,
             names: &|| parts.iter().map(|part| part.name.clone()).collect(),
         };
         let mut redirected = Vec::new();

@@ -49,6 +49,10 @@ fn done(mailbox: &str, sender: &str, letter: Letter) -> Vec<String> {
             "Cc" => Some(to.to_owned()),
             _ => None,
         },
+        raw: &|name| match name {
+            "Cc" => vec![to.as_bytes().to_vec()],
+            _ => vec![],
+        },
         names: &|| names.iter().map(|&name| name.to_owned()).collect(),
     };
     let actions = settings.actions(mailbox, &mail);
@@ -102,6 +106,7 @@ fn conditions_behind_what_decides_are_not_asked() {
                 names.borrow_mut().push(name.to_owned());
                 Some("x".to_owned())
             },
+            raw: &|_| panic!("nobody has to know addresses"),
             names: &|| panic!("nobody has to know the parts"),
         };
         let actions = settings.actions(mailbox, &mail);

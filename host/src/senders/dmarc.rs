@@ -6,7 +6,8 @@
 //! may understand in several ways, for they may be shown an author whom nobody asked about. They are asked about at the same
 //! time: one whose servers are silent keeps nobody from what another's owner says.
 
-use super::{LATE, Outcome, Spf, Verified, hit, spf, written};
+use super::written::written;
+use super::{LATE, Outcome, Spf, Verified, hit, spf};
 use crate::dns::{Failure, Resolver};
 use crate::message::head;
 use futures_util::future::join_all;
@@ -124,10 +125,12 @@ pub(super) fn domains(head: &[u8]) -> Result<Vec<String>, String> {
         if of_field.is_empty() {
             return Err("a From field names no author".to_owned());
         }
-        if written::domains(field.raw).is_none_or(|written| written != of_field) {
+        let written = written(field.raw).filter(|written| written.of_addresses == of_field);
+        let Some(written) = written else {
             return Err("a From field is malformed".to_owned());
-        }
+        };
         domains.extend(of_field);
+        domains.extend(written.of_names);
     }
     domains.sort();
     domains.dedup();
@@ -157,8 +160,10 @@ fn of_field(field: &[u8]) -> BTreeSet<String> {
         .collect()
 }
 
+/// Of a record that cannot be read, `none`: empty with `permerror` says that From cannot be checked.
 fn wish(output: &DmarcOutput) -> &'static str {
     match (output.dmarc_record(), output.policy()) {
+        (None, _) if matches!(output.result(), DmarcResult::PermError(_)) => "none",
         (None, _) => "",
         (Some(_), Policy::Quarantine) => "quarantine",
         (Some(_), Policy::Reject) => "reject",

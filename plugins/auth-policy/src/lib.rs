@@ -7,7 +7,7 @@ use bindings::exports::postern::policy::{lifecycle, message_filter};
 use bindings::postern::policy::types::{Reply, Verdict};
 use bindings::postern::policy::{auth, config, edit, message, session};
 use serde::Deserialize;
-use settings::{Network, OneOrMany, closest, domains, is_domain};
+use settings::{Network, OneOrMany, closest, domains};
 use std::collections::{BTreeMap, BTreeSet};
 
 mod bindings {
@@ -71,7 +71,7 @@ enum Unknown {
     Defer,
 }
 
-/// What the gateway found out.
+/// What the gateway found out. Where From cannot be checked, DMARC is `permerror` without a wish.
 #[derive(Debug, Default)]
 struct Facts {
     dmarc: String,
@@ -93,7 +93,7 @@ impl Settings {
                 let why = format!("mail from {from} does not pass DMARC (RFC 9989)");
                 (self.failed(facts, from), "5.7.1", why)
             }
-            ("permerror", _) if facts.from.is_none() => {
+            ("permerror", _) if facts.wish.is_empty() => {
                 let why = "From names no author that can be checked (DMARC, RFC 9989)";
                 (self.no_author.unwrap_or(Action::Reject), "5.7.1", why.to_owned())
             }
@@ -118,15 +118,15 @@ impl Settings {
     }
 }
 
-/// The domain in From, in lower case. None where there are several, or none, or it is none, or a field cannot be read, or
-/// may be read otherwise by others: then no exception is meant, and what the gateway calls an error is one of From.
+/// The domain in From, in lower case. None where there are several, or none, or a field is malformed: then no exception is
+/// meant.
 fn only_domain(fields: &[Vec<u8>]) -> Option<String> {
     let mut all = BTreeSet::new();
     for field in fields {
         all.extend(domains(&String::from_utf8_lossy(field))?);
     }
     let only = all.pop_first()?;
-    (all.is_empty() && is_domain(&only)).then_some(only)
+    all.is_empty().then_some(only)
 }
 
 /// A tag of a list of them, `i=1; d=example.org`, in lower case and without white space.

@@ -79,11 +79,18 @@ pub fn domain_of(address: &str) -> &str {
     address.rsplit_once('@').map_or("", |(_, domain)| domain)
 }
 
-/// Labels with dots between them, none of them a pattern.
+/// A name that DNS can have, as A-labels or as U-labels: letters, digits, hyphens and underscores, 63 at most between dots
+/// and 253 in all.
 #[must_use]
 pub fn is_domain(text: &str) -> bool {
-    text.split('.').all(|label| !label.is_empty())
-        && !text.contains(|c: char| c.is_whitespace() || matches!(c, '*' | '?' | '@'))
+    let in_label = |c: char| match c.is_ascii() {
+        true => c.is_ascii_alphanumeric() || matches!(c, '-' | '_'),
+        false => !c.is_whitespace() && !c.is_control(),
+    };
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.chars().count()) && !label.starts_with('-') && label.chars().all(in_label)
+    };
+    text.chars().count() <= 253 && text.split('.').all(is_label)
 }
 
 /// The addresses in a field that has a list of them (RFC 5322 §3.4), From or To. None where a quoted string, a
@@ -110,65 +117,137 @@ pub fn addresses(field: &str) -> Option<Vec<String>> {
     Some(found)
 }
 
-/// The domains of the addresses in such a field, in lower case. None where another reader may find others: where
-/// something has no end, or a list is in brackets, or a domain stands behind an `@` that is neither in an address nor in
-/// the name before one, a quoted string, a comment or an encoded word.
+/// The domains of the authors in such a field, in lower case, with those of addresses in the names before brackets: some
+/// readers take them for the authors'. None where the field is malformed, so that readers may find others. The
+/// gateway reads From in the same way before it asks about DMARC.
 #[must_use]
 pub fn domains(field: &str) -> Option<BTreeSet<String>> {
-    let addresses = addresses(field)?;
-    let domains = addresses.iter().map(|address| domain_of(address).to_lowercase());
-    let domains: BTreeSet<String> = domains.collect();
-    (written(field)? == domains).then_some(domains)
+    let mut domains = BTreeSet::new();
+    for item in items(field)? {
+        item.read(&mut domains)?;
+    }
+    Some(domains)
 }
 
-/// Whatever is written behind an `@`.
-fn written(field: &str) -> Option<BTreeSet<String>> {
-    let plain = without_words(field)?;
-    let mut is_open = false;
-    for c in plain.chars() {
-        match (c, is_open) {
-            ('<', false) => is_open = true,
-            ('>', true) => is_open = false,
-            ('<' | ',' | ';', true) | ('>', false) => return None,
-            _ => {}
-        }
+/// White space of a field (RFC 5322 §2.2.2, §2.2.3).
+const BLANK: [char; 4] = [' ', '\t', '\r', '\n'];
+
+/// What stands between two dividers of a list.
+#[derive(Default)]
+struct Item {
+    /// A quoted string is `""`, a comment a space.
+    plain: String,
+    /// What quoted strings and comments say.
+    hidden: String,
+}
+
+impl Item {
+    /// Where there is no address, readers may find one in an encoded word, a quoted string or a comment.
+    fn hides_address(&self) -> bool {
+        self.hidden.contains('@') || self.plain.contains("=?") || self.hidden.contains("=?")
     }
+
+    fn read(&self, domains: &mut BTreeSet<String>) -> Option<()> {
+        let plain = self.plain.trim_matches(BLANK);
+        let address = match plain.split_once('<') {
+            Some((name, behind)) => {
+                domains.extend(named(name));
+                behind.strip_suffix('>')?.trim_matches(BLANK)
+            }
+            None if !plain.contains('@') => return (!self.hides_address()).then_some(()),
+            None => plain,
+        };
+        let (local, domain) = address.split_once('@')?;
+        let fits = |c: char| match c.is_ascii() {
+            true => c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~.".contains(c),
+            false => !c.is_whitespace() && !c.is_control(),
+        };
+        let is_plain = !local.is_empty() && local.chars().all(fits) && !local.contains("=?");
+        let is_quoted = local == "\"\"" && !self.hidden.contains("=?");
+        let domain = domain.strip_suffix('.').unwrap_or(domain);
+        let is_good = (is_plain || is_quoted) && is_domain(domain);
+        is_good.then(|| domains.insert(domain.to_lowercase())).map(drop)
+    }
+}
+
+/// Domains of addresses in a name, encoded words apart.
+fn named(name: &str) -> Vec<String> {
     let is_encoded = |word: &&str| {
         let inner = word.strip_prefix("=?").and_then(|word| word.strip_suffix("?="));
-        inner.is_some_and(|inner| inner.split('?').count() == 3 && !inner.contains(['<', '>', ',', ';']))
+        inner.is_some_and(|inner| inner.split('?').count() == 3)
     };
-    // No reader takes the name before a single address in brackets for the author's address.
-    let plain = match plain.trim_end().split_once('<') {
-        Some((name, address))
-            if address.find('>') == Some(address.len() - 1) && !name.contains([',', ';']) =>
-        {
-            address
-        }
-        _ => &plain,
-    };
-    let words = plain.split_whitespace().filter(|word| !is_encoded(word));
-    let domains = words.flat_map(|word| word.split('@').skip(1)).map(|text| {
-        let end = text.find(['<', '>', ',', ';']).unwrap_or(text.len());
-        let domain = text.get(..end).unwrap_or_default();
-        (!domain.is_empty()).then(|| domain.to_lowercase())
+    let words = name.split_whitespace().filter(|word| !is_encoded(word));
+    let words = words.collect::<Vec<_>>().join(" ");
+    let behind = words.split('@').skip(1).filter_map(|text| {
+        let text = text.trim_start();
+        let fits = |c: char| c.is_alphanumeric() || "-_.".contains(c);
+        let end = text.find(|c| !fits(c)).unwrap_or(text.len());
+        let domain = text.get(..end)?.trim_end_matches('.');
+        (domain.contains('.') && is_domain(domain)).then(|| domain.to_lowercase())
     });
-    let domains: Option<BTreeSet<String>> = domains.collect();
-    domains.filter(|_| !is_open)
+    behind.collect()
 }
 
-/// Without quoted strings and comments (RFC 5322 §3.2). None where one of them has no end.
-fn without_words(text: &str) -> Option<String> {
-    let (mut kept, mut depth, mut quoted) = (String::new(), 0_usize, false);
-    let mut characters = text.chars();
-    while let Some(c) = characters.next() {
+/// None where a quoted string, a comment, a bracket or a group has no end, or where an escape hides what begins or ends
+/// one.
+fn items(text: &str) -> Option<Vec<Item>> {
+    let (mut items, mut item) = (Vec::new(), Item::default());
+    let (mut bracket, mut group) = (false, false);
+    for (c, is_plain) in marked(text)? {
         match c {
-            '\\' => _ = characters.next()?,
-            '"' if depth == 0 => quoted = !quoted,
-            '(' if !quoted => depth += 1,
-            ')' if !quoted => depth = depth.checked_sub(1)?,
-            c if depth == 0 && !quoted => kept.push(c),
-            _ => {}
+            _ if !is_plain => item.hidden.push(c),
+            '<' | ',' | ';' if bracket => return None,
+            '>' if !bracket => return None,
+            ':' if !bracket => {
+                let is_name = !group && !item.plain.contains(['@', '<']) && !item.hides_address();
+                (group, item) = (is_name.then_some(true)?, Item::default());
+            }
+            ',' | ';' => {
+                group &= c == ',';
+                items.push(std::mem::take(&mut item));
+            }
+            _ => {
+                bracket = c == '<' || bracket && c != '>';
+                item.plain.push(c);
+            }
         }
     }
-    (depth == 0 && !quoted).then_some(kept)
+    items.push(item);
+    (!bracket && !group).then_some(items)
+}
+
+/// Without quoted strings and comments (RFC 5322 §3.2), on the same terms as [`marked`].
+fn without_words(text: &str) -> Option<String> {
+    let plain = marked(text)?
+        .into_iter()
+        .filter(|(c, is_plain)| *is_plain && *c != '"');
+    Some(plain.map(|(c, _)| c).collect())
+}
+
+/// Each character, and whether it is outside of quoted strings and comments, a space for a comment's begin. None where one
+/// of those has no end, or where an escape outside of them hides what begins or ends one.
+fn marked(text: &str) -> Option<Vec<(char, bool)>> {
+    let (mut marked, mut depth, mut quoted) = (Vec::new(), 0_usize, false);
+    let mut characters = text.chars().peekable();
+    while let Some(c) = characters.next() {
+        let is_plain = depth == 0 && !quoted;
+        match c {
+            '\\' if is_plain => {
+                let hidden = characters.peek().is_none_or(|next| "\\\"()<>,;@".contains(*next));
+                (!hidden).then(|| marked.push((c, true)))?;
+            }
+            '\\' => marked.push((characters.next()?, false)),
+            '"' if depth == 0 => {
+                quoted = !quoted;
+                marked.push((c, true));
+            }
+            '(' if !quoted => {
+                depth += 1;
+                marked.push((' ', true));
+            }
+            ')' if !quoted => depth = depth.checked_sub(1)?,
+            _ => marked.push((c, is_plain)),
+        }
+    }
+    (depth == 0 && !quoted).then_some(marked)
 }

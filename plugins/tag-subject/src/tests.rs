@@ -14,11 +14,16 @@ fn tags<'a>(settings: &'a Settings, session_tags: &[&str], headers: &[(&str, &st
         tags: &session_tags,
         size: &|| 0,
         names: &Vec::new,
-        raw: &|_| Vec::new(),
         known: Known::default(),
         header: &|wanted| {
             let found = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted));
             found.map(|(_, value)| (*value).to_owned())
+        },
+        raw: &|wanted| {
+            let found = headers
+                .iter()
+                .filter(|(name, _)| name.eq_ignore_ascii_case(wanted));
+            found.map(|(_, value)| value.as_bytes().to_vec()).collect()
         },
     })
 }

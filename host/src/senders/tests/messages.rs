@@ -375,18 +375,29 @@ async fn a_field_that_may_be_read_as_another_authors_is_an_error() {
         .txt("_dmarc.bank.example", "v=DMARC1; p=reject")
         .txt("_dmarc.evil.example", "v=DMARC1; p=reject")
         .txt("evil.example", "v=spf1 +all")
+        .txt("_dmarc.odd.example", "v=DMARC1; p=frown; sp=frown; pct=x; adkim=")
         .serve()
         .await;
     let senders = senders(&server, "");
     let malformed = Outcome::because("permerror", "a From field is malformed");
+    let unaligned = Outcome::of("fail");
     for (field, expected) in [
         ("Ann <ceo@bank.example, x@evil.example>", &malformed),
         ("Ann <ceo@bank.example> <x@evil.example>", &malformed),
-        ("a@x.example, ceo@bank.example <x@evil.example>", &malformed),
+        ("a@x.example, ceo@bank.example <x@evil.example>", &unaligned),
+        ("ceo@bank.example <x@evil.example>", &unaligned),
+        ("ceo@bank.example\u{b}", &malformed),
+        ("<ceo@bank.example\u{7f}>", &malformed),
+        ("ceo@[bank.example]", &malformed),
+        ("=?utf-8?q?ceo@bank.example?= , x@evil.example", &malformed),
+        (
+            "=?utf-8?b?PGNlb0BiYW5rLmV4YW1wbGU+?=, <x@evil.example>",
+            &malformed,
+        ),
+        ("ceo@bank.example: <x@evil.example>", &malformed),
         ("<x@evil.example> ceo@bank.example", &malformed),
         ("<ceo@bank.example@evil.example>", &malformed),
         ("Ann <x@evil.example", &malformed),
-        ("ceo@bank.example <x@evil.example>", &Outcome::of("pass")),
         ("\"ceo@bank.example\" <x@evil.example>", &Outcome::of("pass")),
         ("Ann <x@evil.example> (ceo@bank.example)", &Outcome::of("pass")),
         (
@@ -397,7 +408,16 @@ async fn a_field_that_may_be_read_as_another_authors_is_an_error() {
         let message = format!("From: {field}\r\n\r\nx\r\n");
         let verified = found(&senders, &message, "x@evil.example").await;
         assert_eq!(&verified.dmarc, expected, "{field}");
+        let wish = if expected == &malformed { "" } else { "reject" };
+        assert_eq!(verified.policy, wish, "{field}");
     }
+    let odd = found(&senders, "From: x@odd.example\r\n\r\nx\r\n", "x@evil.example").await;
+    assert_eq!(
+        (odd.dmarc.word, odd.policy),
+        ("permerror", "none"),
+        "{:?}",
+        odd.dmarc
+    );
 }
 
 #[tokio::test]

@@ -2,10 +2,8 @@
 
 use crate::letters::parts;
 use crate::{measured, runtime};
-use async_trait::async_trait;
-use bytes::Bytes;
 use postern::config::PolicyLimits;
-use postern::policy::stand::{Anywhere, DirectoryTable, Zone};
+use postern::policy::stand::{Anywhere, DirectoryTable, Mail, Zone};
 use postern::policy::{Facts, LoadOptions, MessageSource, Policies, State, Verdict};
 use postern::store::MemoryStore;
 use std::path::Path;
@@ -31,7 +29,7 @@ pub(crate) fn call(probe: &Path) {
     assert_eq!(faults, []);
     assert!(policies.list().iter().all(|listed| listed.state == State::Loaded));
     let (head, text) = parts(TEXT);
-    let mail: Arc<dyn MessageSource> = Arc::new(Mail { head, text });
+    let mail: Arc<dyn MessageSource> = Mail::new([head, text].concat());
     let (facts, runtime) = (facts(), runtime());
     let ask = || {
         let decision = runtime.block_on(policies.message(&facts, Arc::clone(&mail), &[]));
@@ -74,29 +72,5 @@ fn facts() -> Facts {
         mail_from: "bob@shop.example".to_owned(),
         rcpt_to: vec!["ann@example.org".to_owned()],
         ..Facts::default()
-    }
-}
-
-/// A message in memory.
-#[derive(Debug)]
-struct Mail {
-    head: Bytes,
-    text: Bytes,
-}
-
-#[async_trait]
-impl MessageSource for Mail {
-    fn head(&self) -> Bytes {
-        self.head.clone()
-    }
-
-    fn size(&self) -> u64 {
-        (self.head.len() + self.text.len()) as u64
-    }
-
-    async fn read_text(&self, offset: u64, len: usize) -> postern::store::Result<Bytes> {
-        let from = usize::try_from(offset).unwrap_or(usize::MAX).min(self.text.len());
-        let to = from.saturating_add(len).min(self.text.len());
-        Ok(self.text.slice(from..to))
     }
 }

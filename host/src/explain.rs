@@ -164,12 +164,13 @@ impl Explanation {
             .partition(|(_, step)| step.is_plain());
         let mut kept = Vec::with_capacity(all);
         for (place, mut step) in telling.into_iter().chain(plain) {
-            if size(&step) + 1 > room {
+            // The comma between two of them counts.
+            let mut octets = size(&step) + 1;
+            if octets > room {
                 step.cut += step.facts.len();
                 step.facts.clear();
+                octets = size(&step) + 1;
             }
-            // The comma between two of them counts.
-            let octets = size(&step) + 1;
             if octets <= room {
                 room -= octets;
                 kept.push((place, step));
@@ -185,8 +186,20 @@ impl Explanation {
     }
 }
 
-fn size(value: &impl Serialize) -> usize {
-    serde_json::to_vec(value).map_or(0, |octets| octets.len())
+/// Octets of its form in JSON, which strings, numbers and lists of them always have.
+pub(crate) fn size(value: &impl Serialize) -> usize {
+    struct Count(usize);
+    impl std::io::Write for Count {
+        fn write(&mut self, octets: &[u8]) -> std::io::Result<usize> {
+            self.0 += octets.len();
+            Ok(octets.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut count = Count(0);
+    serde_json::to_writer(&mut count, value).map_or(0, |()| count.0)
 }
 
 impl Attempt {

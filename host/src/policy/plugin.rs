@@ -453,10 +453,11 @@ impl Plugin {
     }
 
     fn remember(&self, octets: usize) {
-        let before = self.peak.fetch_max(octets, Ordering::Relaxed);
-        let peak = u32::try_from(before.max(octets)).unwrap_or(u32::MAX);
-        metrics::gauge!("postern_plugin_memory_peak_bytes", "plugin" => self.name.to_string())
-            .set(f64::from(peak));
+        if self.peak.fetch_max(octets, Ordering::Relaxed) < octets {
+            let peak = u32::try_from(octets).unwrap_or(u32::MAX);
+            metrics::gauge!("postern_plugin_memory_peak_bytes", "plugin" => self.name.to_string())
+                .set(f64::from(peak));
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 //! `Received`, and the record kept with a message.
 
 use crate::config::Listener;
-use crate::explain::Explanation;
+use crate::explain::{Explanation, size};
 use crate::policy::Facts;
 use bytes::Bytes;
 use postern_proto::smtp::{self, Role};
@@ -76,7 +76,7 @@ pub(super) fn kept(facts: &Facts, explained: Option<&Explanation>) -> Bytes {
 }
 
 fn bounded(facts: &Facts) -> Facts {
-    if json(facts).len() <= KEPT {
+    if size(facts) <= KEPT {
         return facts.clone();
     }
     let mut kept = facts.clone();
@@ -92,7 +92,7 @@ fn bounded(facts: &Facts) -> Facts {
     for fact in [&mut kept.auth_user, &mut kept.tls_cipher, &mut kept.tls_version] {
         fact.iter_mut().for_each(shorten);
     }
-    while json(&kept).len() > KEPT && (kept.auth.dkim.pop().is_some() || kept.tags.pop().is_some()) {}
+    while size(&kept) > KEPT && (kept.auth.dkim.pop().is_some() || kept.tags.pop().is_some()) {}
     kept.rcpt_to = recipients;
     kept
 }
@@ -100,11 +100,6 @@ fn bounded(facts: &Facts) -> Facts {
 fn shorten(fact: &mut String) {
     let end = fact.floor_char_boundary(FACT);
     fact.truncate(end);
-}
-
-/// Strings and lists of them always have a form in JSON.
-fn json(facts: &Facts) -> Vec<u8> {
-    serde_json::to_vec(facts).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -157,7 +152,7 @@ mod tests {
             rcpt_to: Vec::new(),
             ..kept
         };
-        assert!(json(&rest).len() <= KEPT);
+        assert!(size(&rest) <= KEPT);
     }
 
     #[test]

@@ -473,6 +473,20 @@ async fn authors_of_so_many_domains_are_asked_about() {
     }
     let none = found(&senders, "Subject: x\r\n\r\nx\r\n", "").await;
     assert_eq!(none.dmarc, Outcome::because("permerror", "no From field"));
+    let longest = 64 * 1024;
+    for (octets, expected) in [
+        (longest, Outcome::of("none")),
+        (
+            longest + 1,
+            Outcome::because("permerror", "From of more than 64 KiB"),
+        ),
+    ] {
+        let (first, second) = ("From: a@d.example\r\n", "FROM: Ann <a@d.example>\r\n");
+        let name = "A".repeat(octets - first.len() - second.len() + 3);
+        let message = format!("{first}{}\r\nx\r\n", second.replace("Ann", &name));
+        let (is_met, verified) = met("sender_auth.authors", found(&senders, &message, "")).await;
+        assert_eq!((is_met, verified.dmarc), (expected.word == "permerror", expected));
+    }
 }
 
 fn sealed(key: Ed25519Key, message: &str) -> String {

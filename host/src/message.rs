@@ -9,6 +9,7 @@ pub mod trace;
 pub use draft::{Draft, DraftError, Message};
 
 use bytes::Bytes;
+use postern_proto::base32;
 use std::fmt;
 use std::str::FromStr;
 use uuid::Uuid;
@@ -23,8 +24,6 @@ pub(crate) fn part(octets: &Bytes, offset: u64, len: usize) -> Bytes {
 /// queue id in the 250, and POP3's unique-id. Written as 26 characters of Crockford's base32.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct MessageId(Uuid);
-
-const CROCKFORD: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
 impl MessageId {
     /// A new id of this moment.
@@ -50,13 +49,8 @@ impl MessageId {
 
 impl fmt::Display for MessageId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let value = self.0.as_u128();
-        let mut text = [b'0'; 26];
-        for (place, octet) in text.iter_mut().rev().enumerate() {
-            let digit = (value >> (place * 5)) as usize & 31;
-            *octet = CROCKFORD.get(digit).copied().unwrap_or(b'0');
-        }
-        f.write_str(std::str::from_utf8(&text).unwrap_or_default())
+        let digits = base32::encode(self.0.as_u128());
+        f.write_str(std::str::from_utf8(&digits).unwrap_or_default())
     }
 }
 
@@ -69,21 +63,8 @@ impl FromStr for MessageId {
     type Err = BadMessageId;
 
     fn from_str(text: &str) -> Result<Self, BadMessageId> {
-        if text.len() != 26 {
-            return Err(BadMessageId);
-        }
-        let mut value: u128 = 0;
-        for (place, byte) in text.bytes().enumerate() {
-            let digit = CROCKFORD
-                .iter()
-                .position(|c| *c == byte.to_ascii_uppercase())
-                .ok_or(BadMessageId)?;
-            if place == 0 && digit > 7 {
-                return Err(BadMessageId);
-            }
-            value = (value << 5) | digit as u128;
-        }
-        Ok(Self(Uuid::from_u128(value)))
+        let number = base32::decode(text).ok_or(BadMessageId)?;
+        Ok(Self(Uuid::from_u128(number)))
     }
 }
 

@@ -174,7 +174,7 @@ impl Visit {
                 }
             }
             Question::Fetch(fetch) => {
-                let Some(listed) = self.maildrop.as_ref().and_then(|drop| drop.entry(fetch.place)) else {
+                let Some(listed) = self.maildrop.as_ref().and_then(|drop| drop.line(fetch.place)) else {
                     return Answer::Trouble(postern_proto::pop3::Trouble::Temporary);
                 };
                 match Parcel::prepare(listed, fetch.form, &*self.gateway.store).await {

@@ -185,7 +185,7 @@ pub enum Delivered {
     NotTried,
 }
 
-/// One line of a mailbox's listing.
+/// One mailbox's share of a message that is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     pub id: MessageId,
@@ -193,6 +193,29 @@ pub struct Entry {
     pub downgraded_size: u64,
     pub trace: Bytes,
     pub uidl: Option<String>,
+}
+
+/// One line of a mailbox's listing: what a session holds of each message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    pub id: MessageId,
+    pub size: u64,
+    pub downgraded_size: u64,
+    /// None: the store reads it when it is asked for, with [`Maildrops::trace`].
+    pub trace: Option<Bytes>,
+    pub uidl: Option<Box<str>>,
+}
+
+impl From<Entry> for Line {
+    fn from(entry: Entry) -> Self {
+        Self {
+            id: entry.id,
+            size: entry.size,
+            downgraded_size: entry.downgraded_size,
+            trace: Some(entry.trace),
+            uidl: entry.uidl.map(String::into_boxed_str),
+        }
+    }
 }
 
 /// A quarantined message as listed.
@@ -282,8 +305,14 @@ pub trait Maildrops: Send + Sync {
     /// Delivering the same id again to a mailbox that has it changes nothing and answers `Kept`.
     async fn deliver(&self, delivery: Delivery) -> Result<Vec<Delivered>>;
 
-    /// All entries, oldest id first.
-    async fn list(&self, mailbox: &str) -> Result<Vec<Entry>>;
+    /// A line for each entry, oldest id first.
+    async fn list(&self, mailbox: &str) -> Result<Vec<Line>>;
+
+    /// The trace lines of an entry that was listed; [`StoreError::NotFound`] where they did not come with its line and
+    /// it has been removed.
+    async fn trace(&self, _mailbox: &str, line: &Line) -> Result<Bytes> {
+        line.trace.clone().ok_or(StoreError::NotFound)
+    }
 
     /// Removes these entries; durable when it returns. Unknown ids are passed over. The body goes with
     /// the last entry or quarantine copy that holds it.

@@ -13,7 +13,7 @@ use postern::message::MessageId;
 use postern::store::embedded::Options;
 use postern::store::{
     Account, Atomicity, Bodies as _, CHUNK, CassandraStore, Ceiling, Content, Delivery, Directory as _,
-    EmbeddedStore, Entry, Holder, Mailbox, Maildrops as _, NewEntry, NewQuarantined, Store, Text,
+    EmbeddedStore, Holder, Mailbox, Maildrops as _, NewEntry, NewQuarantined, Store, Text,
 };
 use rustix::process::{Pid, Signal, kill_process};
 use sha2::{Digest as _, Sha256};
@@ -144,11 +144,10 @@ async fn shelf<S: Store + ?Sized>(store: &S) -> Shelf {
     let mut lines = Vec::new();
     for nth in 0..MAILBOXES {
         let mailbox = mailbox(nth);
-        let listed: Vec<Entry> = store.list(&mailbox).await.unwrap();
-        lines.extend(listed.into_iter().map(|entry| {
-            let said = format!("{entry:?}");
-            (Some(Mailbox::clone(&mailbox)), entry.id, said)
-        }));
+        for mut line in store.list(&mailbox).await.unwrap() {
+            line.trace = Some(store.trace(&mailbox, &line).await.unwrap());
+            lines.push((Some(Mailbox::clone(&mailbox)), line.id, format!("{line:?}")));
+        }
     }
     let held = store.quarantined(None, usize::MAX).await.unwrap();
     lines.extend(held.into_iter().map(|copy| (None, copy.id, format!("{copy:?}"))));

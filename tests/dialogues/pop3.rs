@@ -14,6 +14,7 @@ mod support;
 
 use postern_proto::pop3::{
     Answer, Extent, Fetch, Form, Limits, Message, Question, Refusal, Session, Settings, Step, Trouble,
+    UniqueId,
 };
 use postern_proto::sasl::{self, Mechanism, ScramKeys};
 use postern_proto::smtp::TlsFacts;
@@ -175,7 +176,7 @@ fn trouble(which: &str) -> Trouble {
 /// `uidl:size`, or `uidl:size:downgraded size`.
 fn message(text: &str) -> Message {
     let mut parts = text.split(':');
-    let uidl = parts.next().expect("a UIDL").to_owned();
+    let uidl = UniqueId::Text(parts.next().expect("a UIDL").into());
     let sizes: Vec<u64> = parts.map(|size| size.parse().expect("a size")).collect();
     let (size, downgraded_size) = match sizes[..] {
         [size] => (size, size),

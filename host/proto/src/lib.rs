@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod address;
+pub mod base32;
 mod lines;
 pub mod pop3;
 pub mod sasl;

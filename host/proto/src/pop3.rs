@@ -15,7 +15,7 @@ mod reply;
 mod session;
 mod stuffer;
 
-pub use maildrop::Message;
+pub use maildrop::{Message, UniqueId};
 pub use question::{Answer, Extent, Fetch, Form, Question, Refusal, Trouble};
 pub use reply::Reply;
 pub use session::{Limits, Session, Settings, Step};

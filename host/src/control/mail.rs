@@ -28,9 +28,14 @@ pub(super) async fn list(context: &ControlContext, since: u64, records: &Records
     let mut accounts = pin!(pages::accounts(store));
     while let Some(account) = accounts.try_next().await? {
         let mailbox = account.address.to_lowercase();
-        let entries = store.list(&mailbox).await?.into_iter();
-        for entry in entries.filter(|entry| came(entry.id)) {
-            tell(records, (entry.id, &entry.trace), Some(mailbox.clone())).await?;
+        let lines = store.list(&mailbox).await?;
+        for line in lines.iter().filter(|line| came(line.id)) {
+            let trace = match store.trace(&mailbox, line).await {
+                // It has been fetched and removed.
+                Err(StoreError::NotFound) => continue,
+                trace => trace?,
+            };
+            tell(records, (line.id, &trace), Some(mailbox.clone())).await?;
         }
     }
     let mut quarantined = pin!(pages::quarantined(store));

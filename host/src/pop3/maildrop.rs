@@ -4,8 +4,8 @@ use super::lease::Lease;
 use super::locks::Lock;
 use crate::gateway::{AccountSession, Gateway};
 use crate::message::MessageId;
-use crate::store::{Entry, Mailbox, Store};
-use postern_proto::pop3::{Answer, Message, Refusal, Trouble};
+use crate::store::{Line, Mailbox, Store};
+use postern_proto::pop3::{Answer, Message, Refusal, Trouble, UniqueId};
 use tokio_util::sync::CancellationToken;
 
 /// Held from login to QUIT or any other end.
@@ -14,7 +14,7 @@ pub(super) struct Opened {
     /// Given back before the lock is.
     lease: Option<Lease>,
     lock: Lock,
-    entries: Vec<Entry>,
+    lines: Vec<Line>,
     _session: AccountSession,
 }
 
@@ -36,11 +36,11 @@ impl Opened {
         let mut opened = Self {
             lease,
             lock,
-            entries: Vec::new(),
+            lines: Vec::new(),
             _session: session,
         };
         match gateway.store.list(&mailbox).await {
-            Ok(entries) => opened.entries = entries,
+            Ok(lines) => opened.lines = lines,
             Err(error) => {
                 tracing::warn!(account, %error, "a maildrop cannot be listed");
                 opened.close().await;
@@ -62,19 +62,20 @@ impl Opened {
         self.lock.mailbox()
     }
 
-    /// The entry at `place`, and the mailbox that lists it.
-    pub(super) fn entry(&self, place: usize) -> Option<(&Mailbox, &Entry)> {
-        self.entries.get(place).map(|entry| (self.mailbox(), entry))
+    /// The line at `place`, and the mailbox that lists it.
+    pub(super) fn line(&self, place: usize) -> Option<(&Mailbox, &Line)> {
+        self.lines.get(place).map(|line| (self.mailbox(), line))
     }
 
     /// The listing as the machine takes it.
     pub(super) fn messages(&self) -> Vec<Message> {
-        let message = |entry: &Entry| Message {
-            size: entry.size,
-            downgraded_size: entry.downgraded_size,
-            uidl: entry.uidl.clone().unwrap_or_else(|| entry.id.to_string()),
+        let own = |line: &Line| line.uidl.clone().map(UniqueId::Text);
+        let message = |line: &Line| Message {
+            size: line.size,
+            downgraded_size: line.downgraded_size,
+            uidl: own(line).unwrap_or_else(|| UniqueId::Number(*line.id.as_bytes())),
         };
-        self.entries.iter().map(message).collect()
+        self.lines.iter().map(message).collect()
     }
 
     /// Removes these messages durably, if the maildrop still is this session's.
@@ -84,8 +85,8 @@ impl Opened {
         {
             return Answer::Trouble(trouble);
         }
-        let entries = places.iter().filter_map(|place| self.entries.get(*place));
-        let ids: Vec<MessageId> = entries.map(|entry| entry.id).collect();
+        let lines = places.iter().filter_map(|place| self.lines.get(*place));
+        let ids: Vec<MessageId> = lines.map(|line| line.id).collect();
         match store.remove(self.mailbox(), &ids).await {
             Ok(()) => Answer::Removed,
             Err(error) => {

@@ -1,4 +1,4 @@
-//! A message on its way to the client: the entry's trace lines, then the content, chunk by chunk.
+//! A message on its way to the client: its trace lines for this mailbox, then the content, chunk by chunk.
 //!
 //! What can fail is tried before the client is told that the message follows: the first chunk is read, and
 //! for a client without UTF8 the whole header section, to be downgraded (RFC 6858). It is as long as
@@ -9,7 +9,7 @@ use super::wire::{Broken, Wire};
 use crate::message::MessageId;
 use crate::message::downgrade::downgraded;
 use crate::message::head;
-use crate::store::{CHUNK, Entry, Holder, Mailbox, Store, StoreError};
+use crate::store::{CHUNK, Holder, Line, Mailbox, Store, StoreError};
 use bytes::{Bytes, BytesMut};
 use postern_proto::pop3::{Extent, Flow, Form, Stuffer, Trouble};
 
@@ -28,39 +28,41 @@ pub(super) struct Parcel {
 
 impl Parcel {
     pub(super) async fn prepare(
-        (mailbox, entry): (&Mailbox, &Entry),
+        (mailbox, line): (&Mailbox, &Line),
         form: Form,
         store: &dyn Store,
     ) -> Result<Self, Trouble> {
         let parcel = match form {
-            Form::Utf8 => Self::as_it_is(mailbox, entry, store).await,
-            Form::Downgraded => Self::downgraded(mailbox, entry, store).await,
+            Form::Utf8 => Self::as_it_is(mailbox, line, store).await,
+            Form::Downgraded => Self::downgraded(mailbox, line, store).await,
         };
         parcel.map_err(|error| match error {
             StoreError::NotFound => Trouble::Gone,
             error => {
-                tracing::warn!(id = %entry.id, %error, "a message cannot be read");
+                tracing::warn!(id = %line.id, %error, "a message cannot be read");
                 Trouble::Temporary
             }
         })
     }
 
-    async fn as_it_is(mailbox: &Mailbox, entry: &Entry, store: &dyn Store) -> Result<Self, StoreError> {
-        let first = store.read(Holder::Mailbox(mailbox), entry.id, 0, CHUNK).await?;
+    async fn as_it_is(mailbox: &Mailbox, line: &Line, store: &dyn Store) -> Result<Self, StoreError> {
+        let trace = store.trace(mailbox, line).await?;
+        let first = store.read(Holder::Mailbox(mailbox), line.id, 0, CHUNK).await?;
         Ok(Self {
             mailbox: Mailbox::clone(mailbox),
-            id: entry.id,
+            id: line.id,
             offset: first.len() as u64,
-            size: content_size(entry),
-            front: vec![entry.trace.clone(), first],
+            size: content_size(line, &trace),
+            front: vec![trace, first],
         })
     }
 
-    async fn downgraded(mailbox: &Mailbox, entry: &Entry, store: &dyn Store) -> Result<Self, StoreError> {
+    async fn downgraded(mailbox: &Mailbox, line: &Line, store: &dyn Store) -> Result<Self, StoreError> {
+        let trace = store.trace(mailbox, line).await?;
         let mut read = BytesMut::new();
         let end = loop {
             let chunk = store
-                .read(Holder::Mailbox(mailbox), entry.id, read.len() as u64, CHUNK)
+                .read(Holder::Mailbox(mailbox), line.id, read.len() as u64, CHUNK)
                 .await?;
             let scanned = read.len();
             read.extend_from_slice(&chunk);
@@ -73,13 +75,14 @@ impl Parcel {
         };
         let offset = read.len() as u64;
         let text = read.split_off(end).freeze();
-        let front = vec![ascii(entry.trace.clone()), ascii(read.freeze()), text];
+        let size = content_size(line, &trace);
+        let front = vec![ascii(trace), ascii(read.freeze()), text];
         Ok(Self {
             mailbox: Mailbox::clone(mailbox),
-            id: entry.id,
+            id: line.id,
             front,
             offset,
-            size: content_size(entry),
+            size,
         })
     }
 
@@ -128,9 +131,9 @@ async fn finish(stuffer: Stuffer, sent: u64, wire: &mut Wire) -> Result<u64, Bro
     Ok(sent)
 }
 
-/// Octets of the content behind the entry's trace.
-fn content_size(entry: &Entry) -> u64 {
-    entry.size.saturating_sub(entry.trace.len() as u64)
+/// Octets of the content behind the trace.
+fn content_size(line: &Line, trace: &Bytes) -> u64 {
+    line.size.saturating_sub(trace.len() as u64)
 }
 
 fn ascii(head: Bytes) -> Bytes {

@@ -98,14 +98,15 @@ async fn an_owner_is_warned_once_a_day_in_the_policys_words() {
     for _ in 0..2 {
         warn(&gateway, &mailbox, "90 % is used\nmake room", ceiling(10_000)).await;
     }
-    let [entry] = gateway.store.list(&mailbox).await.unwrap().try_into().unwrap();
+    let [line] = gateway.store.list(&mailbox).await.unwrap().try_into().unwrap();
+    let trace = gateway.store.trace(&mailbox, &line).await.unwrap();
     let content = gateway
         .store
-        .read(Holder::Mailbox(&mailbox), entry.id, 0, usize::MAX)
+        .read(Holder::Mailbox(&mailbox), line.id, 0, usize::MAX)
         .await
         .unwrap();
-    let letter = String::from_utf8([entry.trace, content].concat()).unwrap();
-    assert_eq!(entry.size, letter.len() as u64);
+    let letter = String::from_utf8([trace, content].concat()).unwrap();
+    assert_eq!(line.size, letter.len() as u64);
     assert!(
         letter.starts_with("Return-Path: <>\r\nDelivered-To: ann@example.org\r\nFrom: Mail system <root@"),
         "{letter}"

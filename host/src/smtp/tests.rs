@@ -141,15 +141,12 @@ impl House {
     async fn mailbox(&self, name: &str) -> Vec<String> {
         let mailbox = format!("{name}@example.org");
         let mut messages = Vec::new();
-        for entry in self.gateway.store.list(&mailbox).await.unwrap() {
-            let content = self
-                .gateway
-                .store
-                .read(Holder::Mailbox(&mailbox), entry.id, 0, usize::MAX)
-                .await
-                .unwrap();
-            let whole = [entry.trace, content].concat();
-            assert_eq!(entry.size, whole.len() as u64, "the listing says the true size");
+        let store = &self.gateway.store;
+        for line in store.list(&mailbox).await.unwrap() {
+            let trace = store.trace(&mailbox, &line).await.unwrap();
+            let content = store.read(Holder::Mailbox(&mailbox), line.id, 0, usize::MAX);
+            let whole = [trace, content.await.unwrap()].concat();
+            assert_eq!(line.size, whole.len() as u64, "the listing says the true size");
             messages.push(String::from_utf8(whole).unwrap());
         }
         messages

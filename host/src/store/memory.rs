@@ -304,10 +304,11 @@ impl Maildrops for MemoryStore {
         self.state().deliver(&delivery, self.quarantine_max)
     }
 
-    async fn list(&self, mailbox: &str) -> Result<Vec<Entry>> {
+    async fn list(&self, mailbox: &str) -> Result<Vec<Line>> {
         let state = self.state();
         let maildrop = state.maildrops.get(mailbox);
-        Ok(maildrop.into_iter().flat_map(BTreeMap::values).cloned().collect())
+        let entries = maildrop.into_iter().flat_map(BTreeMap::values).cloned();
+        Ok(entries.map(Line::from).collect())
     }
 
     async fn remove(&self, mailbox: &str, ids: &[MessageId]) -> Result<()> {

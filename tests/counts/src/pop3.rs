@@ -1,7 +1,7 @@
 //! POP3 as the machine answers it: the listing of a large maildrop.
 
 use crate::{letters, measured};
-use postern_proto::pop3::{Answer, Limits, Message, Question, Session, Settings, Step};
+use postern_proto::pop3::{Answer, Limits, Message, Question, Session, Settings, Step, UniqueId};
 use postern_proto::sasl;
 
 /// Messages of the maildrop.
@@ -12,7 +12,7 @@ pub(crate) fn listing() {
     let listed = (0..MESSAGES).map(|nth| Message {
         size: 4096 + nth as u64,
         downgraded_size: 4096 + nth as u64,
-        uidl: letters::id(nth).to_string(),
+        uidl: UniqueId::Number(*letters::id(nth).as_bytes()),
     });
     let mut listed: Vec<Message> = listed.collect();
     let mut session = Session::new(Settings {

@@ -3,7 +3,7 @@
 use crate::choice::{Choice, each_way};
 use crate::login;
 use postern_proto::pop3::{
-    Answer, Limits, Message, Question, Refusal, Reply, Session, Settings, Step, Trouble,
+    Answer, Limits, Message, Question, Refusal, Reply, Session, Settings, Step, Trouble, UniqueId,
 };
 use postern_proto::sasl::{self, Mechanism};
 use postern_proto::smtp::TlsFacts;
@@ -165,7 +165,7 @@ fn messages() -> Vec<Message> {
         .map(|number| Message {
             size: number * 100,
             downgraded_size: number * 100 + 7,
-            uidl: format!("uid-{number}"),
+            uidl: UniqueId::Text(format!("uid-{number}").into()),
         })
         .collect()
 }

@@ -2,12 +2,12 @@
 //!
 //! Response codes are those of RFC 2449 §8.1 and RFC 3206. Text is English and ASCII.
 
-use super::maildrop::Maildrop;
+use super::maildrop::{Maildrop, UniqueId};
 use super::{Refusal, Trouble};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use std::borrow::Cow;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 /// What stands before the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,11 +86,11 @@ impl Reply {
         }
     }
 
-    fn list(text: impl Into<Cow<'static, str>>, lines: impl IntoIterator<Item = String>) -> Self {
+    fn list(text: impl Into<Cow<'static, str>>, lines: impl IntoIterator<Item = impl fmt::Display>) -> Self {
         let mut all = String::new();
         for line in lines {
-            all.push_str(&line);
-            all.push_str("\r\n");
+            // Writing to a string cannot fail.
+            let _ = write!(all, "{line}\r\n");
         }
         Self {
             lines: Some(all),
@@ -211,18 +211,18 @@ impl Reply {
     pub(super) fn scan_all(maildrop: &Maildrop) -> Self {
         let lines = maildrop
             .kept()
-            .map(|(number, message)| format!("{number} {}", maildrop.size(message)));
+            .map(|(number, message)| Numbered(number, maildrop.size(message)));
         Self::list(holding(maildrop), lines)
     }
 
-    pub(super) fn unique_id(number: u64, uidl: &str) -> Self {
+    pub(super) fn unique_id(number: u64, uidl: &UniqueId) -> Self {
         Self::ok(format!("{number} {uidl}"))
     }
 
     pub(super) fn unique_ids(maildrop: &Maildrop) -> Self {
         let lines = maildrop
             .kept()
-            .map(|(number, message)| format!("{number} {}", message.uidl));
+            .map(|(number, message)| Numbered(number, &message.uidl));
         Self::list("unique ids follow", lines)
     }
 
@@ -282,7 +282,7 @@ impl Reply {
     }
 
     pub(super) fn languages() -> Self {
-        Self::list("languages follow", ["en English".to_owned()])
+        Self::list("languages follow", ["en English"])
     }
 
     pub(super) fn language_unknown() -> Self {
@@ -341,6 +341,15 @@ impl Reply {
             text: format!("{}; too many errors, bye", self.text).into(),
             ..self
         }
+    }
+}
+
+/// A line of a listing.
+struct Numbered<T>(usize, T);
+
+impl<T: fmt::Display> fmt::Display for Numbered<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.0, self.1)
     }
 }
 

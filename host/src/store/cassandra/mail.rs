@@ -12,8 +12,8 @@ use crate::clock::unix_millis;
 use crate::message::MessageId;
 use crate::store::rules::{self, Fate};
 use crate::store::{
-    Atomicity, Ceiling, Delivered, Delivery, Entry, Mailbox, Maildrops, NewEntry, NewQuarantined, Result,
-    StoreError, Text, Usage,
+    Atomicity, Ceiling, Delivered, Delivery, Entry, Line, Mailbox, Maildrops, NewEntry, NewQuarantined,
+    Result, StoreError, Text, Usage,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -90,7 +90,7 @@ impl Maildrops for CassandraStore {
         Ok(fates.into_iter().map(Fate::outcome).collect())
     }
 
-    async fn list(&self, mailbox: &str) -> Result<Vec<Entry>> {
+    async fn list(&self, mailbox: &str) -> Result<Vec<Line>> {
         let begun = Instant::now();
         let epochs = self.epochs(mailbox).await?;
         let mut pages = Vec::new();
@@ -103,12 +103,12 @@ impl Maildrops for CassandraStore {
             self.leave_behind(mailbox, *epoch).await;
         }
         let whole = pages.into_iter().flatten().filter_map(read_entry);
-        let mut entries: Vec<Entry> = whole.map(|(entry, _)| entry).collect();
-        entries.sort_by_key(|entry| entry.id);
+        let mut lines: Vec<Line> = whole.map(|(entry, _)| entry.into()).collect();
+        lines.sort_by_key(|line| line.id);
         // A listing that is read anyway makes usage exact.
-        let rows = entries.iter().map(|entry| (entry.id, entry.size)).collect();
+        let rows = lines.iter().map(|line| (line.id, line.size)).collect();
         self.usages.learn(mailbox, Reading { begun, rows });
-        Ok(entries)
+        Ok(lines)
     }
 
     async fn remove(&self, mailbox: &str, ids: &[MessageId]) -> Result<()> {

@@ -106,7 +106,7 @@ struct Seen {
     removed: HashSet<MessageId>,
     freed: HashMap<String, Usage>,
     /// Entries that the store itself does not list.
-    ghosts: HashMap<String, Vec<Entry>>,
+    ghosts: HashMap<String, Vec<Line>>,
     chunks: HashMap<(MessageId, u32), Bytes>,
     listings: u64,
     weights: HashMap<String, u64>,
@@ -191,13 +191,14 @@ impl<S: Store> Broken<S> {
             let mut seen = self.seen();
             for entry in &sent.entries {
                 let ghosts = seen.ghosts.entry(entry.mailbox.to_string()).or_default();
-                ghosts.push(Entry {
+                let listed = Entry {
                     id: sent.id,
                     size: entry.size,
                     downgraded_size: entry.downgraded_size,
                     trace: entry.trace.clone(),
                     uidl: entry.uidl.clone(),
-                });
+                };
+                ghosts.push(listed.into());
             }
             seen.listings
         };
@@ -324,7 +325,7 @@ impl<S: Store> Maildrops for Broken<S> {
         }
     }
 
-    async fn list(&self, mailbox: &str) -> Result<Vec<Entry>> {
+    async fn list(&self, mailbox: &str) -> Result<Vec<Line>> {
         let mut listing = self.store.list(mailbox).await?;
         if self.has(Fault::MixesMailboxes) {
             listing.extend(self.store.list(&format!("{mailbox}.uk")).await?);
@@ -335,7 +336,7 @@ impl<S: Store> Maildrops for Broken<S> {
         match self.fault {
             Some(Fault::ListsBackwards) => listing.reverse(),
             Some(Fault::RenamesMessages) => {
-                let names = (seen.listings..).map(|name| Some(name.to_string()));
+                let names = (seen.listings..).map(|name| Some(name.to_string().into()));
                 listing
                     .iter_mut()
                     .zip(names)
@@ -348,6 +349,10 @@ impl<S: Store> Maildrops for Broken<S> {
             _ => {}
         }
         Ok(listing)
+    }
+
+    async fn trace(&self, mailbox: &str, line: &Line) -> Result<Bytes> {
+        self.store.trace(mailbox, line).await
     }
 
     async fn remove(&self, mailbox: &str, ids: &[MessageId]) -> Result<()> {

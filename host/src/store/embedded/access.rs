@@ -3,13 +3,13 @@
 use super::change::Change;
 use super::chunks::{self, Chunk};
 use super::committer::{HEAVIEST_REQUEST, Need};
-use super::rows::{self, Copy, Meta, Part, Space, tag};
+use super::rows::{self, Copy, Listed, Meta, Part, Space, tag};
 use super::{EmbeddedStore, Spaces, damaged, engine};
 use crate::message::MessageId;
 use crate::store::rules;
 use crate::store::{
-    Account, Alias, Bodies, CHUNK, Created, Delivered, Delivery, Directory, Domain, Entry, Holder, Kv,
-    KvWrite, Maildrops, Mend, Quarantine, Quarantined, Report, Result, Store, StoreError, Text, Usage,
+    Account, Alias, Bodies, CHUNK, Created, Delivered, Delivery, Directory, Domain, Holder, Kv, KvWrite,
+    Line, Maildrops, Mend, Quarantine, Quarantined, Report, Result, Store, StoreError, Text, Usage,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -22,6 +22,13 @@ const REMOVED_AT_ONCE: usize = 1000;
 
 /// Longer texts are appended before their commit, so that a group stays small.
 const LONGEST_INLINE: usize = 2 * 1024 * 1024;
+
+/// Octets of traces that come with a listing, the oldest messages' first: a session holds them for as long as it lasts.
+/// Others are looked up when their message is read.
+pub(super) const TRACES: usize = 256 * 1024;
+
+/// Lines of a listing that room is made for at once.
+const MOST_EXPECTED: u64 = 1 << 20;
 
 /// What is left of a message and no longer is read on the I/O thread that asks, while others are free for the rest: to
 /// wake another takes longer than the reading.
@@ -195,6 +202,33 @@ impl View {
         row.map_or(Ok(Usage::default()), |row| rows::read_usage(&row))
     }
 
+    fn lines(&self, mailbox: &str) -> Result<Vec<Line>> {
+        // For room alone: a listing is read whatever is said of its length.
+        let usage = self
+            .usage(&rows::named_key(tag::USAGE, mailbox))
+            .unwrap_or_default();
+        let mut lines = Vec::with_capacity(usage.messages.min(MOST_EXPECTED) as usize);
+        let mut room = TRACES;
+        let listing = rows::beginning_with(rows::listing_prefix(mailbox));
+        for row in self.range(Space::Entry, listing) {
+            let (key, row) = row?;
+            let listed = Listed::from_row(&row)?;
+            let mut line = listed.line(rows::id_at_end(&key)?);
+            if let Some(left) = room.checked_sub(listed.trace.len()) {
+                line.trace = Some(Bytes::copy_from_slice(listed.trace));
+                room = left;
+            }
+            lines.push(line);
+        }
+        Ok(lines)
+    }
+
+    fn trace(&self, mailbox: &str, id: MessageId) -> Result<Bytes> {
+        let row = self.get(Space::Entry, &rows::entry_key(mailbox, id))?;
+        let row = row.ok_or(StoreError::NotFound)?;
+        Ok(Bytes::copy_from_slice(Listed::from_row(&row)?.trace))
+    }
+
     fn quarantined(&self, after: Option<MessageId>, limit: usize) -> Result<Vec<Quarantined>> {
         let all = rows::beginning_with(vec![tag::QUARANTINED]);
         let from = after.map_or(Bound::Included(all.start), |after| {
@@ -267,16 +301,16 @@ impl Maildrops for EmbeddedStore {
         self.queue()?.submit(Need::Synced, weight, work).await
     }
 
-    async fn list(&self, mailbox: &str) -> Result<Vec<Entry>> {
-        let listing = rows::beginning_with(rows::listing_prefix(mailbox));
-        self.read_with(move |view| {
-            let entries = view.range(Space::Entry, listing).map(|row| {
-                let (key, row) = row?;
-                rows::read_entry(rows::id_at_end(&key)?, &row)
-            });
-            entries.collect()
-        })
-        .await
+    async fn list(&self, mailbox: &str) -> Result<Vec<Line>> {
+        let mailbox = mailbox.to_owned();
+        self.read_with(move |view| view.lines(&mailbox)).await
+    }
+
+    async fn trace(&self, mailbox: &str, line: &Line) -> Result<Bytes> {
+        match &line.trace {
+            Some(trace) => Ok(trace.clone()),
+            None => self.view().trace(mailbox, line.id),
+        }
     }
 
     async fn remove(&self, mailbox: &str, ids: &[MessageId]) -> Result<()> {

@@ -29,7 +29,7 @@ fn listings(view: &View, report: &mut Report) -> Result<()> {
     for row in view.range(Space::Entry, ..) {
         let (key, value) = row?;
         let (id, mailbox) = (rows::id_at_end(&key)?, rows::mailbox_of(&key)?);
-        let entry = rows::read_entry(id, &value)?;
+        let entry = rows::Listed::from_row(&value)?;
         report.entries += 1;
         held(view, report, id, Holder::Mailbox(mailbox))?;
         match sums.get_mut(mailbox) {

@@ -77,7 +77,8 @@ fn listed(view: &View, id: MessageId) -> Result<Listed> {
             Holder::Mailbox(mailbox) => {
                 let row = view.get(Space::Entry, &rows::entry_key(mailbox, id))?;
                 let row = row.ok_or_else(|| damaged("a holder that lists nothing; check the store"))?;
-                listed.entries.push((mailbox.into(), rows::read_entry(id, &row)?));
+                let entry = rows::Listed::from_row(&row)?.entry(id);
+                listed.entries.push((mailbox.into(), entry));
             }
             Holder::Quarantine(copy) => {
                 let row = view.get(Space::State, &rows::message_key(tag::QUARANTINED, copy))?;

@@ -5,7 +5,7 @@
 
 use super::damaged;
 use crate::message::MessageId;
-use crate::store::{Entry, Mailbox, Quarantined, Result, Usage};
+use crate::store::{Entry, Line, Mailbox, Quarantined, Result, Usage};
 use bytes::{Buf, BufMut, Bytes};
 use std::ops::Range;
 
@@ -292,19 +292,50 @@ pub(super) fn entry_row(entry: &Entry) -> Vec<u8> {
     row
 }
 
-pub(super) fn read_entry(id: MessageId, row: &[u8]) -> Result<Entry> {
-    let mut rest = row;
-    let bad = |_| damaged("a listing row");
-    let size = rest.try_get_u64().map_err(bad)?;
-    let downgraded_size = rest.try_get_u64().map_err(bad)?;
-    let uidl = take_name(&mut rest)?;
-    Ok(Entry {
-        id,
-        size,
-        downgraded_size,
-        trace: Bytes::copy_from_slice(rest),
-        uidl: (!uidl.is_empty()).then(|| uidl.to_owned()),
-    })
+/// A listing row, read where it lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Listed<'a> {
+    pub(super) size: u64,
+    pub(super) downgraded_size: u64,
+    pub(super) trace: &'a [u8],
+    uidl: Option<&'a str>,
+}
+
+impl<'a> Listed<'a> {
+    pub(super) fn from_row(row: &'a [u8]) -> Result<Self> {
+        let mut rest = row;
+        let bad = |_| damaged("a listing row");
+        let size = rest.try_get_u64().map_err(bad)?;
+        let downgraded_size = rest.try_get_u64().map_err(bad)?;
+        let uidl = take_name(&mut rest)?;
+        Ok(Self {
+            size,
+            downgraded_size,
+            trace: rest,
+            uidl: (!uidl.is_empty()).then_some(uidl),
+        })
+    }
+
+    pub(super) fn entry(&self, id: MessageId) -> Entry {
+        Entry {
+            id,
+            size: self.size,
+            downgraded_size: self.downgraded_size,
+            trace: Bytes::copy_from_slice(self.trace),
+            uidl: self.uidl.map(str::to_owned),
+        }
+    }
+
+    /// Without its trace.
+    pub(super) fn line(&self, id: MessageId) -> Line {
+        Line {
+            id,
+            size: self.size,
+            downgraded_size: self.downgraded_size,
+            trace: None,
+            uidl: self.uidl.map(Box::from),
+        }
+    }
 }
 
 fn take_name<'a>(row: &mut &'a [u8]) -> Result<&'a str> {

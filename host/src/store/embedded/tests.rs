@@ -66,6 +66,54 @@ async fn what_is_read_while_no_io_thread_is_free_for_it_is_the_same() {
     assert_eq!(store.here.available_permits(), free);
 }
 
+/// A session would hold all traces of a large maildrop for as long as it lasts.
+#[tokio::test]
+async fn traces_that_would_take_too_much_room_in_a_listing_are_looked_up() {
+    let (_folder, store) = opened();
+    let quarter = access::TRACES / 4;
+    let traces = [quarter, quarter, quarter, quarter - 1, 2, 1, 1].map(noise);
+    let mut ids = Vec::new();
+    for trace in &traces {
+        let mut sent = delivery(vec![entry("a@x.org", 7)]);
+        sent.entries[0].trace = trace.clone();
+        store.deliver(sent.clone()).await.unwrap();
+        ids.push(sent.id);
+    }
+    let listing = store.list("a@x.org").await.unwrap();
+    let came: Vec<bool> = listing.iter().map(|line| line.trace.is_some()).collect();
+    assert_eq!(came, [true, true, true, true, false, true, false]);
+    let held: usize = listing
+        .iter()
+        .filter_map(|line| line.trace.as_ref())
+        .map(Bytes::len)
+        .sum();
+    assert_eq!(held, access::TRACES);
+    for (line, trace) in listing.iter().zip(&traces) {
+        assert_eq!(store.trace("a@x.org", line).await.unwrap(), trace);
+    }
+    store.remove("a@x.org", &ids).await.unwrap();
+    let gone = store.trace("a@x.org", &listing[6]).await;
+    assert!(matches!(gone, Err(StoreError::NotFound)));
+    assert_eq!(store.trace("a@x.org", &listing[5]).await.unwrap(), traces[5]);
+}
+
+/// It tells how much room to make for a listing, and no more.
+#[tokio::test]
+async fn a_listing_is_read_though_its_usage_is_wrong() {
+    let (_folder, store) = opened();
+    let sent = delivery(vec![entry("a@x.org", 7)]);
+    store.deliver(sent.clone()).await.unwrap();
+    let key = rows::named_key(rows::tag::USAGE, "a@x.org");
+    let wrong = Usage {
+        bytes: 7,
+        messages: u64::MAX,
+    };
+    for row in [rows::usage_row(wrong), vec![1], rows::usage_row(Usage::default())] {
+        store.spaces.state.insert(key.clone(), row).unwrap();
+        assert_eq!(listed_ids(&*store, "a@x.org").await, [sent.id]);
+    }
+}
+
 #[tokio::test]
 async fn what_was_acknowledged_is_there_after_a_restart() {
     let (folder, store) = opened();

@@ -11,7 +11,7 @@ fn maildrop(count: u64) -> Maildrop {
     let message = |number: u64| Message {
         size: number,
         downgraded_size: number + 1,
-        uidl: format!("u{number}"),
+        uidl: UniqueId::Text(format!("u{number}").into()),
     };
     Maildrop::new((1..=count).map(message).collect(), Form::Utf8)
 }
@@ -46,6 +46,25 @@ fn a_listing_ends_with_a_dot_even_when_it_is_empty() {
     assert_eq!(
         encoded(&Reply::scan_all(&maildrop(2))),
         "+OK 2 messages (3 octets)\r\n1 1\r\n2 2\r\n.\r\n"
+    );
+}
+
+#[test]
+fn a_unique_id_is_a_text_or_a_number_in_base32() {
+    let message = |uidl| Message {
+        size: 1,
+        downgraded_size: 1,
+        uidl,
+    };
+    let messages = [UniqueId::Number([255; 16]), UniqueId::Text("old-1".into())].map(message);
+    assert_eq!(
+        Reply::unique_id(1, &messages[0].uidl).text(),
+        "1 7ZZZZZZZZZZZZZZZZZZZZZZZZZ"
+    );
+    let maildrop = Maildrop::new(messages.to_vec(), Form::Utf8);
+    assert_eq!(
+        encoded(&Reply::unique_ids(&maildrop)),
+        "+OK unique ids follow\r\n1 7ZZZZZZZZZZZZZZZZZZZZZZZZZ\r\n2 old-1\r\n.\r\n"
     );
 }
 

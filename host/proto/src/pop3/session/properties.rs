@@ -1,7 +1,7 @@
 //! Whatever a client says and a driver answers: one line, one reply, and the same however it is split.
 
 use super::*;
-use crate::pop3::{Extent, Message};
+use crate::pop3::{Extent, Message, UniqueId};
 use crate::sasl;
 use proptest::prelude::*;
 
@@ -52,7 +52,7 @@ fn messages() -> Vec<Message> {
     let message = |size| Message {
         size,
         downgraded_size: size + 1,
-        uidl: format!("u{size}"),
+        uidl: UniqueId::Text(format!("u{size}").into()),
     };
     (1..=3).map(message).collect()
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::pop3::{Extent, Message};
+use crate::pop3::{Extent, Message, UniqueId};
 use crate::sasl;
 
 fn tls() -> TlsFacts {
@@ -57,7 +57,7 @@ fn logged_in() -> Session {
     session.answer(Answer::Opened(vec![Message {
         size: 5,
         downgraded_size: 7,
-        uidl: "u1".to_owned(),
+        uidl: UniqueId::Text("u1".into()),
     }]));
     assert_eq!(said(&mut session, b"").len(), 1);
     session

@@ -210,7 +210,7 @@ impl Change<'_> {
         let Some(row) = self.get(Space::Entry, &key)? else {
             return Ok(());
         };
-        let size = rows::read_entry(id, &row)?.size;
+        let size = rows::Listed::from_row(&row)?.size;
         let usage = rules::shrunk(self.usage(mailbox)?, size);
         self.delete(Space::Entry, key);
         self.put_usage(rows::named_key(tag::USAGE, mailbox), usage)?;

@@ -301,8 +301,8 @@ MUTATIONS = [
     (
         "nobody tries a cluster that is out of reach",
         STORE + "watch.rs",
-        "        if store.cluster.breaker.open_for().is_some() {\n",
-        "        if store.cluster.breaker.open_for().is_some() && !crate::mutant(\"NAME\") {\n",
+        "        if store.cluster.breaker.open_for().is_some() ||",
+        "        if store.cluster.breaker.open_for().is_some() && !crate::mutant(\"NAME\") ||",
         "an_open_breaker_closes_by_itself_when_the_cluster_answers",
     ),
     (

@@ -257,6 +257,8 @@ pub enum Record {
     Quarantined(QuarantineRecord),
     /// Octets of a message, base64.
     Content(String),
+    /// The message of this id was deleted; what came of it before is not all.
+    Gone(String),
     Plugin(PluginRecord),
     Explained(Box<ExplainRecord>),
     Mail(MailRecord),

@@ -13,7 +13,7 @@ use crate::policy::InForce;
 use crate::pop3::{Leasing, Locks};
 use crate::senders::Senders;
 use crate::smtp::Stages;
-use crate::store::embedded::Options;
+use crate::store::embedded::{self, Options};
 use crate::store::{CassandraStore, EmbeddedStore, Store};
 use crate::tls::{Tls, TlsError};
 use anyhow::Context as _;
@@ -149,6 +149,25 @@ pub async fn open_store(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
         }
         StoreConfig::Cassandra(cluster) => CassandraStore::open(cluster, config.quarantine.max).await?,
     })
+}
+
+/// The same for who only reads: one that is not there is not made, and a cluster's schema is left as it is.
+pub async fn open_store_to_read(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
+    match &config.store {
+        StoreConfig::Embedded { .. } => {
+            let folder = store_folder(config);
+            anyhow::ensure!(
+                embedded::is_there(&folder),
+                "there is no store in {} yet: `postern serve` makes one",
+                folder.display()
+            );
+            make_state(config)?;
+            open_store(config).await
+        }
+        StoreConfig::Cassandra(cluster) => {
+            Ok(CassandraStore::open_to_read(cluster, config.quarantine.max).await?)
+        }
+    }
 }
 
 #[cfg(test)]

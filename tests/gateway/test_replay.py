@@ -32,3 +32,31 @@ class Replay(GatewayCase):
             self.assertEqual((report["changes"][0]["question"], report["changes"][0]["to"]), ("mail", "defer"))
         # In truth it is the third.
         self.send()
+
+
+def aliases(name):
+    return f"settings:\n  aliases:\n    \"{name}@example.org\": [ann@example.org]\n"
+
+
+class Routes(GatewayCase):
+    def prepare(self):
+        self.install("aliases", order=40, settings=aliases("info"))
+
+    def replay(self, candidate, *more):
+        told = self.gateway.postern("plugin", "replay", str(candidate), "--from", "store", "--json", *more)
+        return json.loads(told.stdout)
+
+    def test_a_router_is_compared_with_what_it_said_and_a_candidate_with_the_version_in_force(self):
+        with self.mx() as client:
+            self.accept(client, PLAIN, ["info@example.org"])
+        installed = self.gateway.plugins / "40-aliases.wasm"
+        report = self.replay(installed)
+        self.assertEqual((report["compared"], report["changed"]), (1, 0), report)
+        candidate = installed.with_name("40-aliases.candidate.wasm")
+        candidate.with_suffix(".yaml").write_text(aliases("sales"))
+        candidate.write_bytes(installed.read_bytes())
+        for more in ([], ["--against", "active"]):
+            report = self.replay(candidate, *more)
+            [change] = report["changes"]
+            self.assertEqual((change["question"], change["from"], change["to"]), ("router", "rewrite", "pass"))
+        self.assertEqual(report["against"]["name"], "40-aliases")

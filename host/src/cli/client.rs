@@ -28,6 +28,14 @@ impl Gateway {
         }
     }
 
+    /// The same for who only reads: where none runs, a store that is not there is not made, and a schema is left as it is.
+    pub(super) async fn to_read(config: &Config) -> anyhow::Result<Self> {
+        match Self::running(config).await? {
+            Some(gateway) => Ok(gateway),
+            None => Ok(Self::Stopped(Arc::new(super::store::open_to_read(config).await?))),
+        }
+    }
+
     /// The one that runs, if any does.
     pub(super) async fn running(config: &Config) -> anyhow::Result<Option<Self>> {
         let path = control::socket_path(&config.state);

@@ -120,11 +120,19 @@ fn style() -> ProgressStyle {
 /// The store of a gateway that does not run, opened as its only user.
 pub(super) async fn open(config: &Config) -> anyhow::Result<ControlContext> {
     gateway::make_state(config)?;
-    let store: Arc<dyn Store> = gateway::open_store(config)
-        .await
-        .context("cannot open the store")?;
+    let store = gateway::open_store(config).await;
+    Ok(over(store.context("cannot open the store")?, config))
+}
+
+/// The same for who only reads: nothing is made or brought up.
+pub(super) async fn open_to_read(config: &Config) -> anyhow::Result<ControlContext> {
+    let store = gateway::open_store_to_read(config).await;
+    Ok(over(store.context("cannot open the store")?, config))
+}
+
+fn over(store: Arc<dyn Store>, config: &Config) -> ControlContext {
     let directory = Directory::new(Arc::clone(&store), config);
-    Ok(ControlContext::new(store, directory, None))
+    ControlContext::new(store, directory, None)
 }
 
 #[cfg(test)]
@@ -165,6 +173,17 @@ mod tests {
         let copied = run(&cluster, copy("cassandra", "embedded")).await.unwrap_err();
         assert!(copied.to_string().contains("is not empty"), "{copied}");
         assert_eq!(std::fs::read_dir(kept).unwrap().count(), 1);
+    }
+
+    #[tokio::test]
+    async fn who_only_reads_makes_no_store() {
+        let site = tempfile::tempdir().unwrap();
+        let alone = configured(site.path(), "embedded");
+        let refused = format!("{:#}", open_to_read(&alone).await.unwrap_err());
+        assert!(refused.contains("there is no store in "), "{refused}");
+        assert_eq!(std::fs::read_dir(site.path()).unwrap().count(), 0);
+        drop(open(&alone).await.unwrap());
+        open_to_read(&alone).await.unwrap();
     }
 
     #[test]

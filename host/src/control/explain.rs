@@ -55,15 +55,21 @@ pub(super) async fn by_id(
         ))
     })?;
     let id = parsed.to_string();
-    let mut found = false;
-    if let Some(facts) = stored(context, parsed, mailbox).await? {
+    // What is remembered is told whether the store answers or not.
+    let attempts = context.attempts(|id| Search::Id(id), &id, MOST).await;
+    let (facts, trouble) = match stored(context, parsed, mailbox).await {
+        Ok(facts) => (facts, None),
+        Err(refusal) if attempts.is_empty() => return Err(refusal),
+        Err(Refusal(why)) => (None, Some(why)),
+    };
+    let mut found = !attempts.is_empty();
+    if let Some(facts) = facts {
         found = true;
         records
             .send(Record::Explained(of_stored(&id, parsed, &facts)?))
             .await?;
     }
-    for attempt in context.attempts(|id| Search::Id(id), &id, MOST).await {
-        found = true;
+    for attempt in attempts {
         let source = Source::Attempt(attempt.stage.clone());
         records
             .send(Record::Explained(of_attempt(attempt, source)))
@@ -75,13 +81,19 @@ pub(super) async fn by_id(
             .send(Record::Explained(of_attempt(kept, Source::Deleted)))
             .await?;
     }
-    match found {
-        true => Ok(String::new()),
-        false => Err(Refusal::new(format!(
-            "nothing is known of {id}: it is not stored here (any more), and among the refused attempts that this \
-             gateway remembers it is not"
-        ))),
+    match (found, trouble) {
+        (true, None) => Ok(String::new()),
+        (true, Some(why)) => Ok(format!("whether it is stored too is not known: {why}")),
+        (false, _) => Err(Refusal::new(unknown(context, &id))),
     }
+}
+
+fn unknown(context: &ControlContext, id: &str) -> String {
+    let attempts = match context.attempts {
+        Some(_) => "among the refused attempts that this gateway remembers it is not",
+        None => "no gateway runs that could remember a refused attempt",
+    };
+    format!("nothing is known of {id}: it is not stored here (any more), and {attempts}")
 }
 
 pub(super) async fn by_address(

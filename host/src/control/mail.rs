@@ -66,7 +66,7 @@ fn shared(mut trace: &[u8]) -> &[u8] {
     trace
 }
 
-/// Its facts and its content, a piece at a time.
+/// Its facts and its content, a piece at a time; [`Record::Gone`] ends it where it was deleted meanwhile.
 pub(super) async fn read(
     context: &ControlContext,
     (id, mailbox): (&str, Option<&str>),
@@ -75,22 +75,41 @@ pub(super) async fn read(
     let parsed: MessageId = id
         .parse()
         .map_err(|_| Refusal::new(format!("`{id}` is no message id")))?;
-    let gone = |error| match error {
-        StoreError::NotFound => Refusal::new(format!("{id} is not there any more")),
-        error => error.into(),
-    };
     let holder = mailbox.map_or(Holder::Quarantine, Holder::Mailbox);
-    let send = async |octets: Bytes| records.send(Record::Content(BASE64.encode(octets))).await;
-    send(context.store.facts(holder, parsed).await.map_err(gone)?).await?;
+    match pieces(context, (holder, parsed), records).await {
+        Err(Ended::Store(StoreError::NotFound)) => records.send(Record::Gone(id.to_owned())).await?,
+        Err(Ended::Store(error)) => return Err(error.into()),
+        Err(Ended::Unheard(refusal)) => return Err(refusal),
+        Ok(()) => {}
+    }
+    Ok(String::new())
+}
+
+/// Why the pieces of a message end before it does.
+enum Ended {
+    Store(StoreError),
+    Unheard(Refusal),
+}
+
+async fn pieces(
+    context: &ControlContext,
+    (holder, id): (Holder<'_>, MessageId),
+    records: &Records,
+) -> Result<(), Ended> {
+    let store = &*context.store;
+    let send = async |octets: Bytes| {
+        let sent = records.send(Record::Content(BASE64.encode(octets))).await;
+        sent.map_err(Ended::Unheard)
+    };
+    send(store.facts(holder, id).await.map_err(Ended::Store)?).await?;
     let mut offset = 0;
     loop {
-        let piece = context
-            .store
-            .read(holder, parsed, offset, CHUNK)
+        let piece = store
+            .read(holder, id, offset, CHUNK)
             .await
-            .map_err(gone)?;
+            .map_err(Ended::Store)?;
         if piece.is_empty() {
-            return Ok(String::new());
+            return Ok(());
         }
         offset += piece.len() as u64;
         send(piece).await?;

@@ -46,6 +46,7 @@ use kv::Shares;
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use schema::{Layout, Made};
+use scylla::client::session::Session;
 use scylla::errors::PrepareError;
 use statements::Statements;
 use std::path::Path;
@@ -53,7 +54,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 use turns::Turns;
 use usage::Usages;
-use watch::Survey;
+use uuid::Uuid;
+use watch::{Nodes, Survey};
 
 /// Octets of small bodies, and of large ones' sizes, that are kept for the next read.
 const FOUND_OCTETS: u64 = 16 * 1024 * 1024;
@@ -92,6 +94,7 @@ pub struct CassandraStore {
     cluster: Cluster,
     clock: Clock,
     survey: Mutex<Survey>,
+    nodes: Mutex<Nodes>,
     statements: Statements,
     quarantine_max: u64,
     usages: Usages,
@@ -125,7 +128,29 @@ impl CassandraStore {
         let session = session::connect(config).await?;
         let survey = Survey::first(&session, &config.datacenter).await?;
         schema::apply(&session, &Layout::of(config)).await?;
-        let made = Made::Once(schema::made(&session, &config.keyspace).await?);
+        let made = schema::made(&session, &config.keyspace).await?;
+        Self::over((session, made), survey, config, quarantine_max).await
+    }
+
+    /// The same for who only reads: makes nothing and brings nothing up, and is refused where that would be needed.
+    pub async fn open_to_read(
+        config: &CassandraConfig,
+        quarantine_max: u64,
+    ) -> std::result::Result<Arc<Self>, OpenError> {
+        let session = session::connect(config).await?;
+        let survey = Survey::first(&session, &config.datacenter).await?;
+        let made = schema::found(&session, &Layout::of(config)).await?;
+        let store = Self::over((session, made), survey, config, quarantine_max).await?;
+        store.is_whole().await?;
+        Ok(store)
+    }
+
+    async fn over(
+        (session, made): (Session, Uuid),
+        survey: Survey,
+        config: &CassandraConfig,
+        quarantine_max: u64,
+    ) -> std::result::Result<Arc<Self>, OpenError> {
         let statements = Statements::prepare(&session, &config.keyspace, config.consistency).await;
         let statements = statements.map_err(Box::new)?;
         let found = Cache::builder()
@@ -136,9 +161,10 @@ impl CassandraStore {
             this: Weak::clone(this),
             datacenter: config.datacenter.clone(),
             keyspace: config.keyspace.clone(),
-            made,
+            made: Made::Once(made),
             clock: Clock::new(survey.offset.unwrap_or_default()),
             survey: Mutex::new(survey),
+            nodes: Mutex::default(),
             cluster: Cluster::new(session, &config.limits),
             statements,
             quarantine_max,
@@ -165,6 +191,10 @@ impl CassandraStore {
         Ok(store)
     }
 
+    fn nodes(&self) -> MutexGuard<'_, Nodes> {
+        self.nodes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn surveyed(&self) -> MutexGuard<'_, Survey> {
         self.survey.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -189,6 +219,10 @@ impl Store for CassandraStore {
             Some(since) => Err(StoreError::Engine(format!(
                 "Cassandra is out of reach for {} s; it is tried every second",
                 since.as_secs()
+            ))),
+            None if self.nodes().are_all_away() => Err(StoreError::Engine(format!(
+                "Cassandra is out of reach: no node of {} is connected",
+                self.datacenter
             ))),
             None => self.clock.right(),
         }

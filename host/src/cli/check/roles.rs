@@ -80,6 +80,7 @@ impl Tables {
             }
             Record::Quarantined(_)
             | Record::Content(_)
+            | Record::Gone(_)
             | Record::Plugin(_)
             | Record::Explained(_)
             | Record::Mail(_)

@@ -44,7 +44,7 @@ pub(in crate::cli) struct Arguments {
     /// The candidate's own file, with settings, grants and limits; without it, the .yaml beside it.
     #[arg(long, value_name = "FILE")]
     manifest: Option<PathBuf>,
-    /// Exit code 1 where more messages would be judged otherwise, or `kv` could not be read to the end.
+    /// Exit code 1 where more messages would be judged otherwise; without it, only where the store could not be read.
     #[arg(long, value_name = "1%", value_parser = str::parse::<Percent>)]
     max_changed: Option<Percent>,
     /// One JSON object instead of lines for people.
@@ -103,10 +103,10 @@ pub(super) fn run(arguments: &Arguments, config: Option<PathBuf>) -> anyhow::Res
                         break;
                     }
                 }
-                Err(reason) => {
+                Err(why) => {
                     bar.inc(1);
                     let mut summary = summary.lock().unwrap_or_else(PoisonError::into_inner);
-                    summary.unread(reason);
+                    summary.unread(why);
                 }
             }
         }
@@ -117,9 +117,10 @@ pub(super) fn run(arguments: &Arguments, config: Option<PathBuf>) -> anyhow::Res
     let mut summary = summary.into_inner().unwrap_or_else(PoisonError::into_inner);
     summary.shares(&told);
     tell(&summary, listed.len(), arguments.json)?;
-    Ok(match arguments.max_changed {
-        Some(most) if !summary.is_within(most) => ExitCode::FAILURE,
-        _ => ExitCode::SUCCESS,
+    let is_within = arguments.max_changed.is_none_or(|most| summary.is_within(most));
+    Ok(match is_within && summary.is_whole() {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
     })
 }
 

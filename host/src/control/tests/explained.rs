@@ -186,6 +186,18 @@ async fn what_was_refused_or_deleted_is_told_from_where_it_is_remembered() {
     }
     let stopped = told(&it.context, address()).await.unwrap_err();
     assert!(stopped.starts_with("no gateway runs"), "{stopped}");
+    let unknown = MessageId::new();
+    let asked = told(&running, by_id(unknown, None)).await.unwrap_err();
+    assert!(
+        asked.ends_with("that this gateway remembers it is not"),
+        "{asked}"
+    );
+    let stopped = told(&it.context, by_id(unknown, None)).await.unwrap_err();
+    assert!(
+        stopped.starts_with(&format!("nothing is known of {unknown}: "))
+            && stopped.ends_with("no gateway runs that could remember a refused attempt"),
+        "{stopped}"
+    );
     let odd = Operation::Explain {
         id: "odd".to_owned(),
         mailbox: None,
@@ -196,6 +208,61 @@ async fn what_was_refused_or_deleted_is_told_from_where_it_is_remembered() {
             .unwrap_err()
             .starts_with("`odd` is no message id")
     );
+}
+
+/// A store that is away was asked first, and its error was all that was told.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_remembered_is_told_while_the_store_is_away() {
+    let (_keyspace, store) = cassandra::empty().await;
+    let state = tempfile::tempdir().unwrap();
+    let (directory, _) = directory(store.clone(), &config(state.path(), ""));
+    let attempts = Arc::new(Attempts::new(ExplainConfig {
+        keep: Duration::from_secs(60),
+        max: 1 << 20,
+        keep_deleted: false,
+        save: Duration::ZERO,
+    }));
+    let context = ControlContext::new(store.clone(), directory, None).with_attempts(Arc::clone(&attempts));
+    let id = MessageId::new();
+    attempts.add(&Attempt {
+        id: id.to_string(),
+        time: id.unix_millis(),
+        stage: "rcpt".to_owned(),
+        ..Attempt::default()
+    });
+    store.leave();
+    let (records, mut pieces) = Records::channel();
+    let note = execute(&by_id(id, None), &context, &records).await.unwrap();
+    assert_eq!(
+        note,
+        "whether it is stored too is not known: store: the cluster is away"
+    );
+    let Some(Record::Explained(found)) = pieces.recv().await else {
+        panic!("nothing is told");
+    };
+    assert_eq!(found.source, Source::Attempt("rcpt".to_owned()));
+    let unknown = told(&context, by_id(MessageId::new(), None)).await.unwrap_err();
+    assert_eq!(unknown, "store: the cluster is away");
+}
+
+/// A store that failed once looked like a message that is gone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mail_that_a_store_fails_to_hand_over_is_not_gone() {
+    let (_keyspace, store) = cassandra::empty().await;
+    let state = tempfile::tempdir().unwrap();
+    let (directory, _) = directory(store.clone(), &config(state.path(), ""));
+    let context = ControlContext::new(store.clone(), directory, None);
+    let (records, mut pieces) = Records::channel();
+    let id = MessageId::new().to_string();
+    let read = Operation::MailRead {
+        id: id.clone(),
+        mailbox: Some("ann@example.org".to_owned()),
+    };
+    execute(&read, &context, &records).await.unwrap();
+    assert_eq!(pieces.recv().await, Some(Record::Gone(id)));
+    store.leave();
+    let failed = execute(&read, &context, &records).await.unwrap_err().to_string();
+    assert_eq!(failed, "store: the cluster is away");
 }
 
 #[tokio::test]
@@ -241,8 +308,5 @@ async fn stored_mail_is_listed_by_its_time_and_read_whole() {
     assert_eq!(octets[0], older().len());
     assert_eq!(octets[1..].iter().sum::<usize>() as u64, size);
     let gone = MessageId::new();
-    assert_eq!(
-        it.refused(read(gone)).await,
-        format!("{gone} is not there any more")
-    );
+    assert_eq!(it.listed(read(gone)).await, [Record::Gone(gone.to_string())]);
 }

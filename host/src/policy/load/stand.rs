@@ -26,7 +26,8 @@ use crate::clock::unix_millis;
 use crate::config::PolicyLimits;
 use crate::policy::cache;
 use crate::policy::http::Answering;
-use crate::policy::manifest::{KvGrant, Manifest, Scope};
+use crate::policy::limits::Limits;
+use crate::policy::manifest::{self, KvGrant, Manifest, Mode, Place, Scope, placed};
 use crate::policy::observer::Observer;
 use crate::policy::overlay::Overlay;
 use crate::policy::plugin::Services;
@@ -47,6 +48,28 @@ use wasmtime::component::Component;
 
 /// Calls at the same time: there is one, and one that was given up may still be ending.
 const INSTANCES: u32 = 4;
+
+/// `20-greylist` for `20-greylist.candidate`.
+pub(crate) fn enforced_name(stem: &str) -> &str {
+    placed(stem).0
+}
+
+/// Whether a gateway lets this file of its folder decide, by its name and by the file beside it.
+pub(crate) fn is_enforced(component: &Path) -> Result<bool, Fault> {
+    let (listed, file) = (listed(component), component.with_extension("yaml"));
+    if placed(&listed.name).1 == Place::Beside {
+        return Ok(false);
+    }
+    let text = match file.exists() {
+        true => files::text(&file)?,
+        false => String::new(),
+    };
+    let limits = PolicyLimits::default();
+    let usual = Limits::usual(limits.deadline, limits.memory);
+    let manifest = Manifest::parse(&text, own_name(&listed.name), usual);
+    let manifest = manifest.map_err(|text| refused(&file, text))?;
+    Ok(manifest.mode == Mode::Enforce && manifest.state == manifest::State::Enabled)
+}
 
 /// A component that was compiled, with what the administrator says of it.
 #[derive(Debug)]

@@ -128,15 +128,25 @@ impl CassandraStore {
         Ok(())
     }
 
-    /// The body of a listed message: beside the listing or of its own.
+    /// The body of a listed message, found lately or now.
     async fn find(&self, holder: Holder<'_>, id: MessageId) -> Result<(MessageId, Found)> {
-        let id = match holder {
-            Holder::Mailbox(_) => id,
-            Holder::Quarantine => self.held_body(id).await?,
+        let body = self.body_of(holder, id).await?;
+        let found = match self.found.get(&body) {
+            Some(found) => found,
+            None => self.find_now(holder, body).await?,
         };
-        if let Some(found) = self.found.get(&id) {
-            return Ok((id, found));
+        Ok((body, found))
+    }
+
+    async fn body_of(&self, holder: Holder<'_>, id: MessageId) -> Result<MessageId> {
+        match holder {
+            Holder::Mailbox(_) => Ok(id),
+            Holder::Quarantine => self.held_body(id).await,
         }
+    }
+
+    /// Beside the listing or of its own.
+    async fn find_now(&self, holder: Holder<'_>, id: MessageId) -> Result<Found> {
         let found = match holder {
             Holder::Mailbox(mailbox) => {
                 let s = &self.statements;
@@ -155,7 +165,7 @@ impl CassandraStore {
         };
         let found = found.ok_or(StoreError::NotFound)?;
         self.found.insert(id, found.clone());
-        Ok((id, found))
+        Ok(found)
     }
 
     async fn find_in(
@@ -331,10 +341,12 @@ impl Bodies for CassandraStore {
         }
     }
 
+    /// Of what is there now: who asks for them has no session that began with a listing.
     async fn facts(&self, holder: Holder<'_>, id: MessageId) -> Result<Bytes> {
-        Ok(match self.find(holder, id).await? {
-            (_, Found::Small { facts, .. }) => facts,
-            (_, Found::Large(sizes)) => sizes.facts.clone(),
+        let body = self.body_of(holder, id).await?;
+        Ok(match self.find_now(holder, body).await? {
+            Found::Small { facts, .. } => facts,
+            Found::Large(sizes) => sizes.facts.clone(),
         })
     }
 }

@@ -102,6 +102,11 @@ impl CassandraStore {
             .store(moment, std::sync::atomic::Ordering::Relaxed);
     }
 
+    /// From now on every request fails.
+    pub(crate) fn leave(&self) {
+        self.cluster.lose("the cluster is away");
+    }
+
     /// As if the time of a maildrop's lease were over.
     pub(crate) async fn forget_lease(&self, keyspace: &Keyspace, mailbox: &str) {
         let text = format!(
@@ -166,6 +171,69 @@ async fn an_open_breaker_closes_by_itself_when_the_cluster_answers() {
     tokio::time::timeout(Duration::from_secs(10), closed)
         .await
         .unwrap();
+}
+
+/// Nothing was asked, so nothing failed, and a gateway without mail was ready while no node was left.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_idle_store_is_not_ready_while_no_node_is_connected() {
+    let start = || nodes::Cluster::start(1);
+    let mut cluster = tokio::task::spawn_blocking(start).await.unwrap();
+    let config = config(cluster.contacts(), &nodes::keyspace(), 1);
+    let store = CassandraStore::open(&config, QUARANTINE_MAX).await.unwrap();
+    let readiness = async |is_ready: bool| {
+        let turned = async {
+            while store.ready().is_ok() != is_ready {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), turned)
+            .await
+            .unwrap();
+    };
+    readiness(true).await;
+    cluster.kill(1);
+    readiness(false).await;
+    let refused = store.ready().unwrap_err().to_string();
+    assert!(refused.contains("Cassandra is out of reach"), "{refused}");
+    let restart = move || {
+        cluster.restart(1);
+        cluster
+    };
+    let _cluster = tokio::task::spawn_blocking(restart).await.unwrap();
+    readiness(true).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_only_reads_makes_no_keyspace_and_brings_none_up() {
+    let node = tokio::task::spawn_blocking(nodes::shared).await.unwrap();
+    let absent = config(vec![node.clone()], &nodes::keyspace(), 1);
+    let opened = |config: CassandraConfig| async move {
+        let opened = CassandraStore::open_to_read(&config, QUARANTINE_MAX).await;
+        opened.map(drop).map_err(|error| error.to_string())
+    };
+    let refused = opened(absent.clone()).await.unwrap_err();
+    let says = format!("keyspace {} is absent", absent.keyspace);
+    assert!(refused.starts_with(&says), "{refused}");
+    let (keyspace, store) = empty().await;
+    let session = &store.cluster.session;
+    let there = "SELECT keyspace_name FROM system_schema.keyspaces WHERE keyspace_name = ?";
+    let rows = session.query_unpaged(there, (&absent.keyspace,)).await.unwrap();
+    assert_eq!(rows.into_rows_result().unwrap().rows_num(), 0);
+
+    let there = config(vec![node], &keyspace.0, 1);
+    opened(there.clone()).await.unwrap();
+    let older = schema::CURRENT - 1;
+    let set = format!(
+        "UPDATE {}.schema_version SET v = {older} WHERE k = 'version' IF EXISTS",
+        keyspace.0
+    );
+    session.query_unpaged(set, ()).await.unwrap();
+    for _ in 0..2 {
+        let refused = opened(there.clone()).await.unwrap_err();
+        assert!(refused.contains(&format!("is version {older} of ")), "{refused}");
+    }
+    drop(keyspace.beside().await);
+    opened(there).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,5 +1,5 @@
-//! What the store looks after by itself, as long as it lives: whether the cluster is back when the breaker is
-//! open, which nodes are there, whether this clock was set, whether the keyspace is still the one that was opened, and
+//! What the store looks after by itself, as long as it lives: whether the cluster answers when the breaker is
+//! open or nodes are away, which nodes are there, whether this clock was set, whether the keyspace is still the one that was opened, and
 //! every 30 s what each node says of its clock and of its commit log.
 //!
 //! A node that does not answer is passed over; what it said last does not count.
@@ -61,9 +61,10 @@ impl Survey {
 
     async fn take(session: &Session, datacenter: &str) -> Self {
         let state = session.get_cluster_state();
-        let ours = state.get_nodes_info().iter().filter(|node| {
-            node.is_connected() && node.datacenter.as_deref().is_none_or(|found| found == datacenter)
-        });
+        let ours = state
+            .get_nodes_info()
+            .iter()
+            .filter(|node| node.is_connected() && is_in(node, datacenter));
         let said = ours.map(|node| async move {
             let (offset, sync) = tokio::join!(offset(session, node), sync(session, node));
             (node.address.to_string(), offset, sync)
@@ -88,6 +89,36 @@ impl Survey {
             .map(|(sync, nodes)| format!("{sync} on {}", nodes.join(", ")));
         let said: Vec<_> = said.collect();
         (!said.is_empty()).then(|| format!("commitlog_sync is {}", said.join("; ")))
+    }
+}
+
+fn is_in(node: &Node, datacenter: &str) -> bool {
+    node.datacenter.as_deref().is_none_or(|found| found == datacenter)
+}
+
+/// Nodes of the gateway's data centre, as of the last look.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Nodes {
+    known: usize,
+    connected: usize,
+}
+
+impl Nodes {
+    fn of(nodes: &[Arc<Node>], datacenter: &str) -> Self {
+        let ours = nodes.iter().filter(|node| is_in(node, datacenter));
+        let (connected, away): (Vec<_>, Vec<_>) = ours.partition(|node| node.is_connected());
+        Self {
+            known: connected.len() + away.len(),
+            connected: connected.len(),
+        }
+    }
+
+    pub(super) fn are_all_away(self) -> bool {
+        self.known > 0 && self.connected == 0
+    }
+
+    fn are_some_away(self) -> bool {
+        self.connected < self.known
     }
 }
 
@@ -119,12 +150,13 @@ async fn sync(session: &Session, node: &Arc<Node>) -> Option<String> {
     Some(value)
 }
 
-/// Tries the cluster while the breaker is open; ends with the store.
+/// Tries the cluster while the breaker is open, and while a node is away: whether the others are a quorum is told by an
+/// answer alone, and an idle gateway has no other. Ends with the store.
 pub(super) async fn probe(store: Weak<CassandraStore>) {
     loop {
         sleep(PROBE).await;
         let Some(store) = store.upgrade() else { return };
-        if store.cluster.breaker.open_for().is_some() {
+        if store.cluster.breaker.open_for().is_some() || store.nodes().are_some_away() {
             // Another partition each time: in a large cluster one may be away while the others are not.
             let nothing = (rows::uuid(MessageId::new()),);
             store.cluster.probe(&store.statements.probe, nothing).await;
@@ -172,6 +204,7 @@ pub(super) async fn survey(store: Weak<CassandraStore>) {
         }
         let nodes = state.get_nodes_info().iter().map(|node| node.address.to_string());
         presence.forget_others(&nodes.collect());
+        *store.nodes() = Nodes::of(state.get_nodes_info(), &store.datacenter);
         store.clock.look();
         let dropped = state.get_keyspace(&store.keyspace).is_none() && store.cluster.lost().is_none();
         if surveyed.elapsed() < SURVEY && !dropped {
@@ -214,6 +247,23 @@ impl CassandraStore {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nodes_are_away_when_none_or_not_all_are_connected() {
+        let nodes = |known, connected| Nodes { known, connected };
+        for (nodes, all, some) in [
+            (nodes(0, 0), false, false),
+            (nodes(3, 3), false, false),
+            (nodes(3, 1), false, true),
+            (nodes(3, 0), true, true),
+        ] {
+            assert_eq!(
+                (nodes.are_all_away(), nodes.are_some_away()),
+                (all, some),
+                "{nodes:?}"
+            );
+        }
+    }
 
     #[test]
     fn the_commit_logs_are_told_by_their_kind() {

@@ -2,10 +2,10 @@
 //! written to; or nothing, and why.
 
 use super::active;
-use super::source::Source;
+use super::source::{NoStore, Source};
 use crate::cli::client::Gateway;
 use crate::control::{Operation, Record};
-use crate::policy::stand::{Beneath, Stand, own_name};
+use crate::policy::stand::{Beneath, Stand, enforced_name, own_name};
 use crate::store::{Result, StoreError};
 use anyhow::Context as _;
 use async_trait::async_trait;
@@ -29,15 +29,22 @@ const QUIET: Duration = Duration::from_secs(20);
 pub(super) enum Told {
     /// No policy has a share.
     Nothing,
+    /// There is no store.
     Empty(String),
+    /// There is one, and it could not be read.
+    Unread(String),
     /// Where it is read, and why it could not be any more.
     Read(String, Arc<OnceLock<String>>),
 }
 
 impl Told {
-    /// Whether it could not be read any more at some time.
+    /// Whether it could not be read to the end.
     pub(super) fn is_torn(&self) -> bool {
-        matches!(self, Self::Read(_, failed) if failed.get().is_some())
+        match self {
+            Self::Nothing | Self::Empty(_) => false,
+            Self::Unread(_) => true,
+            Self::Read(_, failed) => failed.get().is_some(),
+        }
     }
 
     /// One line for a person.
@@ -45,6 +52,7 @@ impl Told {
         match self {
             Self::Nothing => None,
             Self::Empty(why) => Some(format!("begins empty: {why}")),
+            Self::Unread(why) => Some(format!("could not be read, and begins empty: {why}")),
             Self::Read(namespace, failed) => Some(match failed.get() {
                 None => format!("begins with what {namespace} holds in the store now"),
                 Some(why) => format!("could not be read to the end: {why}"),
@@ -66,7 +74,8 @@ pub(super) fn beneath(
             let namespace = enforced(source, stand.name(), share);
             over(store, namespace)
         }
-        Err(why) => Ok((None, Told::Empty(why))),
+        Err(NoStore::Absent(why)) => Ok((None, Told::Empty(why))),
+        Err(NoStore::Failed(why)) => Ok((None, Told::Unread(why))),
     }
 }
 
@@ -75,7 +84,7 @@ fn over(
     namespace: String,
 ) -> anyhow::Result<(Option<Arc<dyn Beneath>>, Told)> {
     if let Err(error) = handle.block_on(value(&mut gateway, &namespace, ANY)) {
-        return Ok((None, Told::Empty(format!("{error:#}"))));
+        return Ok((None, Told::Unread(format!("{error:#}"))));
     }
     let (asks, asked) = channel();
     let reader = std::thread::Builder::new().name("kv".to_owned());
@@ -93,7 +102,7 @@ fn over(
 
 /// That of the policy in force where the candidate's own file leaves it to the name, which may be spelled otherwise.
 fn enforced(source: &mut Source, candidate: &str, share: &str) -> String {
-    let named_like_it = share == own_name(candidate);
+    let named_like_it = share == own_name(enforced_name(candidate));
     let in_force = named_like_it
         .then(|| active::file(source, candidate).ok())
         .flatten();
@@ -166,6 +175,7 @@ mod tests {
     use crate::config::Config;
     use crate::control::{self, ControlContext};
     use crate::directory::Directory;
+    use crate::store::cassandra::tests as cassandra;
     use crate::store::{KvWrite, MemoryStore, Store};
     use tokio_util::sync::CancellationToken;
 
@@ -224,5 +234,23 @@ mod tests {
         assert!(told.is_torn());
         let line = told.line().unwrap();
         assert!(line.starts_with("could not be read to the end: "), "{line}");
+    }
+
+    #[test]
+    fn a_store_that_is_away_is_not_an_empty_share() {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let site = tempfile::tempdir().unwrap();
+        let config = Config::parse(CONFIG, site.path()).unwrap();
+        let (_keyspace, store) = runtime.block_on(cassandra::empty());
+        store.leave();
+        let directory = Directory::new(store.clone(), &config);
+        let gateway = Gateway::Stopped(Arc::new(ControlContext::new(store, directory, None)));
+        let (share, told) = over((gateway, runtime.handle().clone()), "n".to_owned()).unwrap();
+        assert!(share.is_none() && told.is_torn());
+        let line = told.line().unwrap();
+        assert_eq!(
+            line,
+            "could not be read, and begins empty: store: the cluster is away"
+        );
     }
 }

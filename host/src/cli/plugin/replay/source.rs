@@ -42,6 +42,24 @@ pub(super) enum Item {
     File(PathBuf),
 }
 
+/// Why no store is read.
+#[derive(Debug)]
+pub(super) enum NoStore {
+    /// There is none.
+    Absent(String),
+    /// There is one.
+    Failed(String),
+}
+
+/// Why one message is not read.
+#[derive(Debug)]
+pub(super) enum Unread {
+    /// It was deleted meanwhile, or its file is at fault.
+    Passed(String),
+    /// The store's own trouble.
+    Store(String),
+}
+
 /// See the module.
 pub(super) struct Source {
     runtime: Runtime,
@@ -69,7 +87,7 @@ impl Source {
         };
         if source.folder.is_none() {
             let config = source.config()?.clone();
-            source.gateway = Some(source.runtime.block_on(Gateway::of(&config))?);
+            source.gateway = Some(source.runtime.block_on(Gateway::to_read(&config))?);
         }
         Ok(source)
     }
@@ -84,34 +102,40 @@ impl Source {
 
     /// Another way to the store, and where that is waited for; or why there is none. A folder needs no configuration,
     /// and a store that is not there is not made for it.
-    pub(super) fn store(&mut self) -> anyhow::Result<Result<(Gateway, Handle), String>> {
+    pub(super) fn store(&mut self) -> anyhow::Result<Result<(Gateway, Handle), NoStore>> {
         let is_optional = self.folder.is_some() && self.named.is_none();
         if is_optional && configuration(None).is_err() {
-            return Ok(Err("no configuration here names a store".to_owned()));
+            let why = "no configuration here names a store";
+            return Ok(Err(NoStore::Absent(why.to_owned())));
         }
         let config = match self.config() {
             Ok(config) => config.clone(),
-            Err(error) if is_optional => return Ok(Err(format!("{error:#}"))),
+            Err(error) if is_optional => {
+                return Ok(Err(NoStore::Absent(format!("{error:#}"))));
+            }
             Err(error) => return Err(error),
         };
+        let failed = |error: anyhow::Error| NoStore::Failed(format!("{error:#}"));
         let found = self.runtime.block_on(async {
             if self.gateway.is_none() {
-                let running = Gateway::running(&config).await?;
-                if running.is_none() {
-                    can_be_opened(&config)?;
-                }
+                let running = Gateway::running(&config).await.map_err(failed)?;
                 self.gateway = Some(match running {
                     Some(running) => running,
-                    None => Gateway::of(&config).await?,
+                    None => {
+                        can_be_opened(&config).map_err(|error| NoStore::Absent(error.to_string()))?;
+                        Gateway::to_read(&config).await.map_err(failed)?
+                    }
                 });
             }
-            let gateway = self.gateway.as_ref().context("no store is open")?;
-            gateway.another(&config).await
+            let gateway = self
+                .gateway
+                .as_ref()
+                .context("no store is open")
+                .map_err(failed)?;
+            gateway.another(&config).await.map_err(failed)
         });
         let handle = self.runtime.handle().clone();
-        Ok(found
-            .map(|gateway| (gateway, handle))
-            .map_err(|error| format!("{error:#}")))
+        Ok(found.map(|gateway| (gateway, handle)))
     }
 
     /// The policies of the running gateway; None where none runs.
@@ -160,29 +184,40 @@ impl Source {
     }
 
     /// The inner error is why it cannot be read, and others may; the outer one ends the work.
-    pub(super) fn read(&mut self, item: &Item) -> anyhow::Result<Result<Past, String>> {
+    pub(super) fn read(&mut self, item: &Item) -> anyhow::Result<Result<Past, Unread>> {
         match (item, &mut self.gateway) {
             (Item::Stored(mail), Some(gateway)) => {
                 let operation = Operation::MailRead {
                     id: mail.id.clone(),
                     mailbox: mail.mailbox.clone(),
                 };
-                let mut pieces = Vec::new();
+                let (mut pieces, mut gone) = (Vec::new(), None);
                 let mut each = |record: Record| -> io::Result<()> {
-                    if let Record::Content(octets) = record {
-                        pieces.push(BASE64.decode(octets).map_err(io::Error::other)?);
+                    match record {
+                        Record::Content(octets) => {
+                            pieces.push(BASE64.decode(octets).map_err(io::Error::other)?);
+                        }
+                        Record::Gone(id) => {
+                            gone = Some(Unread::Passed(format!("{id} is not there any more")))
+                        }
+                        _ => {}
                     }
                     Ok(())
                 };
                 match self.runtime.block_on(gateway.ask(&operation, &mut each)) {
-                    Ok(_) => stored(mail, pieces).map(Ok),
+                    Ok(_) => match gone {
+                        Some(gone) => Ok(Err(gone)),
+                        None => stored(mail, pieces).map(Ok),
+                    },
                     Err(error) => match error.downcast::<Refusal>() {
-                        Ok(Refusal(reason)) => Ok(Err(reason)),
+                        Ok(Refusal(reason)) => Ok(Err(Unread::Store(format!("{}: {reason}", mail.id)))),
                         Err(error) => Err(error),
                     },
                 }
             }
-            (Item::File(file), _) => Ok(from_file(file).map_err(|error| format!("{error:#}"))),
+            (Item::File(file), _) => {
+                Ok(from_file(file).map_err(|error| Unread::Passed(format!("{error:#}"))))
+            }
             (Item::Stored(_), None) => anyhow::bail!("no store is open"),
         }
     }
@@ -197,7 +232,7 @@ impl Item {
     }
 }
 
-/// Whether a store is there that is not made, or changed, by opening it: who opens a cluster brings its tables up to date.
+/// Whether there is a store beside a folder, which needs none.
 fn can_be_opened(config: &Config) -> anyhow::Result<()> {
     match config.store {
         StoreConfig::Embedded { .. } => {
@@ -340,7 +375,10 @@ mod tests {
         );
         std::fs::write(&file, text).unwrap();
         let mut source = Source::open(site.to_str().unwrap(), Some(file)).unwrap();
-        source.store().unwrap().err().unwrap()
+        match source.store().unwrap() {
+            Err(NoStore::Absent(why)) => why,
+            found => panic!("{:?}", found.err()),
+        }
     }
 
     #[test]

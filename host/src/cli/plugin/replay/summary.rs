@@ -1,6 +1,7 @@
 //! What came of a replay: how many messages would be judged otherwise, from what to what, and the first of each.
 
 use super::kv::Told;
+use super::source::Unread;
 use super::verdicts::Difference;
 use crate::cli::output;
 use crate::policy::stand::Stand;
@@ -29,6 +30,11 @@ pub(super) struct Summary {
     /// Why the first of them could not.
     #[serde(skip)]
     why_unread: Option<String>,
+    /// Messages that the store failed to hand over.
+    store_failures: usize,
+    /// How the first of them failed.
+    #[serde(skip)]
+    why_failed: Option<String>,
     /// What the candidate's `kv` begins with; None where it has no share of the store.
     kv: Option<String>,
     /// That of the version in force.
@@ -94,6 +100,8 @@ impl Summary {
             failed: 0,
             unread: 0,
             why_unread: None,
+            store_failures: 0,
+            why_failed: None,
             kv: None,
             kv_active: None,
             is_torn: false,
@@ -122,10 +130,18 @@ impl Summary {
         }
     }
 
-    /// One message that is passed over.
-    pub(super) fn unread(&mut self, reason: String) {
-        self.unread += 1;
-        self.why_unread.get_or_insert(reason);
+    /// One message that is not judged.
+    pub(super) fn unread(&mut self, why: Unread) {
+        match why {
+            Unread::Passed(why) => {
+                self.unread += 1;
+                self.why_unread.get_or_insert(why);
+            }
+            Unread::Store(why) => {
+                self.store_failures += 1;
+                self.why_failed.get_or_insert(why);
+            }
+        }
     }
 
     /// What became of the shares: the candidate's, and that of the version in force.
@@ -136,7 +152,13 @@ impl Summary {
     }
 
     pub(super) fn why_unread(&self) -> &str {
-        self.why_unread.as_deref().unwrap_or_default()
+        let why = self.why_failed.as_ref().or(self.why_unread.as_ref());
+        why.map_or("", String::as_str)
+    }
+
+    /// Whether the store handed over all that was asked of it.
+    pub(super) fn is_whole(&self) -> bool {
+        self.store_failures == 0 && !self.is_torn
     }
 
     fn change(&mut self, of: &Difference) -> &mut Change {
@@ -156,9 +178,9 @@ impl Summary {
         &mut self.changes[place]
     }
 
-    /// Whether no more was changed. Where nothing was compared, or a share was torn, nobody knows.
+    /// Whether no more was changed. Where nothing was compared, or the store failed, nobody knows.
     pub(super) fn is_within(&self, most: Percent) -> bool {
-        self.compared > 0 && !self.is_torn && self.changed as f64 * 100.0 <= most.0 * self.compared as f64
+        self.compared > 0 && self.is_whole() && self.changed as f64 * 100.0 <= most.0 * self.compared as f64
     }
 
     pub(super) fn write(&self, out: &mut impl Write) -> io::Result<()> {
@@ -182,9 +204,15 @@ impl Summary {
             "{} messages, {} compared: {} would be judged otherwise ({share:.2} %); {} calls failed",
             self.messages, self.compared, self.changed, self.failed
         )?;
-        if let unread @ 1.. = self.unread {
-            let why = output::printable(self.why_unread());
-            writeln!(out, "{unread} more could not be read; the first: {why}")?;
+        let unread = [
+            ("", self.unread, &self.why_unread),
+            ("the store failed: ", self.store_failures, &self.why_failed),
+        ];
+        for (whose, count, why) in unread {
+            if let Some(why) = why {
+                let why = output::printable(why);
+                writeln!(out, "{whose}{count} more could not be read; the first: {why}")?;
+            }
         }
         let mut changes: Vec<&Change> = self.changes.iter().collect();
         changes.sort_by(|one, other| (other.count, &one.question).cmp(&(one.count, &other.question)));
@@ -255,8 +283,8 @@ mod tests {
         all.add((21, "q".to_owned()), difference("quarantine"), 1);
         all.add((22, "r".to_owned()), None, 0);
         all.add((23, "s".to_owned()), Some(None), 0);
-        all.unread("id24 is gone".to_owned());
-        all.unread("id25 is gone".to_owned());
+        all.unread(Unread::Passed("id24 is gone".to_owned()));
+        all.unread(Unread::Passed("id25 is gone".to_owned()));
         let mut out = Vec::new();
         all.write(&mut out).unwrap();
         let text = String::from_utf8(out).unwrap();
@@ -286,7 +314,10 @@ mod tests {
             Told::Empty("there is no store yet".to_owned()),
             Told::Read("n".to_owned(), std::sync::Arc::clone(&failed)),
         ];
+        let unread = [Told::Unread("store: away".to_owned())];
         let mut all = summary();
+        all.shares(&unread);
+        assert!(!all.is_whole());
         all.add((0, String::new()), Some(None), 0);
         all.shares(&told);
         assert!(all.is_within(Percent(0.0)));
@@ -302,6 +333,29 @@ mod tests {
             [
                 "kv        begins empty: there is no store yet",
                 "kv active could not be read to the end: the gateway has ended"
+            ]
+        );
+    }
+
+    #[test]
+    fn what_was_deleted_meanwhile_is_passed_over_and_a_store_that_fails_meets_no_threshold() {
+        let mut all = summary();
+        all.add((0, String::new()), Some(None), 0);
+        all.unread(Unread::Passed("id1 is gone".to_owned()));
+        assert!(all.is_whole() && all.is_within(Percent(0.0)));
+        all.unread(Unread::Store("id2: store: away".to_owned()));
+        all.unread(Unread::Store("id3: store: away".to_owned()));
+        assert!(!all.is_whole() && !all.is_within(Percent(100.0)));
+        assert_eq!(all.why_unread(), "id2: store: away");
+        let mut out = Vec::new();
+        all.write(&mut out).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        let lines: Vec<&str> = text.lines().skip(3).collect();
+        assert_eq!(
+            lines,
+            [
+                "1 more could not be read; the first: id1 is gone",
+                "the store failed: 2 more could not be read; the first: id2: store: away"
             ]
         );
     }

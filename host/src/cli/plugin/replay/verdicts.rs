@@ -4,7 +4,8 @@ use super::active::plain;
 use super::source::Past;
 use crate::cli::plugin::session::RECIPIENT;
 use crate::cli::plugin::words;
-use crate::policy::stand::{Ask, Heard, Mail, Replayed, Said, Seat};
+use crate::explain::Step;
+use crate::policy::stand::{Ask, Heard, Mail, Question, Replayed, Said, Seat};
 use crate::policy::{Edit, MessageSource, Route, Verdict};
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use std::sync::Arc;
 /// One answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Answer {
-    pub(super) question: String,
+    question: Question,
     /// The recipient, if it is about one.
     about: String,
     /// `reject`; where there was none, why: `trap`.
@@ -35,7 +36,7 @@ pub(super) struct Side {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Unknown {
     /// Question and recipient, where another policy decided before it was asked.
-    Only(Vec<(String, String)>),
+    Only(Vec<(Question, String)>),
     /// The record was cut.
     Any,
 }
@@ -88,10 +89,8 @@ impl Play<'_> {
                 return;
             }
         }
-        let usual = || vec![RECIPIENT.to_owned()];
-        let recipients = self.past.session.rcpt_to.clone().unwrap_or_else(usual);
         let mut taken = 0;
-        for recipient in recipients {
+        for recipient in recipients(self.past) {
             if self.ask(&Ask::Rcpt(recipient.clone()), None) == Goes::On
                 && self.ask(&Ask::Route(recipient), None) == Goes::On
             {
@@ -127,6 +126,12 @@ impl Play<'_> {
     }
 }
 
+/// Those that a replay asks about.
+fn recipients(past: &Past) -> Vec<String> {
+    let usual = || vec![RECIPIENT.to_owned()];
+    past.session.rcpt_to.clone().unwrap_or_else(usual)
+}
+
 fn ends(said: &Said) -> bool {
     match said {
         Said::Verdict { verdict, .. } => {
@@ -151,7 +156,7 @@ fn answer(ask: &Ask, heard: &Heard, ends: bool) -> Answer {
         None => (first(&said), said),
     };
     Answer {
-        question: ask.question().word().to_owned(),
+        question: ask.question(),
         about,
         word,
         text,
@@ -167,16 +172,23 @@ fn first(text: &str) -> String {
 /// What the policy of that name said when the message came; None where that is not known.
 pub(super) fn recorded(past: &Past, name: &str) -> Option<Side> {
     let explained = past.stored.explained.as_ref()?;
-    let name = plain(name);
+    let (name, recipients) = (plain(name), recipients(past));
     let (own, others): (Vec<_>, Vec<_>) = explained
         .steps
         .iter()
-        .filter(|step| step.question != "quota")
-        .partition(|step| plain(&step.policy) == name);
-    let answers: Vec<Answer> = own
+        .filter_map(|step| Some((question(step)?, step)))
+        .filter(|(question, _)| *question != Question::Quota)
+        .partition(|(_, step)| plain(&step.policy) == name);
+    if own.is_empty() {
+        return None;
+    }
+    // Of who was refused at RCPT, or stands where an address was rewritten to, a replay does not ask.
+    let is_asked = |step: &Step| step.about.is_empty() || recipients.contains(&step.about);
+    let answers = own
         .into_iter()
-        .map(|step| Answer {
-            question: step.question.clone(),
+        .filter(|(_, step)| is_asked(step))
+        .map(|(question, step)| Answer {
+            question,
             about: step.about.clone(),
             word: match &step.failed {
                 Some(failed) => failed.split(':').next().unwrap_or_default().to_owned(),
@@ -189,23 +201,35 @@ pub(super) fn recorded(past: &Past, name: &str) -> Option<Side> {
         .collect();
     // The first router that knows an address decides, and the others are not asked.
     let routed = others
-        .iter()
-        .filter(|step| step.question == "route" && first(&step.said) != "pass");
+        .into_iter()
+        .filter(|(question, step)| *question == Question::Route && !passes(step));
     let unknown = match explained.cut {
         0 => Unknown::Only(
             routed
-                .map(|step| (step.question.clone(), step.about.clone()))
+                .map(|(question, step)| (question, step.about.clone()))
                 .collect(),
         ),
         _ => Unknown::Any,
     };
-    (!answers.is_empty()).then_some(Side { answers, unknown })
+    Some(Side { answers, unknown })
+}
+
+/// None: of another version.
+fn question(step: &Step) -> Option<Question> {
+    let mut all = Question::ALL.into_iter();
+    all.find(|question| question.word() == step.question)
+}
+
+/// Whether the next router is asked behind this one.
+fn passes(step: &Step) -> bool {
+    let said = (first(&step.said), step.failed.is_some());
+    matches!((said.0.as_str(), said.1), ("pass", _) | ("accept" | "skip", true))
 }
 
 impl Side {
     /// The word and the text of its answer. One that was not asked, in a session that went on, let it pass; None
     /// where nobody knows, or its session had ended before.
-    fn word(&self, question: &str, about: &str) -> Option<(&str, &str)> {
+    fn word(&self, question: Question, about: &str) -> Option<(&str, &str)> {
         let mut answers = self.answers.iter();
         let found = answers.find(|answer| answer.question == question && answer.about == about);
         if let Some(answer) = found {
@@ -213,28 +237,28 @@ impl Side {
         }
         let is_known = match &self.unknown {
             Unknown::Any => false,
-            Unknown::Only(unknown) => !unknown.iter().any(|(of, whom)| of == question && whom == about),
+            Unknown::Only(unknown) => !unknown.iter().any(|(of, whom)| *of == question && whom == about),
         };
         let passed = match question {
-            "route" => "pass",
+            Question::Route => "pass",
             _ => "accept",
         };
         (is_known && !self.ended_before(question, about)).then_some((passed, passed))
     }
 
-    fn ended_before(&self, question: &str, about: &str) -> bool {
+    fn ended_before(&self, question: Question, about: &str) -> bool {
         let place = place(question);
         let mut whole = self
             .answers
             .iter()
-            .filter(|answer| self::place(&answer.question) < RECIPIENTS);
-        if whole.any(|answer| answer.ends && self::place(&answer.question) < place) {
+            .filter(|answer| self::place(answer.question) < RECIPIENTS);
+        if whole.any(|answer| answer.ends && self::place(answer.question) < place) {
             return true;
         }
         let recipients = || {
             self.answers
                 .iter()
-                .filter(|answer| self::place(&answer.question) == RECIPIENTS)
+                .filter(|answer| self::place(answer.question) == RECIPIENTS)
         };
         let refused = |whom: &str| recipients().any(|answer| answer.ends && answer.about == whom);
         match place.cmp(&RECIPIENTS) {
@@ -247,31 +271,31 @@ impl Side {
     }
 }
 
-/// When `rcpt` and `route` are asked, of one recipient after the other.
+/// When `rcpt` and `router` are asked, of one recipient after the other.
 const RECIPIENTS: u8 = 2;
 
 /// When a question is asked in a session.
-fn place(question: &str) -> u8 {
+fn place(question: Question) -> u8 {
     match question {
-        "connect" => 0,
-        "mail" => 1,
-        "rcpt" | "route" => RECIPIENTS,
-        _ => RECIPIENTS + 1,
+        Question::Connect => 0,
+        Question::Mail => 1,
+        Question::Rcpt | Question::Route => RECIPIENTS,
+        Question::Message | Question::Quota | Question::Validate => RECIPIENTS + 1,
     }
 }
 
 /// None: both say the same, as far as both are known to.
 pub(super) fn difference(before: &Side, now: &Side) -> Option<Difference> {
     let both = now.answers.iter().chain(&before.answers);
-    let mut asked: Vec<(&str, &str)> = both
-        .map(|answer| (answer.question.as_str(), answer.about.as_str()))
+    let mut asked: Vec<(Question, &str)> = both
+        .map(|answer| (answer.question, answer.about.as_str()))
         .collect();
-    asked.sort_by_key(|(question, _)| place(question));
+    asked.sort_by_key(|(question, _)| place(*question));
     asked.into_iter().find_map(|(question, about)| {
         let (from, _) = before.word(question, about)?;
         let (to, text) = now.word(question, about)?;
         (from != to).then(|| Difference {
-            question: question.to_owned(),
+            question: question.word().to_owned(),
             from: from.to_owned(),
             to: to.to_owned(),
             text: text.to_owned(),
@@ -283,12 +307,12 @@ pub(super) fn difference(before: &Side, now: &Side) -> Option<Difference> {
 mod tests {
     use super::*;
     use crate::cli::plugin::session::Session;
-    use crate::explain::{Explanation, Step, Stored};
+    use crate::explain::{Explanation, Stored};
 
     /// Of questions, recipients and words.
-    fn side(words: &[(&str, &str, &str)]) -> Side {
-        let answer = |(question, about, word): &(&str, &str, &str)| Answer {
-            question: (*question).to_owned(),
+    fn side(words: &[(Question, &str, &str)]) -> Side {
+        let answer = |(question, about, word): &(Question, &str, &str)| Answer {
+            question: *question,
             about: (*about).to_owned(),
             word: (*word).to_owned(),
             text: (*word).to_owned(),
@@ -305,57 +329,69 @@ mod tests {
         difference(before, now).map(|found| (found.question, found.from, found.to))
     }
 
-    fn part(question: &str, from: &str, to: &str) -> Option<(String, String, String)> {
-        Some((question.to_owned(), from.to_owned(), to.to_owned()))
+    fn part(question: Question, from: &str, to: &str) -> Option<(String, String, String)> {
+        Some((question.word().to_owned(), from.to_owned(), to.to_owned()))
     }
 
     #[test]
     fn two_policies_part_once() {
-        let before = side(&[("mail", "", "accept"), ("message", "", "accept")]);
+        let before = side(&[(Question::Mail, "", "accept"), (Question::Message, "", "accept")]);
         assert_eq!(parts(&before, &before), None);
-        let ends = side(&[("mail", "", "reject")]);
-        assert_eq!(parts(&before, &ends), part("mail", "accept", "reject"));
-        assert_eq!(parts(&ends, &before), part("mail", "reject", "accept"));
+        let ends = side(&[(Question::Mail, "", "reject")]);
+        assert_eq!(parts(&before, &ends), part(Question::Mail, "accept", "reject"));
+        assert_eq!(parts(&ends, &before), part(Question::Mail, "reject", "accept"));
         assert_eq!(parts(&ends, &ends), None);
     }
 
     #[test]
     fn one_that_is_not_asked_lets_pass() {
-        let message = side(&[("message", "", "accept")]);
-        let mail = side(&[("mail", "", "reject")]);
-        assert_eq!(parts(&message, &mail), part("mail", "accept", "reject"));
-        assert_eq!(parts(&mail, &message), part("mail", "reject", "accept"));
-        let plain = side(&[("mail", "", "accept"), ("route", "a@x.example", "pass")]);
+        let message = side(&[(Question::Message, "", "accept")]);
+        let mail = side(&[(Question::Mail, "", "reject")]);
+        assert_eq!(parts(&message, &mail), part(Question::Mail, "accept", "reject"));
+        assert_eq!(parts(&mail, &message), part(Question::Mail, "reject", "accept"));
+        let plain = side(&[
+            (Question::Mail, "", "accept"),
+            (Question::Route, "a@x.example", "pass"),
+        ]);
         assert_eq!(parts(&message, &plain), None);
-        let router = side(&[("route", "a@x.example", "local")]);
-        assert_eq!(parts(&plain, &router), part("route", "pass", "local"));
+        let router = side(&[(Question::Route, "a@x.example", "local")]);
+        assert_eq!(parts(&plain, &router), part(Question::Route, "pass", "local"));
     }
 
     #[test]
     fn what_would_be_asked_behind_an_end_is_not_compared() {
-        let one = side(&[("rcpt", "a@x.example", "reject")]);
-        let both = side(&[("rcpt", "a@x.example", "reject"), ("message", "", "reject")]);
+        let one = side(&[(Question::Rcpt, "a@x.example", "reject")]);
+        let both = side(&[
+            (Question::Rcpt, "a@x.example", "reject"),
+            (Question::Message, "", "reject"),
+        ]);
         assert_eq!(parts(&one, &both), None);
         let other = side(&[
-            ("rcpt", "a@x.example", "reject"),
-            ("rcpt", "b@x.example", "accept"),
+            (Question::Rcpt, "a@x.example", "reject"),
+            (Question::Rcpt, "b@x.example", "accept"),
         ]);
-        assert_eq!(parts(&other, &both), part("message", "accept", "reject"));
+        assert_eq!(parts(&other, &both), part(Question::Message, "accept", "reject"));
     }
 
-    #[test]
-    fn a_record_has_what_the_policy_of_that_name_said() {
-        let step = |policy: &str, question: &str, failed: Option<&str>| Step {
+    fn step(policy: &str, (question, about): (Question, &str), said: &str) -> Step {
+        Step {
             policy: policy.to_owned(),
-            question: question.to_owned(),
-            said: "reject 550 no".to_owned(),
-            failed: failed.map(str::to_owned),
+            question: question.word().to_owned(),
+            about: about.to_owned(),
+            said: said.to_owned(),
             ..Step::default()
-        };
-        let past = |steps| Past {
+        }
+    }
+
+    /// A message to these, and what was recorded of it.
+    fn past(rcpt_to: &[&str], steps: Vec<Step>) -> Past {
+        Past {
             id: "Q".to_owned(),
             at: 0,
-            session: Session::default(),
+            session: Session {
+                rcpt_to: Some(rcpt_to.iter().map(|to| (*to).to_owned()).collect()),
+                ..Session::default()
+            },
             octets: Vec::new(),
             stored: Stored {
                 explained: Some(Explanation {
@@ -363,32 +399,90 @@ mod tests {
                     ..Explanation::default()
                 }),
             },
+        }
+    }
+
+    #[test]
+    fn a_record_has_what_the_policy_of_that_name_said() {
+        let said = "reject 550 no";
+        let failed = Step {
+            failed: Some("trap: oh".to_owned()),
+            ..step("20-spam-words.candidate", (Question::Rcpt, "a@x.example"), said)
         };
         let steps = vec![
-            step("20-spam-words", "message", None),
-            step("30-other", "message", None),
-            step("20-spam-words", "rcpt", Some("trap: oh")),
-            step("20-spam-words", "quota", None),
+            step("20-spam-words", (Question::Message, ""), said),
+            step("30-other", (Question::Message, ""), said),
+            failed,
+            step("20-spam-words", (Question::Quota, "a@x.example"), said),
         ];
-        let found = recorded(&past(steps), "spam_words").unwrap();
+        let found = recorded(&past(&["a@x.example"], steps), "spam_words").unwrap();
         let words: Vec<&str> = found.answers.iter().map(|answer| answer.word.as_str()).collect();
         assert_eq!(words, ["reject", "trap"]);
+        let other = vec![step("30-other", (Question::Message, ""), said)];
+        assert_eq!(recorded(&past(&[], other), "spam-words"), None);
+        let mut cut = past(&[], vec![step("20-spam-words", (Question::Message, ""), said)]);
+        let found = recorded(&cut, "spam-words").unwrap();
+        assert_eq!(found.word(Question::Mail, ""), Some(("accept", "accept")));
+        cut.stored.explained.as_mut().unwrap().cut = 1;
         assert_eq!(
-            recorded(&past(vec![step("30-other", "message", None)]), "spam-words"),
+            recorded(&cut, "spam-words").unwrap().word(Question::Mail, ""),
             None
         );
-        let mut routed = past(vec![
-            step("20-spam-words", "message", None),
-            step("30-other", "route", None),
-        ]);
-        let now = side(&[("mail", "", "reject"), ("route", "", "local")]);
-        let found = recorded(&routed, "spam-words").unwrap();
+    }
+
+    #[test]
+    fn a_route_is_known_where_no_other_router_decided() {
+        let whom = "a@x.example";
+        let failed = |said: &str| Step {
+            failed: Some("trap: oh".to_owned()),
+            ..step("30-other", (Question::Route, whom), said)
+        };
+        let known = |other: Step| {
+            let own = step("40-aliases", (Question::Message, ""), "accept");
+            let past = past(&[whom], vec![other, own]);
+            let found = recorded(&past, "aliases").unwrap();
+            found.word(Question::Route, whom).map(|(word, _)| word.to_owned())
+        };
+        let pass = Some("pass".to_owned());
+        assert_eq!(known(step("30-other", (Question::Route, whom), "pass")), pass);
+        assert_eq!(known(failed("skip")), pass);
+        assert_eq!(known(failed("accept")), pass);
         assert_eq!(
-            (found.word("route", ""), found.word("mail", "")),
-            (None, Some(("accept", "accept")))
+            known(step("30-other", (Question::Route, whom), "local x@x.example")),
+            None
         );
-        assert_eq!(parts(&found, &now), part("mail", "accept", "reject"));
-        routed.stored.explained.as_mut().unwrap().cut = 1;
-        assert_eq!(recorded(&routed, "spam-words").unwrap().word("mail", ""), None);
+        assert_eq!(known(failed("defer")), None);
+    }
+
+    /// `info@` was rewritten to `ann@`, which was asked about in its turn.
+    #[test]
+    fn where_an_address_was_rewritten_to_is_not_compared() {
+        let rewritten = "rewrite ann@x.example";
+        let steps = vec![
+            step("40-aliases", (Question::Route, "info@x.example"), rewritten),
+            step("40-aliases", (Question::Route, "ann@x.example"), "pass"),
+        ];
+        let before = recorded(&past(&["info@x.example"], steps), "aliases").unwrap();
+        let mut now = side(&[(Question::Route, "info@x.example", "rewrite")]);
+        assert_eq!(parts(&before, &now), None);
+        now.answers[0].word = "pass".to_owned();
+        assert_eq!(parts(&before, &now), part(Question::Route, "rewrite", "pass"));
+    }
+
+    #[test]
+    fn who_was_refused_at_rcpt_is_not_compared() {
+        let steps = vec![
+            step("20-greylist", (Question::Rcpt, "a@x.example"), "defer 451 later"),
+            step("20-greylist", (Question::Rcpt, "b@x.example"), "accept"),
+        ];
+        let before = recorded(&past(&["b@x.example"], steps.clone()), "greylist").unwrap();
+        let now = side(&[(Question::Rcpt, "b@x.example", "accept")]);
+        assert_eq!(parts(&before, &now), None);
+        let refuses = side(&[(Question::Rcpt, "b@x.example", "reject")]);
+        assert_eq!(parts(&before, &refuses), part(Question::Rcpt, "accept", "reject"));
+        // One whose only answers are left out was asked all the same.
+        let before = recorded(&past(&["c@x.example"], steps), "greylist").unwrap();
+        let refuses = side(&[(Question::Mail, "", "reject")]);
+        assert_eq!(parts(&before, &refuses), part(Question::Mail, "accept", "reject"));
     }
 }

@@ -52,6 +52,14 @@ pub enum SchemaError {
     )]
     Newer { keyspace: String, found: i32 },
     #[error(
+        "keyspace {keyspace} is absent, or has no schema of Postern's; `postern serve` or `postern schema apply` makes it"
+    )]
+    Absent { keyspace: String },
+    #[error(
+        "the schema in keyspace {keyspace} is version {found} of {CURRENT}; `postern schema apply` brings it up"
+    )]
+    Older { keyspace: String, found: i32 },
+    #[error(
         "there is no data centre `{datacenter}`, the cluster has {known}; mend store.cassandra.datacenter"
     )]
     Datacenter { datacenter: String, known: String },

@@ -4,7 +4,9 @@
 //! drawn from it: a node that was away when the keyspace was dropped still has the old tables' data, and tables that
 //! had the old ids again would bring the old mail back.
 
-use super::apply::{self, SchemaError};
+use super::super::transaction::NamedRow;
+use super::Layout;
+use super::apply::{self, SchemaError, Status};
 use scylla::client::session::Session;
 use scylla::errors::{DbError, ExecutionError, RequestAttemptError};
 use scylla::statement::Consistency;
@@ -52,8 +54,30 @@ pub(in crate::store::cassandra) async fn made(
     let text = format!("INSERT INTO {keyspace}.schema_version (k, holder) VALUES ('made', ?) IF NOT EXISTS");
     let id = Uuid::new_v4();
     let row = apply::transact(session, &text, (id,)).await?;
+    match row.is_applied() {
+        true => Ok(id),
+        false => holder(&row),
+    }
+}
+
+/// The id of a keyspace whose schema is current. Reads only, and refuses what would have to be made or brought up.
+pub(in crate::store::cassandra) async fn found(
+    session: &Session,
+    layout: &Layout,
+) -> Result<Uuid, SchemaError> {
+    let keyspace = layout.keyspace.clone();
+    match apply::status(session, layout).await? {
+        Status::Current => {}
+        Status::Absent => return Err(SchemaError::Absent { keyspace }),
+        Status::Older(found) => return Err(SchemaError::Older { keyspace, found }),
+        Status::Newer(found) => return Err(SchemaError::Newer { keyspace, found }),
+    }
+    let row = apply::transact(session, &Made::statement(&keyspace), ()).await?;
+    holder(&row)
+}
+
+fn holder(row: &NamedRow) -> Result<Uuid, SchemaError> {
     match row.get("holder") {
-        _ if row.is_applied() => Ok(id),
         Some(CqlValue::Uuid(id)) => Ok(*id),
         other => Err(SchemaError::Answer(format!("{other:?} is no keyspace's id"))),
     }

@@ -4,7 +4,7 @@ use super::upkeep::account;
 use super::*;
 use crate::clock::unix_millis;
 use crate::store::contract::together;
-use crate::store::{Account, Alias, Created, Directory, Domain, Kv, KvWrite, Leased, Leases};
+use crate::store::{Account, Alias, Bodies, Created, Directory, Domain, Holder, Kv, KvWrite, Leased, Leases};
 use bytes::Bytes;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -451,4 +451,19 @@ async fn a_lease_of_a_gateway_that_died_is_taken_over_when_its_time_is_over_and_
         renewed.elapsed()
     );
     assert_eq!(one.renew_lease(at, ours, LASTS).await.unwrap(), Leased::Refused);
+}
+
+/// What a gateway had read it told for 30 s more, of whatever mailbox.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn facts_are_told_of_who_holds_the_message_now() {
+    let (_keyspace, [one, other]) = pair().await;
+    let sent = contract::delivery(vec![contract::entry("ann@example.org", 5)]);
+    let (id, ann) = (sent.id, Holder::Mailbox("ann@example.org"));
+    one.deliver(sent).await.unwrap();
+    assert_eq!(one.facts(ann, id).await.unwrap(), "facts");
+    let of_bob = one.facts(Holder::Mailbox("bob@example.org"), id).await;
+    assert!(matches!(of_bob, Err(StoreError::NotFound)), "{of_bob:?}");
+    other.remove("ann@example.org", &[id]).await.unwrap();
+    let gone = one.facts(ann, id).await;
+    assert!(matches!(gone, Err(StoreError::NotFound)), "{gone:?}");
 }

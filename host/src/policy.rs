@@ -43,6 +43,7 @@ mod words;
 pub use agreement::Agreed;
 pub use auth::{AuthFacts, SignatureFacts};
 pub use grants::{Attribute, DirectorySource};
+pub(crate) use load::short;
 pub use load::{Ended, Fault, Listed, LoadOptions, State, stand};
 pub use slot::Versions;
 pub use watch::Watch;

@@ -172,7 +172,7 @@ class Files(Watched):
         self.after("right again, as it was; .*policy=.*" + NAME, lambda: (self.place(yaml, settings("two")),
                    self.place(wasm, component(b"copied"))))
         new = self.gateway.plugins / "10-new.wasm"
-        self.assertNotIn("serves on", self.after("10-new.wasm: is no component", new.write_bytes, b"noise"))
+        self.assertNotIn("serves on", self.after("10-new.wasm: is no WebAssembly", new.write_bytes, b"noise"))
 
         new.unlink()
         self.place(yaml, settings("three"))

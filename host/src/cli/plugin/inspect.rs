@@ -55,6 +55,9 @@ fn lines(found: &Inspection, out: &mut impl Write) -> io::Result<()> {
     for name in &found.wasi {
         line("wasi", name)?;
     }
+    if !found.wasi.is_empty() {
+        line("", "(by these no file, network or environment can be reached)")?;
+    }
     for name in &found.unknown {
         line("unknown", name)?;
     }

@@ -31,7 +31,7 @@ pub struct Inspection {
     pub unknown: Vec<String>,
     /// None where it cannot be told without an instance.
     pub memory: Option<Memory>,
-    /// Why it would not be loaded, in the words of the loading; with the file beside it, if there is one.
+    /// Why it would not be loaded, in the words of the loading; where the file beside it is at fault, that is named.
     pub refused: Option<String>,
 }
 
@@ -81,7 +81,10 @@ pub fn inspect(file: &Path) -> Result<Inspection, Fault> {
     };
     found.refused = looked_at(&mut bench, &mut found)
         .err()
-        .map(|fault| fault.to_string());
+        .map(|fault| match fault.path == file {
+            true => fault.text,
+            false => fault.to_string(),
+        });
     Ok(found)
 }
 

@@ -153,6 +153,7 @@ class Files(Watched):
 
         yaml.write_bytes(settings("one"))
         self.after(rf'swapped added="{NAME} \w{{8}}"', wasm.write_bytes, component(), answer="one")
+        self.gateway.logged(rf"a policy is being compiled .*{NAME}\.wasm")
         begun = self.mx()
         self.addCleanup(begun.close)
         self.after(other_yaml, self.place, yaml, settings("two"), answer="two")

@@ -57,6 +57,11 @@ impl Cache {
         }
     }
 
+    /// Whether a component of that digest was compiled before.
+    pub(super) fn holds(&self, digest: &str) -> bool {
+        self.path(digest).is_some_and(|path| path.exists())
+    }
+
     /// The component, from the folder if it is there, else compiled.
     pub(super) fn component(&self, engine: &Engine, wasm: &[u8], digest: &str) -> anyhow::Result<Component> {
         let Some(path) = self.path(digest) else {
@@ -164,9 +169,10 @@ mod tests {
         let (engine, folder) = (engine::on_demand().unwrap(), tempfile::tempdir().unwrap());
         let folder = folder.path().join("compiled");
         let digest = digest(EMPTY);
-        Cache::open(Some(&folder), &engine)
-            .component(&engine, EMPTY, &digest)
-            .unwrap();
+        let cache = Cache::open(Some(&folder), &engine);
+        assert!(!cache.holds(&digest));
+        cache.component(&engine, EMPTY, &digest).unwrap();
+        assert!(cache.holds(&digest));
         let written = files(&folder);
         assert_eq!(written.len(), 1, "nothing is left aside: {written:?}");
         assert!(load(&engine, &written[0]).is_ok());

@@ -346,6 +346,9 @@ impl Loader {
                 "is a module, not a component; build it for wasm32-wasip2 or wrap it with wasm-tools component new",
             ));
         }
+        if !self.cache.holds(digest) {
+            tracing::info!(file = %file.display(), octets = wasm.len(), "a policy is being compiled");
+        }
         let component = self.cache.component(&self.guests.engine, wasm, digest);
         component.map_err(|error| {
             let text = format!("is no component that runs here: {error:#}; build it for wasm32-wasip2");

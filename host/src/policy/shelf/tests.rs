@@ -241,7 +241,10 @@ fn the_first_in_the_order_that_is_right_has_a_name_at_run_time_and_at_a_start() 
     let mut site = same_at_a_start(site, &["10-strict"]);
     let look = site.look();
     assert_eq!(look.faults[0].path, site.path("20-strict.wasm"));
-    assert!(look.faults[0].text.starts_with("another policy has this name"));
+    assert_eq!(
+        look.faults[0].text,
+        "another policy has this name behind its number, 10-strict; rename one of them"
+    );
     site.write("20-strict.yaml", "enabeld: true\n");
     let site = same_at_a_start(site, &["10-strict"]);
     site.remove("20-strict.yaml");

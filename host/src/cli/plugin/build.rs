@@ -4,6 +4,7 @@
 //! generators of Go and C, the adapter of WASI, the encoder) is in this program.
 
 mod component;
+mod exports;
 mod languages;
 mod tools;
 

@@ -1,7 +1,7 @@
 //! How each language makes a component.
 
 use super::component::{World, encode, write};
-use super::{Project, tools};
+use super::{Project, exports, tools};
 use crate::cli::output;
 use anyhow::{Context as _, bail};
 use std::ffi::OsString;
@@ -227,7 +227,21 @@ pub(super) fn js(project: &Project) -> anyhow::Result<()> {
         tools::run(tools::command(&npm, &project.folder).args(["install", "--no-audit", "--no-fund"]))
     })?;
     tools::run(tools::command(&npm, &project.folder).args(["run", "--silent", "build"]))?;
-    written(project)
+    written(project)?;
+    exports_are_there(project)
+}
+
+/// In `policy.js`, if it is called so.
+fn exports_are_there(project: &Project) -> anyhow::Result<()> {
+    let Ok(text) = fs::read_to_string(project.file("policy.js")) else {
+        return Ok(());
+    };
+    let world = World::read(&project.file("wit"))?;
+    let Some(missing) = exports::missing(&text, &world.promised()) else {
+        return Ok(());
+    };
+    project.clear()?;
+    bail!("policy.js exports no {missing}, which wit/plugin.wit promises: each call would trap")
 }
 
 /// `componentize-py` of the project's own `.venv`, into which requirements.txt is installed when it has changed.

@@ -12,6 +12,7 @@ mod guests;
 use postern::store::embedded::Options;
 use postern::store::{EmbeddedStore, Kv as _, KvWrite};
 use serde_json::Value;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Arc;
@@ -73,6 +74,7 @@ impl Desk {
         let output = Command::new(POSTERN)
             .current_dir(self.0.path())
             .env_remove("POSTERN_CONFIG")
+            .env("XDG_CACHE_HOME", self.path("cache"))
             .arg("plugin")
             .args(arguments)
             .output();
@@ -147,6 +149,21 @@ fn a_component_is_told_before_it_is_installed() {
         (&found["unknown"], &found["refused"]),
         (&Value::Array(vec![]), &Value::Null)
     );
+}
+
+#[test]
+fn what_was_compiled_is_kept_for_the_next_command() {
+    let desk = Desk::new().guest("greylist");
+    let kept = || {
+        let files = std::fs::read_dir(desk.path("cache/postern/compiled")).expect("a folder");
+        let files = files.map(|file| file.expect("a file").metadata().expect("a file").ino());
+        files.collect::<Vec<_>>()
+    };
+    assert_eq!(desk.plugin(&["inspect", "greylist.wasm"]).code, Some(0));
+    let first = kept();
+    assert_eq!(first.len(), 1);
+    assert_eq!(desk.run("greylist", &[]).code, Some(0));
+    assert_eq!(kept(), first, "it is not written again");
 }
 
 #[test]

@@ -17,10 +17,13 @@ use super::{ListFormat, output, policies};
 use crate::config::Config;
 use crate::control::{AgreementRecord, Operation, PluginRecord, Record};
 use crate::policy::short;
+use crate::policy::stand::Keep;
 use anyhow::Context as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+/// Octets of a component from which on a compiler takes seconds.
+const LARGE: usize = 1_000_000;
 const NO_GATEWAY: &str = "no gateway runs; start one with postern serve";
 
 #[derive(Debug, clap::Subcommand)]
@@ -101,6 +104,23 @@ pub(super) fn author(command: Author, configuration: Option<PathBuf>) -> anyhow:
         Author::Test(arguments) => cases::run(&arguments),
         Author::Bench(arguments) => bench::run(&arguments),
         Author::Replay(arguments) => replay::run(&arguments, configuration),
+    }
+}
+
+/// What is compiled for an author is kept in his cache folder.
+fn keep() -> Keep {
+    let folder = |name: &str| {
+        let path = std::env::var_os(name).map(PathBuf::from);
+        path.filter(|path| path.is_absolute())
+    };
+    let cache = folder("XDG_CACHE_HOME").or_else(|| Some(folder("HOME")?.join(".cache")));
+    Keep {
+        folder: cache.map(|cache| cache.join("postern/compiled")),
+        compiling: |file, octets| {
+            if octets >= LARGE {
+                output::note(&format!("compiling {}, {} MB", file.display(), octets / LARGE));
+            }
+        },
     }
 }
 

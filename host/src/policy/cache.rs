@@ -91,6 +91,18 @@ impl Cache {
         }
     }
 
+    /// Removes all but so many of those that were kept last.
+    pub(super) fn keep_newest(&self, most: usize) {
+        let Some(folder) = &self.folder else { return };
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        let timed = entries.filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path())));
+        let mut files: Vec<_> = timed.collect();
+        files.sort_unstable();
+        for (_, file) in files.iter().rev().skip(most) {
+            let _ = std::fs::remove_file(file);
+        }
+    }
+
     fn path(&self, digest: &str) -> Option<PathBuf> {
         let name = format!("{digest}-{}.cwasm", self.compatibility);
         Some(self.folder.as_ref()?.join(name))
@@ -205,6 +217,29 @@ mod tests {
         let cache = Cache::open(Some(folder.path()), &engine);
         assert!(cache.component(&engine, EMPTY, &digest(EMPTY)).is_ok());
         assert!(files(folder.path()).is_empty());
+    }
+
+    #[test]
+    fn the_newest_are_kept_and_no_more() {
+        let (engine, folder) = (engine::on_demand().unwrap(), tempfile::tempdir().unwrap());
+        let cache = Cache::open(Some(&folder.path().join("compiled")), &engine);
+        let begun = std::time::SystemTime::now();
+        for (age, digest) in ["a", "b", "c"].into_iter().enumerate() {
+            cache.component(&engine, EMPTY, digest).unwrap();
+            let file = File::options().append(true).open(cache.path(digest).unwrap());
+            let made = begun - std::time::Duration::from_secs(age as u64);
+            file.unwrap().set_modified(made).unwrap();
+        }
+        cache.keep_newest(3);
+        assert_eq!(
+            ["a", "b", "c"].map(|digest| cache.holds(digest)),
+            [true, true, true]
+        );
+        cache.keep_newest(2);
+        assert_eq!(
+            ["a", "b", "c"].map(|digest| cache.holds(digest)),
+            [true, true, false]
+        );
     }
 
     #[test]

@@ -78,7 +78,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             "no case in {folder} has `{filter}` in its name"
         );
     }
-    let mut stand = match Stand::open(&arguments.file, arguments.manifest.as_deref()) {
+    let mut stand = match Stand::open(&arguments.file, arguments.manifest.as_deref(), &super::keep()) {
         Ok(stand) => stand,
         Err(fault) => bail!("{fault}"),
     };

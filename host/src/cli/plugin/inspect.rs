@@ -17,7 +17,8 @@ pub(in crate::cli) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let found = stand::inspect(&arguments.file).map_err(|fault| anyhow::anyhow!("{fault}"))?;
+    let found =
+        stand::inspect(&arguments.file, &super::keep()).map_err(|fault| anyhow::anyhow!("{fault}"))?;
     let mut out = io::stdout().lock();
     match arguments.json {
         true => writeln!(out, "{}", output::text(&found)?)?,

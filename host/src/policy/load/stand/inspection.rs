@@ -1,6 +1,6 @@
 //! What a component is, before it is installed.
 
-use super::{Bench, INSTANCES, Question};
+use super::{Bench, INSTANCES, Keep, Question};
 use crate::policy::Fault;
 use crate::policy::capabilities::{self, Access};
 use crate::policy::imports::{self, Import};
@@ -65,8 +65,8 @@ pub struct Memory {
 }
 
 /// Looks at a component and loads it as a gateway would. Err only where the file cannot be read or nothing can be run.
-pub fn inspect(file: &Path) -> Result<Inspection, Fault> {
-    let mut bench = Bench::new(file, None, INSTANCES)?;
+pub fn inspect(file: &Path, keep: &Keep) -> Result<Inspection, Fault> {
+    let mut bench = Bench::new(file, None, INSTANCES, keep)?;
     let mut found = Inspection {
         file: file.to_owned(),
         bytes: bench.wasm.len() as u64,

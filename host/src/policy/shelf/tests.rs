@@ -137,7 +137,7 @@ fn the_last_good_version_serves_on_under_its_old_manifest_until_there_is_a_new_o
         assert_eq!(listed.deadline, Duration::from_secs(5), "the old manifest");
         assert_eq!(listed.answers, ["connect"]);
         let begin = format!(
-            "earlier version {} serves on; refused: is no component",
+            "earlier version {} serves on; refused: is no WebAssembly",
             short(&digest)
         );
         assert!(listed.state.to_string().starts_with(&begin), "{}", listed.state);

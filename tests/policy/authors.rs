@@ -695,28 +695,30 @@ fn cases_that_cannot_be_tried_say_why() {
             .contains("      ask\n        - mail\n        + this component answers rcpt, validate\n"),
         "{other:?}"
     );
-    let beside = told(&["greylist.wasm"]);
-    assert!(
-        beside
-            .error
-            .starts_with("postern: cannot read the folder of cases cases: "),
-        "{beside:?}"
-    );
-    let desk = desk.with(
-        "cases/a.yaml",
-        "name: it passes\nask: validate\nexpect: { valid: true }\n",
-    );
-    let beside = desk.plugin(&["test", "greylist.wasm"]);
-    assert_eq!(beside.out, "ok    a.yaml: it passes\n1 passed, 0 failed\n");
-    let told = |arguments: &[&str]| desk.plugin(&[&["test"], arguments].concat());
-    let one = told(&["greylist.wasm", "--cases", "cases/a.yaml"]);
-    assert_eq!(one.out, beside.out);
     let kv = told(&["greylist.wasm", "--cases", "kv"]);
     assert!(
         kv.out
             .contains("has no share of the store that could hold anything"),
         "{kv:?}"
     );
+}
+
+#[test]
+fn cases_lie_beside_the_component_or_are_named() {
+    let desk = Desk::new().guest("greylist");
+    let missing = desk.plugin(&["test", "greylist.wasm"]);
+    assert!(
+        missing
+            .error
+            .starts_with("postern: cannot read the folder of cases cases: "),
+        "{missing:?}"
+    );
+    let case = "name: it passes\nask: validate\nexpect: { valid: true }\n";
+    let desk = desk.with("cases/a.yaml", case).with("cases/b.yaml", case);
+    let beside = desk.plugin(&["test", "greylist.wasm"]);
+    assert!(beside.out.ends_with("\n2 passed, 0 failed\n"), "{beside:?}");
+    let one = desk.plugin(&["test", "greylist.wasm", "--cases", "cases/a.yaml"]);
+    assert_eq!(one.out, "ok    a.yaml: it passes\n1 passed, 0 failed\n");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Serves config/run.yaml: places the shipped policies, makes one demo account at the first start and prints
-# the two commands that send it a message and fetch it.
+# the two commands that send it a message and fetch it, and how to reach this gateway with others.
 # Usage: run.sh POSTERN STATE GUESTS
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -49,4 +49,11 @@ Send it a message, and fetch it, from another terminal in this folder:
 
 TEXT
 fi
+cat <<TEXT
+Policies go into $state/plugins.d. Commands for this gateway, in another terminal:
+
+  export POSTERN_CONFIG="$PWD/$config"
+  $postern plugin list
+
+TEXT
 exec "$postern" serve --config "$config"

@@ -104,13 +104,14 @@ pub fn run() -> ExitCode {
 
 fn configuration(named: Option<PathBuf>) -> anyhow::Result<PathBuf> {
     let usual = || USUAL.iter().map(PathBuf::from).find(|path| path.exists());
-    named
-        .or_else(usual)
-        .ok_or_else(|| anyhow::anyhow!("no configuration here: name one with --config FILE"))
+    named.or_else(usual).ok_or_else(|| {
+        anyhow::anyhow!("no configuration here: name one with --config FILE or POSTERN_CONFIG")
+    })
 }
 
 fn administer(named: Option<PathBuf>, command: Administer) -> anyhow::Result<ExitCode> {
-    let config = Config::load(&configuration(named)?)?;
+    let file = configuration(named)?;
+    let config = Config::load(&file)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -124,7 +125,7 @@ fn administer(named: Option<PathBuf>, command: Administer) -> anyhow::Result<Exi
             Administer::Explain(arguments) => explain::run(&config, arguments).await,
             Administer::Store(command) => store::run(&config, command).await,
             Administer::Schema(command) => schema::run(&config, command).await,
-            Administer::Policies(command) => plugin::run(&config, command).await,
+            Administer::Policies(command) => plugin::run((&config, &file), command).await,
         }
     })
 }

@@ -198,6 +198,10 @@ pub struct PluginRecord {
     /// `loaded`, `disabled`, or what is wrong and how to mend it: `refused: …`, or, where an earlier version serves
     /// on, `earlier version 0123abcd serves on; refused: …`.
     pub state: String,
+    /// The same for programs: `loaded`, `disabled`, `refused` or `earlier`.
+    pub status: String,
+    /// What is wrong and how to mend it, if anything is.
+    pub fault: Option<String>,
     /// The questions it answers.
     pub answers: Vec<String>,
     pub file: PathBuf,
@@ -234,6 +238,8 @@ impl From<&crate::policy::Listed> for PluginRecord {
         Self {
             name: listed.name.clone(),
             state: listed.state.to_string(),
+            status: listed.state.word().to_owned(),
+            fault: listed.state.fault().map(str::to_owned),
             answers: listed.answers.iter().map(|word| (*word).to_owned()).collect(),
             file: listed.file.clone(),
             digest: listed.digest.clone(),

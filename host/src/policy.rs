@@ -43,6 +43,7 @@ mod words;
 pub use agreement::Agreed;
 pub use auth::{AuthFacts, SignatureFacts};
 pub use grants::{Attribute, DirectorySource};
+pub(crate) use load::short;
 pub use load::{Ended, Fault, Listed, LoadOptions, State, stand};
 pub use slot::Versions;
 pub use watch::Watch;
@@ -60,6 +61,7 @@ use shelf::Shelf;
 use slot::Slot;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// What is known about session and envelope at the moment of a question. Unknown is empty.
@@ -182,20 +184,46 @@ pub trait AddressCheck: Send + Sync + std::fmt::Debug {
 /// The place of the set in force. A session takes the set once, where it begins; all others take it anew
 /// each time.
 #[derive(Debug, Default)]
-pub struct InForce(ArcSwap<Policies>);
+pub struct InForce {
+    set: ArcSwap<Policies>,
+    looks: AtomicBool,
+}
+
+/// A look at the folder, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Looking<'a>(&'a AtomicBool);
+
+impl Drop for Looking<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+}
 
 impl InForce {
     pub fn new(policies: Arc<Policies>) -> Self {
-        Self(ArcSwap::new(policies))
+        Self {
+            set: ArcSwap::new(policies),
+            looks: AtomicBool::new(false),
+        }
     }
 
     pub fn now(&self) -> Arc<Policies> {
-        self.0.load_full()
+        self.set.load_full()
     }
 
     /// From here on this set is in force, as a whole.
     pub fn put(&self, policies: Arc<Policies>) {
-        self.0.store(policies);
+        self.set.store(policies);
+    }
+
+    /// Whether a look at the folder is under way: what changed is compiled and tried.
+    pub(crate) fn is_looking(&self) -> bool {
+        self.looks.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn begin_look(&self) -> Looking<'_> {
+        self.looks.store(true, Ordering::Relaxed);
+        Looking(&self.looks)
     }
 }
 

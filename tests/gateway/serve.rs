@@ -314,7 +314,7 @@ fn check_names_every_policy_that_does_not_load_and_serve_goes_on_without_it() {
     assert_eq!(checked.status.code(), Some(1));
     let error = String::from_utf8_lossy(&checked.stderr);
     assert!(
-        error.contains("10-text.wasm: is no component that runs here"),
+        error.contains("10-text.wasm: is no WebAssembly: it begins with \"text\""),
         "{error}"
     );
     assert!(
@@ -324,7 +324,11 @@ fn check_names_every_policy_that_does_not_load_and_serve_goes_on_without_it() {
     assert_eq!(error.lines().count(), 2, "{error}");
     let listed = site.postern(&["plugin", "list"]);
     assert_eq!(listed.status.code(), Some(0));
-    assert!(String::from_utf8_lossy(&listed.stderr).contains("no gateway runs"));
+    let note = String::from_utf8_lossy(&listed.stderr);
+    assert!(
+        note.starts_with("no gateway runs for ") && note.contains("(another: --config or POSTERN_CONFIG)"),
+        "{note}"
+    );
     assert!(!site.state().exists(), "neither makes anything");
     let json = || {
         let listed = site.postern(&["plugin", "list", "--json"]);
@@ -338,6 +342,9 @@ fn check_names_every_policy_that_does_not_load_and_serve_goes_on_without_it() {
         "a gateway that runs and one that does not list the same"
     );
     assert_eq!(stopped.len(), 2);
+    assert_eq!(stopped[1]["status"], "refused");
+    let fault = stopped[1]["fault"].as_str().unwrap();
+    assert!(fault.starts_with("is a module, not a component"), "{fault}");
     gateway.signal(Signal::TERM);
     assert_eq!(gateway.code(), Some(0));
 }

@@ -99,4 +99,5 @@ class Explain(GatewayCase):
             step = told[0]["explained"]["steps"][-1]
             self.assertEqual((step["question"], step["said"]), (stage, "defer"))
             self.assertTrue(step["failed"].startswith("trap: "), step)
+            self.assertRegex(step["failed"], "; it wrote: .*a trap, as the settings say")
             self.assertRegex(told[0]["explained"]["replies"][0], "^4")

@@ -153,6 +153,7 @@ class Files(Watched):
 
         yaml.write_bytes(settings("one"))
         self.after(rf'swapped added="{NAME} \w{{8}}"', wasm.write_bytes, component(), answer="one")
+        self.gateway.logged(rf"a policy is being compiled .*{NAME}\.wasm")
         begun = self.mx()
         self.addCleanup(begun.close)
         self.after(other_yaml, self.place, yaml, settings("two"), answer="two")
@@ -172,7 +173,7 @@ class Files(Watched):
         self.after("right again, as it was; .*policy=.*" + NAME, lambda: (self.place(yaml, settings("two")),
                    self.place(wasm, component(b"copied"))))
         new = self.gateway.plugins / "10-new.wasm"
-        self.assertNotIn("serves on", self.after("10-new.wasm: is no component", new.write_bytes, b"noise"))
+        self.assertNotIn("serves on", self.after("10-new.wasm: is no WebAssembly", new.write_bytes, b"noise"))
 
         new.unlink()
         self.place(yaml, settings("three"))

@@ -12,6 +12,7 @@ mod guests;
 use postern::store::embedded::Options;
 use postern::store::{EmbeddedStore, Kv as _, KvWrite};
 use serde_json::Value;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Arc;
@@ -73,6 +74,7 @@ impl Desk {
         let output = Command::new(POSTERN)
             .current_dir(self.0.path())
             .env_remove("POSTERN_CONFIG")
+            .env("XDG_CACHE_HOME", self.path("cache"))
             .arg("plugin")
             .args(arguments)
             .output();
@@ -141,10 +143,34 @@ fn a_component_is_told_before_it_is_installed() {
             .any(|name| name.as_str().is_some_and(|name| name.starts_with("wasi:cli/"))),
         "{found}"
     );
+    let reach = "            (by these no file, network or environment can be reached)\nloads ";
+    assert!(told.out.contains(reach), "{told:?}");
     assert_eq!(
         (&found["unknown"], &found["refused"]),
         (&Value::Array(vec![]), &Value::Null)
     );
+}
+
+#[test]
+fn what_was_compiled_is_kept_for_the_next_command() {
+    let desk = Desk::new().guest("greylist");
+    let kept = || {
+        let files = std::fs::read_dir(desk.path("cache/postern/compiled")).expect("a folder");
+        let files = files.map(|file| file.expect("a file").metadata().expect("a file").ino());
+        files.collect::<Vec<_>>()
+    };
+    assert_eq!(desk.plugin(&["inspect", "greylist.wasm"]).code, Some(0));
+    let first = kept();
+    assert_eq!(first.len(), 1);
+    assert_eq!(desk.run("greylist", &[]).code, Some(0));
+    assert_eq!(kept(), first, "it is not written again");
+}
+
+#[test]
+fn a_project_without_a_language_is_told_which_there_are() {
+    let told = Desk::new().plugin(&["new", "mine"]);
+    assert_eq!(told.code, Some(2), "{told:?}");
+    assert!(told.error.contains("--lang <rust|go|js|python|c>"), "{told:?}");
 }
 
 #[test]
@@ -179,16 +205,17 @@ fn what_would_be_refused_says_so_in_the_words_of_the_loading() {
         .with("greylist.yaml", "settings: { wait: 3d, retry: 2d }\n")
         .with("module.wasm", b"\0asm\x01\0\0\0")
         .with("noise.wasm", "noise")
+        .with("cut.wasm", b"\0asm\x0d\0\x01")
         .with("mute.wasm", wat::parse_str("(component)").expect("a component"));
     for (name, refusal) in [
         (
             "newer.wasm",
-            "newer.wasm: needs postern:policy 0.1.7 (session.client-port, session.client-weather); \
+            "needs postern:policy 0.1.7 (session.client-port, session.client-weather); \
              this Postern serves postern:policy 0.1.0 and WASI 0.2 without http: build it against those",
         ),
         (
             "unknown.wasm",
-            "unknown.wasm: needs postern:unknown 0.1.0 (oracle); this Postern serves",
+            "needs postern:unknown 0.1.0 (oracle); this Postern serves",
         ),
         (
             "greylist.wasm",
@@ -196,10 +223,14 @@ fn what_would_be_refused_says_so_in_the_words_of_the_loading() {
         ),
         (
             "module.wasm",
-            "module.wasm: is a module, not a component; build it for wasm32-wasip2",
+            "is a module, not a component; build it for wasm32-wasip2",
         ),
-        ("noise.wasm", "noise.wasm: is no component that runs here: "),
-        ("mute.wasm", "mute.wasm: answers no question; export"),
+        (
+            "noise.wasm",
+            "is no WebAssembly: it begins with \"noise\"; put the whole component here",
+        ),
+        ("cut.wasm", "is no component that runs here: "),
+        ("mute.wasm", "answers no question; export"),
     ] {
         let told = desk.plugin(&["inspect", name]);
         assert_eq!(told.code, Some(1), "{told:?}");
@@ -215,10 +246,8 @@ fn what_would_be_refused_says_so_in_the_words_of_the_loading() {
     assert_eq!(newer.value("contract"), "postern:policy 0.1.7");
     let gone = desk.plugin(&["inspect", "gone.wasm"]);
     assert_eq!((gone.code, gone.out.as_str()), (Some(1), ""));
-    assert!(
-        gone.error.starts_with("postern: gone.wasm: cannot be read: "),
-        "{gone:?}"
-    );
+    let error = "postern: gone.wasm: is not there; `postern plugin build` makes it\n";
+    assert_eq!(gone.error, error);
 }
 
 #[test]
@@ -385,7 +414,7 @@ fn what_cannot_be_run_says_why() {
         &[],
         "unknown.wasm: needs postern:unknown 0.1.0 (oracle)",
     );
-    told("gone", &[], "gone.wasm: cannot be read: ");
+    told("gone", &[], "gone.wasm: is not there; ");
     told(
         "greylist",
         &["--manifest", "gone.yaml"],
@@ -663,7 +692,7 @@ fn cases_that_cannot_be_tried_say_why() {
     assert!(
         other
             .out
-            .contains("        - mail\n        + not this question\n"),
+            .contains("      ask\n        - mail\n        + this component answers rcpt, validate\n"),
         "{other:?}"
     );
     let kv = told(&["greylist.wasm", "--cases", "kv"]);
@@ -672,6 +701,24 @@ fn cases_that_cannot_be_tried_say_why() {
             .contains("has no share of the store that could hold anything"),
         "{kv:?}"
     );
+}
+
+#[test]
+fn cases_lie_beside_the_component_or_are_named() {
+    let desk = Desk::new().guest("greylist");
+    let missing = desk.plugin(&["test", "greylist.wasm"]);
+    assert!(
+        missing
+            .error
+            .starts_with("postern: cannot read the folder of cases cases: "),
+        "{missing:?}"
+    );
+    let case = "name: it passes\nask: validate\nexpect: { valid: true }\n";
+    let desk = desk.with("cases/a.yaml", case).with("cases/b.yaml", case);
+    let beside = desk.plugin(&["test", "greylist.wasm"]);
+    assert!(beside.out.ends_with("\n2 passed, 0 failed\n"), "{beside:?}");
+    let one = desk.plugin(&["test", "greylist.wasm", "--cases", "cases/a.yaml"]);
+    assert_eq!(one.out, "ok    a.yaml: it passes\n1 passed, 0 failed\n");
 }
 
 #[test]
@@ -973,7 +1020,8 @@ fn a_replay_counts_what_a_candidate_would_judge_otherwise() {
     );
     let other = Desk::new().guest("greylist").with("mail/1.eml", "x");
     let told = other.plugin(&["replay", "greylist.wasm", "--from", "mail", "--against", "active"]);
-    assert!(told.error.contains("no configuration here"), "{told:?}");
+    let mend = "no configuration here: name one with --config FILE or POSTERN_CONFIG";
+    assert!(told.error.contains(mend), "{told:?}");
 }
 
 /// Where the store of a configuration is that says nothing of it.

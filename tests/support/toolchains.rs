@@ -86,10 +86,7 @@ fn install(language: &str) -> Result<Toolchain, String> {
             needed("python3", &["--version"])? + &wanted
         }
         "c" => {
-            let tools = venv("c", ZIG)?.join("bin");
-            let path = std::env::var_os("PATH").unwrap_or_default();
-            let path = std::env::join_paths([tools].into_iter().chain(std::env::split_paths(&path)));
-            environment.push(("PATH", path.expect("a path")));
+            installed = Some((venv("c", ZIG)?, ".venv"));
             ZIG.to_owned()
         }
         other => panic!("no such language: {other}"),

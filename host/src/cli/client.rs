@@ -105,7 +105,7 @@ async fn ask_running(
         let reply = serde_json::from_slice(&line)
             .context("the gateway's answer is not understood: is it of another version?")?;
         match reply {
-            Reply::Record(record) => each(record)?,
+            Reply::Record(record) => each(*record)?,
             Reply::Done(text) => return Ok(printable(&text)),
             Reply::Failed(text) => return Err(Refusal(printable(&text)).into()),
         }

@@ -69,6 +69,12 @@ fn write(out: &mut impl Write, told: &ExplainRecord) -> io::Result<()> {
             "nothing was recorded when it came: it was taken by an older version, or with explain.keep: 0s"
         );
     };
+    for outcome in &explained.outcomes {
+        key("outcome", outcome)?;
+    }
+    for reply in &explained.replies {
+        key("reply", reply)?;
+    }
     steps(out, explained)
 }
 
@@ -83,12 +89,6 @@ fn steps(out: &mut impl Write, explained: &Explanation) -> io::Result<()> {
         for (key, text) in lines(step) {
             writeln!(out, "  {key:<9}{}", output::printable(&text))?;
         }
-    }
-    for outcome in &explained.outcomes {
-        writeln!(out, "outcome   {}", output::printable(outcome))?;
-    }
-    for reply in &explained.replies {
-        writeln!(out, "reply     {}", output::printable(reply))?;
     }
     match explained.cut {
         0 => Ok(()),
@@ -110,7 +110,9 @@ fn lines(step: &Step) -> Vec<(&'static str, String)> {
         }
     }
     lines.extend(step.edits.iter().map(|edit| ("edit", edit.clone())));
-    lines.extend(step.facts.iter().map(|fact| ("read", read(fact))));
+    // What it changed is above, with what it wrote.
+    let facts = step.facts.iter().filter(|fact| !fact.call.starts_with("edit."));
+    lines.extend(facts.map(|fact| ("read", read(fact))));
     if step.cut > 0 {
         lines.push((
             "read",
@@ -203,11 +205,18 @@ mod tests {
             said: "defer".to_owned(),
             failed: Some("trap: unreachable".to_owned()),
             micros: 1234,
-            facts: vec![Fact {
-                call: "session.helo".to_owned(),
-                value: Some("\"h\"".to_owned()),
-                times: 2,
-            }],
+            facts: vec![
+                Fact {
+                    call: "session.helo".to_owned(),
+                    value: Some("\"h\"".to_owned()),
+                    times: 2,
+                },
+                Fact {
+                    call: "edit.tag".to_owned(),
+                    value: None,
+                    times: 1,
+                },
+            ],
             edits: vec!["tag odd".to_owned()],
             cut: 3,
         };
@@ -224,6 +233,8 @@ known     from memory: it ended at RCPT
 client    192.0.2.1, which says h\\u{1b}, at mx
 from      <>
 to        ann@example.org
+outcome   ann@example.org: deliver
+reply     451 4.7.1 later
 rcpt ann@example.org  10-one
   version  0123 with settings 4567
   failed   trap: unreachable
@@ -232,8 +243,6 @@ rcpt ann@example.org  10-one
   read     session.helo -> \"h\" (2 times)
   read     … 3 more reads and edits were not recorded
   time     1.2 ms
-outcome   ann@example.org: deliver
-reply     451 4.7.1 later
 … 1 more steps and lines were not recorded
 ";
         assert_eq!(told(Some(explained)), expected);

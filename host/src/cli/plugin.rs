@@ -16,10 +16,14 @@ use super::output::Listing;
 use super::{ListFormat, output, policies};
 use crate::config::Config;
 use crate::control::{AgreementRecord, Operation, PluginRecord, Record};
+use crate::policy::short;
+use crate::policy::stand::Keep;
 use anyhow::Context as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+/// Octets of a component from which on a compiler takes seconds.
+const LARGE: usize = 1_000_000;
 const NO_GATEWAY: &str = "no gateway runs; start one with postern serve";
 
 #[derive(Debug, clap::Subcommand)]
@@ -68,9 +72,10 @@ pub(super) enum Author {
     Replay(replay::Arguments),
 }
 
-pub(super) async fn run(config: &Config, command: Running) -> anyhow::Result<ExitCode> {
+/// `file` is where the configuration was read.
+pub(super) async fn run((config, file): (&Config, &Path), command: Running) -> anyhow::Result<ExitCode> {
     match command {
-        Running::List(format) => list(config, format).await,
+        Running::List(format) => list(config, file, format).await,
         Running::Compare { name, format } => {
             let mut gateway = Gateway::running(config).await?.context(NO_GATEWAY)?;
             output::list(&mut gateway, &Operation::PluginCompare { name }, format).await
@@ -83,10 +88,10 @@ pub(super) async fn run(config: &Config, command: Running) -> anyhow::Result<Exi
     }
 }
 
-async fn list(config: &Config, format: ListFormat) -> anyhow::Result<ExitCode> {
+async fn list(config: &Config, file: &Path, format: ListFormat) -> anyhow::Result<ExitCode> {
     match Gateway::running(config).await? {
         Some(mut gateway) => output::list(&mut gateway, &Operation::PluginList, format).await,
-        None => list_folder(config, format),
+        None => list_folder(config, file, format),
     }
 }
 
@@ -102,20 +107,44 @@ pub(super) fn author(command: Author, configuration: Option<PathBuf>) -> anyhow:
     }
 }
 
+/// What is compiled for an author is kept in his cache folder.
+fn keep() -> Keep {
+    let folder = |name: &str| {
+        let path = std::env::var_os(name).map(PathBuf::from);
+        path.filter(|path| path.is_absolute())
+    };
+    let cache = folder("XDG_CACHE_HOME").or_else(|| Some(folder("HOME")?.join(".cache")));
+    Keep {
+        folder: cache.map(|cache| cache.join("postern/compiled")),
+        compiling: |file, octets| {
+            if octets >= LARGE {
+                output::note(&format!("compiling {}, {} MB", file.display(), octets / LARGE));
+            }
+        },
+    }
+}
+
 /// Where no gateway runs: what one would start with.
-fn list_folder(config: &Config, format: ListFormat) -> anyhow::Result<ExitCode> {
+fn list_folder(config: &Config, file: &Path, format: ListFormat) -> anyhow::Result<ExitCode> {
     let (policies, _) = policies::inspect(config)?;
     let mut listing = Listing::new(format);
     for listed in policies.list() {
         listing.add(&Record::Plugin(listed.into()))?;
     }
     listing.end()?;
-    output::note("no gateway runs; this is what one would start with");
+    output::note(&format!(
+        "no gateway runs for {} (another: --config or POSTERN_CONFIG); this is what one would start with",
+        file.display()
+    ));
     Ok(ExitCode::SUCCESS)
 }
 
 pub(super) fn line(plugin: &PluginRecord) -> String {
-    let line = format!("{}  {}", plugin.name, plugin.state);
+    let mut line = format!("{}  {}", plugin.name, plugin.state);
+    if plugin.status == "loaded" {
+        // What an earlier version is and why, its state has already.
+        line = format!("{line} {}", short(&plugin.digest));
+    }
     let answers = plugin.answers.join(", ");
     let mode = match plugin.mode.as_str() {
         "enforce" => "",

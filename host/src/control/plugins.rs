@@ -4,6 +4,10 @@ use super::{AgreementRecord, ControlContext, Outcome, PluginRecord, Record, Reco
 use crate::policy::{Agreed, Policies};
 use std::sync::Arc;
 
+/// Behind a listing where the folder is being looked at.
+const LOOKING: &str =
+    "the policy folder is being looked at: what changed is compiled and tried, and decides when that is over";
+
 fn in_force(context: &ControlContext) -> Outcome<Arc<Policies>> {
     let policies = context.policies.as_ref().map(|policies| policies.now());
     policies.ok_or_else(|| Refusal::new("no gateway runs; start one with postern serve to see what decides"))
@@ -18,7 +22,15 @@ pub(super) async fn list(context: &ControlContext, records: &Records) -> Outcome
         };
         records.send(Record::Plugin(record)).await?;
     }
-    Ok(String::new())
+    let is_looking = context
+        .policies
+        .as_ref()
+        .is_some_and(|policies| policies.is_looking());
+    Ok(if is_looking {
+        LOOKING.to_owned()
+    } else {
+        String::new()
+    })
 }
 
 pub(super) async fn compare(context: &ControlContext, name: &str, records: &Records) -> Outcome<String> {

@@ -33,7 +33,7 @@ const GRACE: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Reply {
-    Record(Record),
+    Record(Box<Record>),
     /// The last one: what to tell the person, if anything.
     Done(String),
     /// The last one: why it was not done.
@@ -156,7 +156,7 @@ async fn answer(line: &[u8], context: &ControlContext, writer: &mut OwnedWriteHa
         // Moved in, so that it ends with a client that does not listen, and sending does not wait for ever.
         let mut pieces = pieces;
         while let Some(record) = pieces.recv().await {
-            write(writer, &Reply::Record(record)).await?;
+            write(writer, &Reply::Record(Box::new(record))).await?;
         }
         Ok::<_, io::Error>(writer)
     };

@@ -72,6 +72,24 @@ impl Fixture {
     }
 }
 
+#[tokio::test]
+async fn a_listing_of_policies_says_that_a_look_at_the_folder_is_under_way() {
+    let mut it = Fixture::new().await;
+    let in_force = Arc::new(InForce::default());
+    let directory = it.context.directory.clone();
+    let policies = Some(Arc::clone(&in_force));
+    it.context = Arc::new(ControlContext::new(it.store.clone(), directory, policies));
+    assert_eq!(it.done(Operation::PluginList).await, "");
+    let look = in_force.begin_look();
+    assert!(
+        it.done(Operation::PluginList)
+            .await
+            .starts_with("the policy folder is being looked at: ")
+    );
+    drop(look);
+    assert_eq!(it.done(Operation::PluginList).await, "");
+}
+
 pub(super) fn domain(name: &str, alias_of: Option<&str>) -> Operation {
     Operation::DomainAdd {
         name: name.to_owned(),

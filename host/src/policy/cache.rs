@@ -57,6 +57,11 @@ impl Cache {
         }
     }
 
+    /// Whether a component of that digest was compiled before.
+    pub(super) fn holds(&self, digest: &str) -> bool {
+        self.path(digest).is_some_and(|path| path.exists())
+    }
+
     /// The component, from the folder if it is there, else compiled.
     pub(super) fn component(&self, engine: &Engine, wasm: &[u8], digest: &str) -> anyhow::Result<Component> {
         let Some(path) = self.path(digest) else {
@@ -83,6 +88,18 @@ impl Cache {
             if !used.contains(&entry.path()) {
                 let _ = std::fs::remove_file(entry.path());
             }
+        }
+    }
+
+    /// Removes all but so many of those that were kept last.
+    pub(super) fn keep_newest(&self, most: usize) {
+        let Some(folder) = &self.folder else { return };
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        let timed = entries.filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path())));
+        let mut files: Vec<_> = timed.collect();
+        files.sort_unstable();
+        for (_, file) in files.iter().rev().skip(most) {
+            let _ = std::fs::remove_file(file);
         }
     }
 
@@ -164,9 +181,10 @@ mod tests {
         let (engine, folder) = (engine::on_demand().unwrap(), tempfile::tempdir().unwrap());
         let folder = folder.path().join("compiled");
         let digest = digest(EMPTY);
-        Cache::open(Some(&folder), &engine)
-            .component(&engine, EMPTY, &digest)
-            .unwrap();
+        let cache = Cache::open(Some(&folder), &engine);
+        assert!(!cache.holds(&digest));
+        cache.component(&engine, EMPTY, &digest).unwrap();
+        assert!(cache.holds(&digest));
         let written = files(&folder);
         assert_eq!(written.len(), 1, "nothing is left aside: {written:?}");
         assert!(load(&engine, &written[0]).is_ok());
@@ -199,6 +217,29 @@ mod tests {
         let cache = Cache::open(Some(folder.path()), &engine);
         assert!(cache.component(&engine, EMPTY, &digest(EMPTY)).is_ok());
         assert!(files(folder.path()).is_empty());
+    }
+
+    #[test]
+    fn the_newest_are_kept_and_no_more() {
+        let (engine, folder) = (engine::on_demand().unwrap(), tempfile::tempdir().unwrap());
+        let cache = Cache::open(Some(&folder.path().join("compiled")), &engine);
+        let begun = std::time::SystemTime::now();
+        for (age, digest) in ["a", "b", "c"].into_iter().enumerate() {
+            cache.component(&engine, EMPTY, digest).unwrap();
+            let file = File::options().append(true).open(cache.path(digest).unwrap());
+            let made = begun - std::time::Duration::from_secs(age as u64);
+            file.unwrap().set_modified(made).unwrap();
+        }
+        cache.keep_newest(3);
+        assert_eq!(
+            ["a", "b", "c"].map(|digest| cache.holds(digest)),
+            [true, true, true]
+        );
+        cache.keep_newest(2);
+        assert_eq!(
+            ["a", "b", "c"].map(|digest| cache.holds(digest)),
+            [true, true, false]
+        );
     }
 
     #[test]

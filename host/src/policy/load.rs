@@ -131,12 +131,20 @@ impl State {
     pub(super) const WORDS: [&str; 4] = ["loaded", "disabled", "refused", "earlier"];
 
     /// As it is written in the label of the metric.
-    pub(super) fn word(&self) -> &'static str {
+    pub fn word(&self) -> &'static str {
         match self {
             Self::Loaded => "loaded",
             Self::Disabled => "disabled",
             Self::Refused(_) => "refused",
             Self::Earlier { .. } => "earlier",
+        }
+    }
+
+    /// What is wrong with the file, if anything is.
+    pub fn fault(&self) -> Option<&str> {
+        match self {
+            Self::Loaded | Self::Disabled => None,
+            Self::Refused(fault) | Self::Earlier { fault, .. } => Some(fault),
         }
     }
 }
@@ -154,7 +162,7 @@ impl fmt::Display for State {
 }
 
 /// A digest as people compare it.
-pub(super) fn short(digest: &str) -> &str {
+pub(crate) fn short(digest: &str) -> &str {
     digest.get(..8).unwrap_or(digest)
 }
 
@@ -327,11 +335,19 @@ impl Loader {
     }
 
     fn component(&self, file: &Path, wasm: &[u8], digest: &str) -> Result<Component, Fault> {
+        if !wasm.starts_with(b"\0asm") {
+            let begin = wasm.get(..8).unwrap_or(wasm).escape_ascii();
+            let text = format!("is no WebAssembly: it begins with \"{begin}\"; put the whole component here");
+            return Err(refused(file, text));
+        }
         if wasm.starts_with(b"\0asm\x01\0\0\0") {
             return Err(refused(
                 file,
                 "is a module, not a component; build it for wasm32-wasip2 or wrap it with wasm-tools component new",
             ));
+        }
+        if !self.cache.holds(digest) {
+            tracing::info!(file = %file.display(), octets = wasm.len(), "a policy is being compiled");
         }
         let component = self.cache.component(&self.guests.engine, wasm, digest);
         component.map_err(|error| {

@@ -18,6 +18,8 @@ use std::time::{Duration, Instant};
 /// Digits of a digest in a step, and octets of what was said.
 const DIGITS: usize = 12;
 const SAID: usize = 320;
+/// Lines of what a call that failed wrote last.
+const WRITTEN: usize = 2;
 
 /// Asks a filter. Err: it failed, and that has been said.
 pub(super) async fn verdict(
@@ -133,7 +135,8 @@ fn ended_step<T: Tell>(step: Step, on_failure: OnFailure, took: Duration, read: 
         Ok(read) => (read.said(), None, read.edits()),
         Err(failed) => {
             let why = format!("{}: {}", failed.failure.word(), failed.failure);
-            (on_failure.word().to_owned(), Some(cut(&why, SAID)), Vec::new())
+            let why = cut(&why, SAID) + &last_words(&failed.output);
+            (on_failure.word().to_owned(), Some(why), Vec::new())
         }
     };
     Step {
@@ -141,6 +144,20 @@ fn ended_step<T: Tell>(step: Step, on_failure: OnFailure, took: Duration, read: 
         failed,
         micros: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
         ..step.with_edits(edits)
+    }
+}
+
+/// `; it wrote: ValueError: no rules`, or nothing: all of it is in the log.
+fn last_words(output: &str) -> String {
+    let mut lines: Vec<&str> = output
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .collect();
+    let last = lines.split_off(lines.len().saturating_sub(WRITTEN));
+    match last.as_slice() {
+        [] => String::new(),
+        last => format!("; it wrote: {}", cut(&last.join(" "), SAID)),
     }
 }
 
@@ -224,5 +241,20 @@ impl QuotaDecision {
             Self::Warn { .. } => "warn",
             Self::Deny(_) => "deny",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_lines_of_a_traceback_go_with_a_failure() {
+        let traceback = "Traceback:\n  File \"policy.py\", line 3\n    rules()\n\nNameError: no rules\n";
+        assert_eq!(last_words(traceback), "; it wrote: rules() NameError: no rules");
+        assert_eq!(last_words("one\n"), "; it wrote: one");
+        assert_eq!(last_words("\n \n"), "");
+        let long = |octets: usize| last_words(&"x".repeat(octets));
+        assert!(!long(SAID).contains('…') && long(SAID + 1).ends_with("x…"));
     }
 }

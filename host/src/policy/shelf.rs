@@ -273,13 +273,13 @@ impl Shelf {
     }
 
     fn judge(&self, judge: &Judge<'_>, contents: Vec<Content>) -> BTreeMap<PathBuf, Entry> {
-        let (mut names, mut found) = (HashSet::new(), BTreeMap::new());
+        let (mut names, mut found) = (HashMap::<_, String>::new(), BTreeMap::new());
         for content in contents {
             let (file, name) = (content.file.clone(), name_of(&content.file));
-            let is_taken = names.contains(&name);
-            let entry = judge.entry(content, self.files.get(&file), is_taken);
+            let other = names.get(&name).map(String::as_str);
+            let entry = judge.entry(content, self.files.get(&file), other);
             if entry.good.is_some() {
-                names.insert(name);
+                names.insert(name, entry.listed.name.clone());
             }
             found.insert(file, entry);
         }
@@ -433,14 +433,14 @@ struct Judge<'a> {
 }
 
 impl Judge<'_> {
-    /// `is_taken`: a policy before it has its name and is right.
-    fn entry(&self, content: Content, before: Option<&Entry>, is_taken: bool) -> Entry {
+    /// `other` is a policy before it that has its name and is right.
+    fn entry(&self, content: Content, before: Option<&Entry>, other: Option<&str>) -> Entry {
         let mut listed = listed(&content.file);
         if let Ok(Some(octets)) = &content.wasm {
             listed.digest.clone_from(&octets.digest);
         }
-        let earlier = before.and_then(|entry| entry.good.clone()).filter(|_| !is_taken);
-        match self.version(content, before, is_taken, &mut listed) {
+        let earlier = before.and_then(|entry| entry.good.clone().filter(|_| other.is_none()));
+        match self.version(content, before, other, &mut listed) {
             Ok(version) => Entry {
                 earlier: version.as_ref().and_then(|version| version.behind(before)),
                 listed: version.as_ref().map_or(listed, |version| version.listed.clone()),
@@ -471,10 +471,10 @@ impl Judge<'_> {
         &self,
         content: Content,
         before: Option<&Entry>,
-        is_taken: bool,
+        other: Option<&str>,
         listed: &mut Listed,
     ) -> Result<Option<Version>, Told> {
-        let shown = self.evidence(content, is_taken, listed);
+        let shown = self.evidence(content, other, listed);
         let Some((evidence, wasm, manifest)) = shown.map_err(|fault| (fault, None))? else {
             return Ok(None);
         };
@@ -505,7 +505,7 @@ impl Judge<'_> {
     fn evidence(
         &self,
         content: Content,
-        is_taken: bool,
+        other: Option<&str>,
         listed: &mut Listed,
     ) -> Result<Option<(Evidence, Vec<u8>, manifest::Manifest)>, Fault> {
         let file = &content.file;
@@ -522,8 +522,8 @@ impl Judge<'_> {
             listed.state = State::Disabled;
             return Ok(None);
         }
-        if is_taken {
-            let text = "another policy has this name behind its number; rename one of them";
+        if let Some(other) = other {
+            let text = format!("another policy has this name behind its number, {other}; rename one of them");
             return Err(refused(file, text));
         }
         let Some(octets) = content.wasm? else {

@@ -148,6 +148,7 @@ impl Watch {
     /// watches at a time would be one too many where they are scarce.
     fn look(&self, which: Which) {
         let begun = Instant::now();
+        let _looking = self.in_force.begin_look();
         let mut sight = locked(&self.sight);
         let before = sight.take().is_some();
         *sight = see(self.begin, &self.folder, &self.stirred, before);

@@ -6,7 +6,7 @@
 use super::session::{RECIPIENT, Session};
 use crate::cli::output;
 use crate::config::units::ByteSize;
-use crate::policy::stand::{self, Ask, Mail, Seat, Setup, Stand};
+use crate::policy::stand::{self, Ask, Keep, Mail, Seat, Setup, Stand};
 use crate::policy::{Fault, MessageSource};
 use crate::store::Usage;
 use serde::Serialize;
@@ -84,7 +84,11 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         .transpose()
         .map_err(fault)?;
     let message: Arc<dyn MessageSource> = Mail::new(message.as_deref().unwrap_or(MESSAGE));
-    let mut stand = Stand::open(&arguments.file, arguments.manifest.as_deref()).map_err(fault)?;
+    let uncached = Keep {
+        folder: None,
+        ..super::keep()
+    };
+    let mut stand = Stand::open(&arguments.file, arguments.manifest.as_deref(), &uncached).map_err(fault)?;
     let trials = trials(&mut stand).map_err(fault)?;
     let questions = asks(&message).into_iter().flat_map(|ask| {
         let asked = trials

@@ -4,12 +4,14 @@
 //! generators of Go and C, the adapter of WASI, the encoder) is in this program.
 
 mod component;
+mod exports;
 mod languages;
 mod tools;
 
 use crate::cli::output;
 use anyhow::{Context as _, bail};
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -23,6 +25,7 @@ pub(in crate::cli) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let project = Project::open(&arguments.dir)?;
     let build = language(&project.folder)?;
+    project.clear()?;
     build(&project)?;
     let file = project.output();
     let octets = fs::metadata(&file)
@@ -80,6 +83,17 @@ impl Project {
 
     fn file(&self, name: &str) -> PathBuf {
         self.folder.join(name)
+    }
+
+    /// Removes what an earlier build left: after one that fails nothing must be taken for what it made.
+    fn clear(&self) -> anyhow::Result<()> {
+        let file = self.output();
+        match fs::remove_file(&file) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                Err(error).with_context(|| format!("cannot remove {}", file.display()))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Writes the component aside and renames it, so that nobody sees half of it.

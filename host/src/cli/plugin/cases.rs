@@ -13,7 +13,7 @@ mod read;
 mod value;
 
 use crate::cli::output;
-use crate::policy::stand::{Heard, Mail, Stand};
+use crate::policy::stand::{Heard, Mail, Question, Stand};
 use anyhow::{bail, ensure};
 use compare::Difference;
 use read::Case;
@@ -26,9 +26,9 @@ use std::process::ExitCode;
 pub(in crate::cli) struct Arguments {
     /// The component.
     file: PathBuf,
-    /// The folder of cases: all its *.yaml.
-    #[arg(long, value_name = "DIR")]
-    cases: PathBuf,
+    /// The folder of cases, all its *.yaml, or one file; without it, the folder `cases` beside the component.
+    #[arg(long, value_name = "PATH")]
+    cases: Option<PathBuf>,
     /// Only cases in whose name this text is.
     #[arg(long, value_name = "NAME")]
     filter: Option<String>,
@@ -59,8 +59,11 @@ struct Outcome {
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let folder = arguments.cases.display();
-    let mut cases = match read::folder(&arguments.cases)? {
+    let beside = arguments.file.with_file_name("cases");
+    let folder = arguments.cases.as_deref().unwrap_or(&beside);
+    let read = read::folder(folder)?;
+    let folder = folder.display();
+    let mut cases = match read {
         Ok(cases) => cases,
         Err(faults) => return refused(arguments, faults),
     };
@@ -75,7 +78,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             "no case in {folder} has `{filter}` in its name"
         );
     }
-    let mut stand = match Stand::open(&arguments.file, arguments.manifest.as_deref()) {
+    let mut stand = match Stand::open(&arguments.file, arguments.manifest.as_deref(), &super::keep()) {
         Ok(stand) => stand,
         Err(fault) => bail!("{fault}"),
     };
@@ -140,7 +143,12 @@ fn tried(stand: &mut Stand, case: &Case) -> Vec<Difference> {
     };
     let question = case.ask.question();
     if !seat.answers(question) {
-        return vec![Difference::new("answers", question.word(), "not this question")];
+        let answers = Question::ALL
+            .into_iter()
+            .filter(|question| seat.answers(*question));
+        let answers: Vec<&str> = answers.map(Question::word).collect();
+        let said = format!("this component answers {}", answers.join(", "));
+        return vec![Difference::new("ask", question.word(), said)];
     }
     let message = case.message.as_deref().map(|octets| Mail::new(octets) as _);
     let heard: Heard = seat.ask(&case.ask, &case.facts, message, &[]);

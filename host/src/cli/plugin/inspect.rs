@@ -17,7 +17,8 @@ pub(in crate::cli) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let found = stand::inspect(&arguments.file).map_err(|fault| anyhow::anyhow!("{fault}"))?;
+    let found =
+        stand::inspect(&arguments.file, &super::keep()).map_err(|fault| anyhow::anyhow!("{fault}"))?;
     let mut out = io::stdout().lock();
     match arguments.json {
         true => writeln!(out, "{}", output::text(&found)?)?,
@@ -54,6 +55,9 @@ fn lines(found: &Inspection, out: &mut impl Write) -> io::Result<()> {
     }
     for name in &found.wasi {
         line("wasi", name)?;
+    }
+    if !found.wasi.is_empty() {
+        line("", "(by these no file, network or environment can be reached)")?;
     }
     for name in &found.unknown {
         line("unknown", name)?;

@@ -21,7 +21,7 @@ pub(in crate::cli) struct Arguments {
     #[arg(value_parser = name)]
     name: String,
     /// The language.
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, value_name = "rust|go|js|python|c")]
     lang: Language,
     /// What it decides.
     #[arg(long, value_enum, default_value_t = Kind::Filter)]

@@ -61,7 +61,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         settings: arguments.settings.as_deref().map(settings).transpose()?,
         ..Setup::default()
     };
-    let mut stand = Stand::open(&arguments.file, arguments.manifest.as_deref()).map_err(fault)?;
+    let mut stand =
+        Stand::open(&arguments.file, arguments.manifest.as_deref(), &super::keep()).map_err(fault)?;
     let seat = stand.seat(&setup).map_err(fault)?;
     let mut out = io::BufWriter::new(io::stdout());
     let mut play = Play {

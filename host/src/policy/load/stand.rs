@@ -48,6 +48,26 @@ use wasmtime::component::Component;
 
 /// Calls at the same time: there is one, and one that was given up may still be ending.
 const INSTANCES: u32 = 4;
+/// Compiled components that commands keep.
+const KEPT: usize = 8;
+
+/// Where commands keep what was compiled, and who hears that a compiler begins.
+#[derive(Debug, Clone)]
+pub struct Keep {
+    /// The owner's alone. None: nowhere.
+    pub folder: Option<PathBuf>,
+    /// Of which component, and how many octets it has.
+    pub compiling: fn(&Path, usize),
+}
+
+impl Default for Keep {
+    fn default() -> Self {
+        Self {
+            folder: None,
+            compiling: |_, _| {},
+        }
+    }
+}
 
 /// `20-greylist` for `20-greylist.candidate`.
 pub(crate) fn enforced_name(stem: &str) -> &str {
@@ -139,14 +159,17 @@ pub enum Said {
 }
 
 impl Stand {
-    /// Compiles a component. `manifest` is what is beside it if none is named.
-    pub fn open(file: &Path, manifest: Option<&Path>) -> Result<Self, Fault> {
-        Self::for_calls(file, manifest, INSTANCES)
+    /// Compiles a component, unless it is kept. `manifest` is what is beside it if none is named.
+    pub fn open(file: &Path, manifest: Option<&Path>, keep: &Keep) -> Result<Self, Fault> {
+        Self::of(Bench::new(file, manifest, INSTANCES, keep)?)
     }
 
-    /// The same for so many calls at the same time.
+    /// Compiles it for so many calls at the same time.
     pub fn for_calls(file: &Path, manifest: Option<&Path>, instances: u32) -> Result<Self, Fault> {
-        let mut bench = Bench::new(file, manifest, instances)?;
+        Self::of(Bench::new(file, manifest, instances, &Keep::default())?)
+    }
+
+    fn of(mut bench: Bench) -> Result<Self, Fault> {
         let begun = Instant::now();
         let component = bench.component()?;
         let compiling = begun.elapsed();
@@ -159,7 +182,7 @@ impl Stand {
         })
     }
 
-    /// What the compiler took, without a cache.
+    /// What the compiler took, or to fetch what is kept.
     pub fn compiling(&self) -> Duration {
         self.compiling
     }
@@ -363,17 +386,18 @@ struct Bench {
     manifest: PathBuf,
     /// Whether it was named, and must be.
     is_named: bool,
+    compiling: fn(&Path, usize),
 }
 
 impl Bench {
-    fn new(file: &Path, manifest: Option<&Path>, instances: u32) -> Result<Self, Fault> {
+    fn new(file: &Path, manifest: Option<&Path>, instances: u32, keep: &Keep) -> Result<Self, Fault> {
         let limits = PolicyLimits {
             instances,
             ..PolicyLimits::default()
         };
         let wasm = files::component(file, &limits)?;
         let options = LoadOptions {
-            cache_dir: None,
+            cache_dir: keep.folder.clone(),
             store: Arc::new(MemoryStore::new()),
             dns: Arc::new(Zone::default()),
             limits,
@@ -392,14 +416,18 @@ impl Bench {
             listed,
             manifest: manifest.map_or_else(|| file.with_extension("yaml"), Path::to_owned),
             is_named: manifest.is_some(),
+            compiling: keep.compiling,
         })
     }
 
     fn component(&self) -> Result<Component, Fault> {
-        let file = &self.listed.file;
-        apart(file, || {
-            self.loader.component(file, &self.wasm, &self.listed.digest)
-        })
+        let (file, digest) = (&self.listed.file, &self.listed.digest);
+        if !self.loader.cache.holds(digest) {
+            (self.compiling)(file, self.wasm.len());
+        }
+        let component = apart(file, || self.loader.component(file, &self.wasm, digest))?;
+        self.loader.cache.keep_newest(KEPT);
+        Ok(component)
     }
 
     fn manifest(&mut self) -> Result<Manifest, Fault> {

@@ -170,7 +170,7 @@ async fn each_broken_one_is_refused_in_one_line_and_the_others_are_loaded() {
     let (policies, faults) = folder.load();
     let begins = [
         "10-module.wasm: is a module, not a component; build it for wasm32-wasip2",
-        "20-noise.wasm: is no component that runs here: ",
+        "20-noise.wasm: is no WebAssembly: it begins with \"noise\"; put",
         "30-unknown.wasm: needs postern:policy 0.1.0 (oracle); this Postern serves",
         "40-mute.wasm: answers no question; export",
         "50-other-types.wasm: does not",

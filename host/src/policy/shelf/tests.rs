@@ -137,7 +137,7 @@ fn the_last_good_version_serves_on_under_its_old_manifest_until_there_is_a_new_o
         assert_eq!(listed.deadline, Duration::from_secs(5), "the old manifest");
         assert_eq!(listed.answers, ["connect"]);
         let begin = format!(
-            "earlier version {} serves on; refused: is no component",
+            "earlier version {} serves on; refused: is no WebAssembly",
             short(&digest)
         );
         assert!(listed.state.to_string().starts_with(&begin), "{}", listed.state);
@@ -241,7 +241,10 @@ fn the_first_in_the_order_that_is_right_has_a_name_at_run_time_and_at_a_start() 
     let mut site = same_at_a_start(site, &["10-strict"]);
     let look = site.look();
     assert_eq!(look.faults[0].path, site.path("20-strict.wasm"));
-    assert!(look.faults[0].text.starts_with("another policy has this name"));
+    assert_eq!(
+        look.faults[0].text,
+        "another policy has this name behind its number, 10-strict; rename one of them"
+    );
     site.write("20-strict.yaml", "enabeld: true\n");
     let site = same_at_a_start(site, &["10-strict"]);
     site.remove("20-strict.yaml");

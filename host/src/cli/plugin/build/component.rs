@@ -6,7 +6,7 @@ use std::path::Path;
 use wasi_preview1_component_adapter_provider::{
     WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
 };
-use wit_bindgen_core::wit_parser::{Resolve, WorldId};
+use wit_bindgen_core::wit_parser::{Resolve, WorldId, WorldItem};
 use wit_bindgen_core::{Files, WorldGenerator};
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 
@@ -36,6 +36,22 @@ impl World {
             .generate(&mut self.resolve, self.id, &mut files)
             .context("no bindings can be made of wit/")?;
         Ok(files)
+    }
+
+    /// The interfaces that it promises to export, each with its functions.
+    pub(super) fn promised(&self) -> Vec<(&str, Vec<&str>)> {
+        let items = self.resolve.worlds.get(self.id).into_iter();
+        let interfaces = items.flat_map(|world| world.exports.values()).filter_map(|item| {
+            let WorldItem::Interface { id, .. } = item else {
+                return None;
+            };
+            self.resolve.interfaces.get(*id)
+        });
+        let named = interfaces.filter_map(|interface| {
+            let functions = interface.functions.keys().map(String::as_str);
+            Some((interface.name.as_deref()?, functions.collect()))
+        });
+        named.collect()
     }
 
     /// Says in a core module which world it is for.

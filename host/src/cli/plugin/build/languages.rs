@@ -1,7 +1,8 @@
 //! How each language makes a component.
 
 use super::component::{World, encode, write};
-use super::{Project, tools};
+use super::{Project, exports, tools};
+use crate::cli::output;
 use anyhow::{Context as _, bail};
 use std::ffi::OsString;
 use std::fs;
@@ -14,6 +15,8 @@ const TARGET: &str = "wasm32-wasip2";
 const BINDINGS: &str = "bindings";
 /// Octets of a C policy's stack.
 const STACK: u32 = 64 << 10;
+/// A C compiler that knows WASI, of PyPI.
+const ZIG: &str = "ziglang==0.17.1";
 
 /// `cargo build`, which makes a component by itself.
 pub(super) fn rust(project: &Project) -> anyhow::Result<()> {
@@ -105,7 +108,7 @@ fn go_bindings(text: &str, module: &str) -> String {
 
 /// Bindings and a C compiler that knows WASI.
 pub(super) fn c(project: &Project) -> anyhow::Result<()> {
-    let mut compiler = c_compiler(&project.folder)?;
+    let mut compiler = c_compiler(project)?;
     let mut world = World::read(&project.file("wit"))?;
     for (name, octets) in world.bindings(wit_bindgen_c::Opts::default().build())?.iter() {
         write(&project.file(BINDINGS).join(name), octets)?;
@@ -126,27 +129,36 @@ pub(super) fn c(project: &Project) -> anyhow::Result<()> {
     project.place(&encode(&module_of(&built)?)?)
 }
 
-/// `zig cc`, from wherever it was installed, or clang of the WASI SDK.
-fn c_compiler(folder: &Path) -> anyhow::Result<Command> {
+/// `zig cc`, from wherever it was installed, or clang of the WASI SDK; where neither is here, zig is installed into the
+/// project's own `.venv`.
+fn c_compiler(project: &Project) -> anyhow::Result<Command> {
+    let folder = &project.folder;
     if let Some(zig) = tools::find("zig") {
         let mut command = tools::command(zig, folder);
         command.args(["cc", "-target", "wasm32-wasi"]);
         return Ok(command);
     }
-    if let Some(python) = tools::find("python3") {
-        let ziglang = || tools::command(&python, folder);
-        if tools::works(ziglang().args(["-c", "import ziglang"])) {
-            let mut command = ziglang();
-            command.args(["-m", "ziglang", "cc", "-target", "wasm32-wasi"]);
-            return Ok(command);
-        }
+    let ziglang = |python: &Path| {
+        let mut command = tools::command(python, folder);
+        command.args(["-m", "ziglang", "cc", "-target", "wasm32-wasi"]);
+        command
+    };
+    if let Some(python) = tools::find("python3")
+        && tools::works(tools::command(&python, folder).args(["-c", "import ziglang"]))
+    {
+        return Ok(ziglang(&python));
     }
     if let Some(sdk) = std::env::var_os("WASI_SDK_PATH") {
         let mut command = tools::command(Path::new(&sdk).join("bin/clang"), folder);
         command.arg("--target=wasm32-wasip1");
         return Ok(command);
     }
-    bail!("no C compiler for WASI is here: python3 -m pip install ziglang, or set WASI_SDK_PATH")
+    install(project, ".venv", ZIG.as_bytes(), || {
+        output::note("zig is installed into .venv, once: 100 MB");
+        venv(project, &[ZIG])
+    })
+    .context("no C compiler for WASI is here: put zig into PATH, or set WASI_SDK_PATH")?;
+    Ok(ziglang(&project.file(".venv").join("bin/python")))
 }
 
 fn c_sources(folder: &Path) -> anyhow::Result<Vec<OsString>> {
@@ -163,21 +175,20 @@ fn module_of(built: &Path) -> anyhow::Result<Vec<u8>> {
     fs::read(built).with_context(|| format!("cannot read {}", built.display()))
 }
 
-/// In a folder of packages, a copy of the file that names them, as it was when they were installed.
+/// In a folder of packages, a copy of what names them, as it was when they were installed.
 const STAMP: &str = ".postern-installed";
 /// In its place until they are.
 const UNFINISHED: &[u8] = b"unfinished\n";
 
-/// Fills `folder` with what `file` names, unless the last time was for the same. What has no stamp somebody else has
+/// Fills `folder` with what is wanted, unless the last time was for the same. What has no stamp somebody else has
 /// filled, and keeps up himself.
 fn install(
     project: &Project,
-    (folder, file): (&str, &str),
+    folder: &str,
+    wanted: &[u8],
     fill: impl FnOnce() -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let stamp = project.file(folder).join(STAMP);
-    let file = project.file(file);
-    let wanted = fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
     let is_there = match fs::read(&stamp) {
         Ok(installed) => installed == wanted,
         Err(_) => project.file(folder).exists(),
@@ -187,7 +198,22 @@ fn install(
     }
     write(&stamp, UNFINISHED)?;
     fill()?;
-    write(&stamp, &wanted)
+    write(&stamp, wanted)
+}
+
+/// The file that names the packages of a language.
+fn wanted(project: &Project, file: &str) -> anyhow::Result<Vec<u8>> {
+    let file = project.file(file);
+    fs::read(&file).with_context(|| format!("cannot read {}", file.display()))
+}
+
+/// The project's own `.venv`, with what `pip` is told to install.
+fn venv(project: &Project, packages: &[&str]) -> anyhow::Result<()> {
+    let python = tools::need("python3", "install Python 3.10 or newer with venv and pip")?;
+    tools::run(tools::command(python, &project.folder).args(["-m", "venv", ".venv"]))
+        .context("Python's venv is needed (Debian: apt install python3-venv)")?;
+    let mut pip = tools::command(project.file(".venv").join("bin/python"), &project.folder);
+    tools::run(pip.args(["-m", "pip", "install", "--quiet"]).args(packages))
 }
 
 /// `npm install`, when package.json has changed, and the project's own `npm run build`.
@@ -197,60 +223,60 @@ pub(super) fn js(project: &Project) -> anyhow::Result<()> {
         "npm",
         "install Node.js 20 or newer with npm, <https://nodejs.org>",
     )?;
-    install(project, ("node_modules", "package.json"), || {
+    install(project, "node_modules", &wanted(project, "package.json")?, || {
         tools::run(tools::command(&npm, &project.folder).args(["install", "--no-audit", "--no-fund"]))
     })?;
-    fresh(project, |project| {
-        tools::run(tools::command(&npm, &project.folder).args(["run", "--silent", "build"]))
-    })
+    tools::run(tools::command(&npm, &project.folder).args(["run", "--silent", "build"]))?;
+    written(project)?;
+    exports_are_there(project)
+}
+
+/// In `policy.js`, if it is called so.
+fn exports_are_there(project: &Project) -> anyhow::Result<()> {
+    let Ok(text) = fs::read_to_string(project.file("policy.js")) else {
+        return Ok(());
+    };
+    let world = World::read(&project.file("wit"))?;
+    let Some(missing) = exports::missing(&text, &world.promised()) else {
+        return Ok(());
+    };
+    project.clear()?;
+    bail!("policy.js exports no {missing}, which wit/plugin.wit promises: each call would trap")
 }
 
 /// `componentize-py` of the project's own `.venv`, into which requirements.txt is installed when it has changed.
 pub(super) fn python(project: &Project) -> anyhow::Result<()> {
     let own = project.file(".venv").join("bin/componentize-py");
-    install(project, (".venv", "requirements.txt"), || {
-        let python = tools::need("python3", "install Python 3.10 or newer with venv and pip")?;
-        tools::run(tools::command(python, &project.folder).args(["-m", "venv", ".venv"]))
-            .context("Python's venv is needed (Debian: apt install python3-venv)")?;
-        let mut pip = tools::command(project.file(".venv").join("bin/python"), &project.folder);
-        tools::run(pip.args(["-m", "pip", "install", "--quiet", "-r", "requirements.txt"]))
+    install(project, ".venv", &wanted(project, "requirements.txt")?, || {
+        venv(project, &["-r", "requirements.txt"])
     })?;
-    fresh(project, |project| {
-        let mut componentize = tools::command(&own, &project.folder);
-        componentize
-            .args([
-                "--quiet",
-                "--wit-path",
-                "wit",
-                "--world",
-                "plugin",
-                "componentize",
-                "policy",
-            ])
-            .args(["--output", &project.output]);
-        tools::run(&mut componentize)
-    })
+    let mut componentize = tools::command(&own, &project.folder);
+    componentize
+        .args([
+            "--quiet",
+            "--wit-path",
+            "wit",
+            "--world",
+            "plugin",
+            "componentize",
+            "policy",
+        ])
+        .args(["--output", &project.output])
+        // Its own trace would hide Python's.
+        .env("RUST_BACKTRACE", "0");
+    tools::run(&mut componentize)?;
+    written(project)
 }
 
-/// Lets a tool write the component itself: the one before is set aside, and is there again if it fails.
-fn fresh(project: &Project, build: impl FnOnce(&Project) -> anyhow::Result<()>) -> anyhow::Result<()> {
-    let file = project.output();
-    let aside = file.with_extension("wasm-old");
-    let had = fs::rename(&file, &aside).is_ok();
-    let built = build(project).and_then(|()| match file.is_file() {
+/// What a tool that writes the component itself must have written.
+fn written(project: &Project) -> anyhow::Result<()> {
+    match project.output().is_file() {
         true => Ok(()),
         false => bail!(
             "the build wrote no {0}: let it end with `--output {0}`",
             project.output
         ),
-    });
-    match (had, &built) {
-        (true, Ok(())) => fs::remove_file(&aside),
-        (true, Err(_)) => fs::rename(&aside, &file),
-        (false, _) => Ok(()),
     }
-    .with_context(|| format!("cannot change {}", aside.display()))?;
-    built
 }
 
 #[cfg(test)]

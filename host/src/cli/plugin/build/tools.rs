@@ -1,5 +1,6 @@
 //! The languages' own tools.
 
+use crate::explain::cut;
 use anyhow::{Context as _, bail};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -57,15 +58,34 @@ fn ended(command: &Command, well: bool) -> anyhow::Result<()> {
     }
 }
 
-/// Name and first argument: enough to know it by.
+/// Octets of a command that are shown: enough to know it by.
+const SHOWN: usize = 60;
+
+/// Name and arguments.
 fn shown(command: &Command) -> String {
     let program = Path::new(command.get_program());
-    let name = program
-        .file_name()
-        .unwrap_or(program.as_os_str())
-        .to_string_lossy();
-    match command.get_args().next() {
-        Some(first) => format!("`{name} {}`", first.to_string_lossy()),
-        None => format!("`{name}`"),
+    let name = program.file_name().unwrap_or(program.as_os_str());
+    let words: Vec<_> = std::iter::once(name)
+        .chain(command.get_args())
+        .map(OsStr::to_string_lossy)
+        .collect();
+    format!("`{}`", cut(&words.join(" "), SHOWN))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_that_failed_is_named_as_far_as_it_is_known_by_that() {
+        let mut zig = Command::new("/usr/bin/python3");
+        zig.args(["-m", "ziglang", "cc", "-target", "wasm32-wasi"]);
+        let error = ended(&zig, false).unwrap_err().to_string();
+        let expected = "`python3 -m ziglang cc -target wasm32-wasi` failed: mend what it says above";
+        assert_eq!(error, expected);
+        assert_eq!(shown(&Command::new("go")), "`go`");
+        let length = |octets: usize| shown(Command::new("go").arg("x".repeat(octets - 3)));
+        assert!(!length(SHOWN).contains('…'));
+        assert!(length(SHOWN + 1).ends_with("x…`"));
     }
 }

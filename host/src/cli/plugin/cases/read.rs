@@ -32,18 +32,13 @@ const FAILURE: [&str; 4] = ["trap", "timeout", "start", "unfit"];
 /// What came of reading a folder.
 pub(super) type Reading = Result<Vec<Case>, Vec<String>>;
 
-/// Reads all `*.yaml`, in the order of their names: cases, or a line for each fault of any of them.
+/// Reads one file, or all `*.yaml` of a folder in the order of their names: cases, or a line for each fault of any
+/// of them.
 pub(super) fn folder(folder: &Path) -> anyhow::Result<Reading> {
-    let shown = folder.display();
-    let unread = || format!("cannot read the folder of cases {shown}");
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(folder).with_context(unread)? {
-        let path = entry.with_context(unread)?.path();
-        if path.extension().is_some_and(|extension| extension == "yaml") {
-            files.push(path);
-        }
-    }
-    files.sort();
+    let files = match folder.is_file() {
+        true => vec![folder.to_owned()],
+        false => within(folder)?,
+    };
     let (mut cases, mut faults) = (Vec::new(), Vec::new());
     for file in files {
         let text = match stand::text(&file) {
@@ -64,6 +59,19 @@ pub(super) fn folder(folder: &Path) -> anyhow::Result<Reading> {
         true => Ok(cases),
         false => Err(faults),
     })
+}
+
+fn within(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let unread = || format!("cannot read the folder of cases {}", folder.display());
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).with_context(unread)? {
+        let path = entry.with_context(unread)?.path();
+        if path.extension().is_some_and(|extension| extension == "yaml") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
 }
 
 /// The cases of one file: one, or a list of them.
@@ -87,7 +95,17 @@ fn read(file: &Path, text: &str) -> Result<Vec<Case>, Faults> {
             None => faults.add(place, "nothing is written; write a case"),
         }
     }
-    faults.unless_any(Some(cases))
+    faults.unless_any(Some(cases)).map_err(|Faults(mut faults)| {
+        // What is missing may only be misspelt, which its own fault says.
+        faults.sort_by_key(|fault| (place(&fault.path), fault.text.starts_with("missing; ")));
+        Faults(faults)
+    })
+}
+
+/// Which case of a list a fault is in, by its path: `[2].ask`.
+fn place(path: &str) -> usize {
+    let index = path.strip_prefix('[').and_then(|rest| rest.split(']').next());
+    index.and_then(|index| index.parse().ok()).unwrap_or(0)
 }
 
 /// Where a case is, and what is wrong with it.

@@ -6,6 +6,7 @@ use crate::config::PolicyLimits;
 use crate::policy::Fault;
 use crate::policy::folder::{Size, check_kind, read_file};
 use crate::policy::limits::Limit;
+use crate::policy::load::refused;
 use crate::policy::shelf::YAML;
 use std::path::Path;
 
@@ -18,7 +19,10 @@ pub(super) fn component(path: &Path, limits: &PolicyLimits) -> Result<Vec<u8>, F
         limit: Limit::File,
         mend: "make it smaller: a gateway loads no more, unless its policy.file says so",
     };
-    read_file(path, path, size, check_kind)
+    match path.try_exists() {
+        Ok(false) => Err(refused(path, "is not there; `postern plugin build` makes it")),
+        _ => read_file(path, path, size, check_kind),
+    }
 }
 
 /// A message.
@@ -34,7 +38,7 @@ pub fn message(path: &Path) -> Result<Vec<u8>, Fault> {
 /// What a person writes: settings, cases, the file beside a component.
 pub fn text(path: &Path) -> Result<String, Fault> {
     let octets = read_file(path, path, YAML, check_kind)?;
-    let no_text = |_| crate::policy::load::refused(path, "is no text in UTF-8; save it as such");
+    let no_text = |_| refused(path, "is no text in UTF-8; save it as such");
     String::from_utf8(octets).map_err(no_text)
 }
 

@@ -1,6 +1,6 @@
 //! What a component is, before it is installed.
 
-use super::{Bench, INSTANCES, Question};
+use super::{Bench, INSTANCES, Keep, Question};
 use crate::policy::Fault;
 use crate::policy::capabilities::{self, Access};
 use crate::policy::imports::{self, Import};
@@ -31,7 +31,7 @@ pub struct Inspection {
     pub unknown: Vec<String>,
     /// None where it cannot be told without an instance.
     pub memory: Option<Memory>,
-    /// Why it would not be loaded, in the words of the loading; with the file beside it, if there is one.
+    /// Why it would not be loaded, in the words of the loading; where the file beside it is at fault, that is named.
     pub refused: Option<String>,
 }
 
@@ -65,8 +65,8 @@ pub struct Memory {
 }
 
 /// Looks at a component and loads it as a gateway would. Err only where the file cannot be read or nothing can be run.
-pub fn inspect(file: &Path) -> Result<Inspection, Fault> {
-    let mut bench = Bench::new(file, None, INSTANCES)?;
+pub fn inspect(file: &Path, keep: &Keep) -> Result<Inspection, Fault> {
+    let mut bench = Bench::new(file, None, INSTANCES, keep)?;
     let mut found = Inspection {
         file: file.to_owned(),
         bytes: bench.wasm.len() as u64,
@@ -81,7 +81,10 @@ pub fn inspect(file: &Path) -> Result<Inspection, Fault> {
     };
     found.refused = looked_at(&mut bench, &mut found)
         .err()
-        .map(|fault| fault.to_string());
+        .map(|fault| match fault.path == file {
+            true => fault.text,
+            false => fault.to_string(),
+        });
     Ok(found)
 }
 

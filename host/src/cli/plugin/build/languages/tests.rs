@@ -37,25 +37,50 @@ fn bindings_of_go_name_the_packages_of_the_project() {
 }
 
 #[test]
-fn what_was_built_before_is_there_again_where_a_build_fails() {
+fn what_was_built_before_is_gone_where_a_build_fails() {
     let desk = tempfile::tempdir().expect("a folder");
     let project = Project {
         folder: desk.path().to_owned(),
         output: "60-mine.wasm".to_owned(),
     };
     project.place(b"old").expect("room");
-    let failed = fresh(&project, |_| bail!("no"));
-    assert_eq!(failed.expect_err("it failed").to_string(), "no");
-    assert_eq!(fs::read(project.output()).expect("the old one"), b"old");
-    let none = fresh(&project, |_| Ok(()));
+    written(&project).expect("it is there");
+    project.clear().expect("it is removed");
+    project.clear().expect("there is none");
     assert_eq!(
-        none.expect_err("nothing was built").to_string(),
+        written(&project).expect_err("nothing was built").to_string(),
         "the build wrote no 60-mine.wasm: let it end with `--output 60-mine.wasm`"
     );
-    assert_eq!(fs::read(project.output()).expect("the old one"), b"old");
-    fresh(&project, |project| Ok(fs::write(project.output(), "new")?)).expect("built");
-    assert_eq!(fs::read(project.output()).expect("the new one"), b"new");
-    assert_eq!(fs::read_dir(desk.path()).expect("a folder").count(), 1);
+    assert_eq!(fs::read_dir(desk.path()).expect("a folder").count(), 0);
+}
+
+#[test]
+fn a_policy_without_what_its_world_promises_leaves_no_component() {
+    let desk = tempfile::tempdir().expect("a folder");
+    let project = Project {
+        folder: desk.path().to_owned(),
+        output: "60-mine.wasm".to_owned(),
+    };
+    let world = "package acme:mine;\ninterface sender-filter { on-mail: func(); }\n\
+                 world plugin { export sender-filter; }\n";
+    write(&project.file("wit/plugin.wit"), world.as_bytes()).expect("room");
+    project.place(b"built").expect("room");
+    exports_are_there(&project).expect("what is not called policy.js is not read");
+    let policy = |name: &str| {
+        let text = format!("export const {name} = {{ onMail() {{}} }};\n");
+        fs::write(project.file("policy.js"), text).expect("room");
+    };
+    policy("senderFilter");
+    exports_are_there(&project).expect("all is there");
+    assert!(project.output().is_file());
+    policy("senderFiltr");
+    assert_eq!(
+        exports_are_there(&project)
+            .expect_err("it is misspelt")
+            .to_string(),
+        "policy.js exports no senderFilter with onMail, which wit/plugin.wit promises: each call would trap"
+    );
+    assert!(!project.output().exists());
 }
 
 #[test]
@@ -68,13 +93,18 @@ fn packages_are_installed_when_what_names_them_has_changed() {
     let times = std::cell::Cell::new(0);
     let wants = |text: &str| fs::write(project.file("package.json"), text).expect("room");
     let install = |well: bool| {
-        install(&project, ("node_modules", "package.json"), || {
-            times.set(times.get() + 1);
-            match well {
-                true => Ok(()),
-                false => bail!("no network"),
-            }
-        })
+        install(
+            &project,
+            "node_modules",
+            &wanted(&project, "package.json")?,
+            || {
+                times.set(times.get() + 1);
+                match well {
+                    true => Ok(()),
+                    false => bail!("no network"),
+                }
+            },
+        )
     };
     wants("one");
     install(false).expect_err("nothing was installed");

@@ -132,6 +132,12 @@ fn all_that_is_wrong_is_named_at_once_with_its_line() {
     let line = |begin: &str| found.iter().find(|fault| fault.starts_with(begin)).unwrap();
     assert!(line("[0].massage").ends_with("(line 3)"));
     assert!(line("[1].expect.verdict").ends_with("(line 10)"));
+    let at = |begin: &str| found.iter().position(|fault| fault.starts_with(begin)).unwrap();
+    assert!(at("[0].massage") < at("[0].message"), "{found:#?}");
+    assert!(
+        at("[0].message") < at("[1].ask") && at("[1].ask") < at("[2].name"),
+        "{found:#?}"
+    );
 }
 
 #[test]
@@ -187,6 +193,8 @@ fn files_of_a_folder_are_read_in_the_order_of_their_names_and_others_are_not() {
         .map(|case| case.name)
         .collect();
     assert_eq!(names, ["first", "second"]);
+    let one = super::folder(&folder.path().join("b.yaml")).unwrap().unwrap();
+    assert_eq!((one.len(), one[0].name.as_str()), (1, "second"));
     write("b.yaml", "nam: x\n");
     let error = super::folder(folder.path()).unwrap().unwrap_err().join("\n");
     let place = format!(

@@ -151,8 +151,8 @@ impl CassandraStore {
         config: &CassandraConfig,
         quarantine_max: u64,
     ) -> std::result::Result<Arc<Self>, OpenError> {
-        let statements = Statements::prepare(&session, &config.keyspace, config.consistency).await;
-        let statements = statements.map_err(Box::new)?;
+        let preparing = Statements::prepare(&session, &config.keyspace, config.consistency);
+        let statements = Box::pin(preparing).await.map_err(Box::new)?;
         let found = Cache::builder()
             .max_capacity(FOUND_OCTETS)
             .weigher(|_, found: &Found| found.weight())

@@ -71,6 +71,8 @@ mod tests {
         PluginRecord {
             name: name.to_owned(),
             state: "loaded".to_owned(),
+            status: "loaded".to_owned(),
+            fault: None,
             answers: Vec::new(),
             file: format!("plugins.d/{name}.wasm").into(),
             digest: "01".to_owned(),

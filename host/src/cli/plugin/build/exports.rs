@@ -5,6 +5,13 @@ use std::collections::HashSet;
 /// What is missing in the text of a module, of interfaces with their functions in the spelling of WIT. None: nothing is, or
 /// the text does not tell.
 pub(super) fn missing(text: &str, promised: &[(&str, Vec<&str>)]) -> Option<String> {
+    // What another file of the project has is not looked for there.
+    if ["\"./", "'./", "\"../", "'../"]
+        .iter()
+        .any(|file| text.contains(file))
+    {
+        return None;
+    }
     let words = words(text);
     let exported = exported(&words)?;
     let lack = promised.iter().find(|(interface, functions)| {
@@ -95,6 +102,7 @@ mod tests {
             "export {lifecycle,\n own as senderFilter\n}",
             "export * from \"./other.js\";",
             "export default own;",
+            "import { Filter } from './filter.js'; export const senderFilter = new Filter();",
             "export class senderFilter {}; export let lifecycle;",
             "export async function senderFilter() {}; export function lifecycle() {}",
         ] {

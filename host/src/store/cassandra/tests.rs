@@ -163,14 +163,17 @@ async fn an_open_breaker_closes_by_itself_when_the_cluster_answers() {
     let refused = store.ready().unwrap_err().to_string();
     assert!(refused.contains("Cassandra is out of reach for "), "{refused}");
     assert!(store.list("ann@example.org").await.is_err(), "refused at once");
-    let closed = async {
-        while store.ready().is_err() {
+    turns(&store, true, Duration::from_secs(10)).await;
+}
+
+/// Waits until the store is ready, or is not.
+async fn turns(store: &CassandraStore, is_ready: bool, patience: Duration) {
+    let turned = async {
+        while store.ready().is_ok() != is_ready {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(10), closed)
-        .await
-        .unwrap();
+    tokio::time::timeout(patience, turned).await.unwrap();
 }
 
 /// Nothing was asked, so nothing failed, and a gateway without mail was ready while no node was left.
@@ -180,16 +183,7 @@ async fn an_idle_store_is_not_ready_while_no_node_is_connected() {
     let mut cluster = tokio::task::spawn_blocking(start).await.unwrap();
     let config = config(cluster.contacts(), &nodes::keyspace(), 1);
     let store = CassandraStore::open(&config, QUARANTINE_MAX).await.unwrap();
-    let readiness = async |is_ready: bool| {
-        let turned = async {
-            while store.ready().is_ok() != is_ready {
-                tokio::task::yield_now().await;
-            }
-        };
-        tokio::time::timeout(Duration::from_secs(30), turned)
-            .await
-            .unwrap();
-    };
+    let readiness = |is_ready| turns(&store, is_ready, Duration::from_secs(30));
     readiness(true).await;
     cluster.kill(1);
     readiness(false).await;

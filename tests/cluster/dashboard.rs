@@ -79,7 +79,7 @@ fn every_metric_of_the_dashboard_is_one_that_a_gateway_exports() {
     let mut cluster = Cluster::start(1);
     let nodes = cluster.contacts();
     let site = Site::with(&format!(
-        "nodes: {nodes:?}, replication: 1, limits: {{ deadline: 1s }}"
+        "nodes: {nodes:?}, replication: 1, limits: {{ deadline: 4s }}"
     ));
     let gateway = site.serve();
     site.done(&["domain", "add", "example.org"], "");
@@ -92,13 +92,16 @@ fn every_metric_of_the_dashboard_is_one_that_a_gateway_exports() {
         .unwrap();
     let up = format!("postern_cassandra_node_up{{node=\"{}\"}} ", nodes[0]);
     await_line(&gateway, &format!("{up}1"));
+    // It is connected as before and answers nothing: a request is sent again, and given up.
+    cluster.stop(1);
+    assert!(matches!(send(2), Fate::Refused(reply) if reply.starts_with('4')));
     cluster.kill(1);
     await_line(&gateway, &format!("{up}0"));
-    let mut token = 2;
-    while !gateway.page("/readyz").starts_with("HTTP/1.1 503") {
-        assert!(matches!(send(token), Fate::Refused(reply) if reply.starts_with('4')));
-        token += 1;
-    }
+    ask_again(|| match gateway.page("/readyz") {
+        page if page.starts_with("HTTP/1.1 503") => Ok(()),
+        page => Err(page),
+    });
+    assert!(matches!(send(3), Fate::Refused(reply) if reply.starts_with('4')));
     await_line(&gateway, "postern_cassandra_probes_total{result=\"failed\"}");
     let exported = exported(&gateway);
     let missing: Vec<_> = wanted.iter().filter(|name| !exported.contains(**name)).collect();

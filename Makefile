@@ -10,7 +10,7 @@ BUILT      := $(abspath $(or $(CARGO_TARGET_DIR),plugins/target))
 GUESTS     := $(BUILT)/$(WASM)/release
 STATE      := .postern
 
-.PHONY: run demo-cluster test faults mutations lint bench bench-quick bench-cassandra counts counts-accept fuzz plugins target gateway clients
+.PHONY: run demo-cluster test faults mutations lint bench bench-quick bench-languages bench-cassandra counts counts-accept fuzz plugins target gateway clients
 
 ## A working gateway on the embedded store, on unprivileged ports, with a demo account.
 run: plugins
@@ -80,6 +80,19 @@ bench-quick:
 	@rm -f "$(BUILD)/bench/quick.jsonl"
 	"$(BUILD)/release/load" bench --quick --runs "$(BUILD)/bench/quick.jsonl" $(BENCH)
 	@python3 tests/load/report.py "$(BUILD)/bench/quick.jsonl" --against tests/results/bench.jsonl
+
+## What `postern plugin new` writes in five languages, built, and two of each on every message (4 minutes); tables go to
+## target/bench.
+LANGUAGES := $(BUILD)/bench/languages
+bench-languages:
+	$(CARGO) build --locked --release --package postern --package load
+	@rm -rf "$(LANGUAGES)" && mkdir -p "$(LANGUAGES)/policies"
+	cd "$(LANGUAGES)" && for language in rust go js python c; do \
+	  "$(RELEASE)" plugin new $$language --lang $$language && (cd $$language && "$(RELEASE)" plugin build) || exit 1; \
+	  for nth in 1 2; do for ending in wasm yaml; do \
+	    cp $$language/60-$$language.$$ending policies/$$nth-$$language.$$ending || exit 1; done; done; done
+	"$(BUILD)/release/load" bench mixed --mixed "$(LANGUAGES)/policies" --runs "$(LANGUAGES)/runs.jsonl" $(BENCH)
+	python3 tests/load/report.py "$(LANGUAGES)/runs.jsonl" --into "$(BUILD)/bench"
 
 ## Instructions of the hot paths under callgrind, beside those that are committed: red where one takes markedly more.
 ## counts-accept writes what was counted, to be committed.

@@ -108,6 +108,10 @@ def ratios(runs, count=None):
         with_them = median(runs.one("policies", policies=copies), "cpu_ms", "gateway")
         added = None if None in (alone, with_them) else 1000 * (with_them - alone) / copies
         yield f"CPU that each of {copies} policies adds to a delivery", added, "µs", LOWER, 40, 20
+    none, *mixed = list(runs.those("mixed")) or [[]]
+    for rounds in mixed:
+        each_of = median(rounds, "cpu_ms", "gateway") - median(none, "cpu_ms", "gateway")
+        yield f"CPU of {rounds[0]['policies']} policies of several languages for a delivery", each_of, "ms", LOWER, None, None
     for stored, slices in those_that_grew(runs) or [(1_000_000, [])]:
         # The first thousand messages are a fresh gateway's.
         cpu = [slice["cpu_ms"]["gateway"] for slice in slices[1:]]
@@ -339,6 +343,7 @@ def document(runs, drawn):
         ("Soak", "At 70 % of the highest rate.\n\n" + soak(runs) + "".join(drawing(f"bench-soak-{name}.svg") for name in ("memory", "disk", "latency"))),
         ("A store that grows", "64 connections, 64 mailboxes, no readers; each slice with all that the engine did meanwhile.\n\n" + growth(runs) + drawing("bench-growth.svg")),
         ("Policies", "Copies of `tag-subject`, one behind another, each with a tag of its own, all of which are on a message; 64 connections.\n\n" + beside(runs, "policies", "policies", ()) + drawing("bench-policies.svg")),
+        ("Policies of several languages", "All of a folder's, one behind another, beside none; 2 connections.\n\n" + beside(runs, "mixed", "policies", ())),
         ("What `postern explain` costs", "Through two policies, 16 connections: nothing is recorded, in the stored message's facts, and a second record that outlives the message.\n\n" + explained(runs)),
     )
     return "\n".join(parts + [f"## {heading}\n\n{text}" for heading, text in sections])

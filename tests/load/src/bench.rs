@@ -45,6 +45,8 @@ enum Part {
     Policies,
     /// Deliveries through two policies without a record for `postern explain`, with it, and with one that outlives the message
     Explain,
+    /// Deliveries over two connections through all policies of a folder (--mixed FOLDER; only where it is named)
+    Mixed,
     /// postal and rabid beside their command lines here (10 minutes; only where it is named)
     Agreement,
     /// Deliveries at 70 % of the highest rate through the policy, readers who delete, and all accounted for (30 minutes; only
@@ -112,6 +114,9 @@ pub(crate) struct Options {
     /// tag-subject, and its settings in the soak; without it there are no parts of policies and explain, and none in the soak
     #[arg(long, num_args = 2, value_names = ["WASM", "YAML"])]
     policy: Option<Vec<PathBuf>>,
+    /// Policies that are measured together, each a .wasm with its .yaml
+    #[arg(long, value_name = "FOLDER")]
+    mixed: Option<PathBuf>,
 }
 
 /// What all parts share.
@@ -127,6 +132,7 @@ struct Bench {
     soak: Duration,
     growth: u64,
     policy: Option<Policy>,
+    mixed: Option<PathBuf>,
     /// Without what only pictures need.
     quick: bool,
 }
@@ -156,6 +162,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
             Part::Offered => deliveries::offered(&mut bench).await?,
             Part::Policies => policies::policies(&mut bench).await?,
             Part::Explain => explain::explain(&mut bench).await?,
+            Part::Mixed => policies::mixed(&mut bench).await?,
             Part::Agreement => agreement::agreement(&mut bench).await?,
             Part::Soak => soak::soak(&mut bench).await?,
             Part::Growth => growth::growth(&mut bench).await?,
@@ -191,6 +198,7 @@ impl Bench {
             soak: Duration::from_secs_f64(options.soak * 60.0),
             growth: options.growth,
             quick: options.quick,
+            mixed: options.mixed,
             policy: options.policy.and_then(|mut files| {
                 Some(Policy {
                     settings: files.pop()?,

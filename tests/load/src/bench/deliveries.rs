@@ -26,16 +26,16 @@ pub(super) struct Warm {
 
 impl Warm {
     pub(super) async fn start(bench: &Bench, policies: &[crate::gateway::Policy]) -> anyhow::Result<Self> {
-        Self::of(bench, bench.gateway(&mailboxes(), policies)?).await
+        Self::of(bench, bench.gateway(&mailboxes(), policies)?, MAILBOXES).await
     }
 
-    /// A gateway that has the mailboxes.
-    pub(super) async fn of(bench: &Bench, gateway: Gateway) -> anyhow::Result<Self> {
+    /// A gateway that has the mailboxes, warmed over so many connections.
+    pub(super) async fn of(bench: &Bench, gateway: Gateway, connections: usize) -> anyhow::Result<Self> {
         let work = Arc::new(Work::new(mailboxes(), Size::Fixed(SIZE)));
         let warm = Self { gateway, work };
         let observer = pace::progress("warms");
         let tally = pace::run(
-            warm.senders(MAILBOXES),
+            warm.senders(connections),
             Pace::Closed,
             WARM.min(bench.round),
             &observer,

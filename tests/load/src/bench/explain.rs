@@ -2,7 +2,7 @@
 
 use super::deliveries::Warm;
 use super::policies::copies;
-use super::{Bench, Trial, mailboxes, say};
+use super::{Bench, MAILBOXES, Trial, mailboxes, say};
 use crate::pace::Pace;
 use serde_json::json;
 
@@ -27,7 +27,7 @@ pub(super) async fn explain(bench: &mut Bench) -> anyhow::Result<()> {
             let trial = Trial::new("explain", "gateway", json!({ "explain": records }), round);
             if bench.lacks(&[trial.id()]) {
                 let gateway = bench.configured(&mailboxes(), &policies, more)?;
-                let warm = Warm::of(bench, gateway).await?;
+                let warm = Warm::of(bench, gateway, MAILBOXES).await?;
                 let clients = (warm.senders(CONNECTIONS), Pace::Closed);
                 bench.load(&trial, &warm.gateway, clients).await?;
             }

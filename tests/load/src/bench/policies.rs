@@ -1,16 +1,19 @@
-//! Deliveries through copies of tag-subject, from none to ten, each of which does its work.
+//! Deliveries through copies of tag-subject, from none to ten, each of which does its work; and through the policies
+//! of a folder.
 
 use super::deliveries::Warm;
 use super::{Bench, MAILBOXES, Trial, mailboxes, say};
 use crate::gateway::{PASSWORD, Policy};
 use crate::pace::Pace;
 use crate::pop3::Session;
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use memchr::memmem;
 use serde_json::json;
 use std::path::Path;
 
 const COUNTS: [usize; 6] = [0, 1, 2, 3, 5, 10];
+/// Through a folder's policies, which may be slow: one for each of two cores, so that none waits for its turn.
+const FEW: usize = 2;
 
 pub(super) async fn policies(bench: &mut Bench) -> anyhow::Result<()> {
     let Some(policy) = bench.policy.clone() else {
@@ -35,6 +38,46 @@ pub(super) async fn policies(bench: &mut Bench) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// What the folder's policies take together, beside none.
+pub(super) async fn mixed(bench: &mut Bench) -> anyhow::Result<()> {
+    let Some(folder) = bench.mixed.clone() else {
+        bail!("name the folder whose policies are measured with --mixed FOLDER");
+    };
+    let policies = of_folder(&folder)?;
+    for round in 1..=bench.rounds {
+        for some in [&[][..], &policies] {
+            let trial = Trial::new("mixed", "gateway", json!({ "policies": some.len() }), round);
+            if bench.lacks(&[trial.id()]) {
+                let gateway = bench.gateway(&mailboxes(), some)?;
+                let warm = Warm::of(bench, gateway, FEW).await?;
+                let clients = (warm.senders(FEW), Pace::Closed);
+                bench.load(&trial, &warm.gateway, clients).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Every component with the YAML beside it, by name.
+fn of_folder(folder: &Path) -> anyhow::Result<Vec<Policy>> {
+    let files = std::fs::read_dir(folder).with_context(|| format!("{} cannot be read", folder.display()))?;
+    let mut components = Vec::new();
+    for file in files {
+        let path = file?.path();
+        if path.extension().is_some_and(|ending| ending == "wasm") {
+            components.push(path);
+        }
+    }
+    ensure!(!components.is_empty(), "{} holds no .wasm", folder.display());
+    components.sort();
+    let policy = |component: std::path::PathBuf| {
+        let settings = component.with_extension("yaml");
+        ensure!(settings.is_file(), "{} is not there", settings.display());
+        Ok(Policy { component, settings })
+    };
+    components.into_iter().map(policy).collect()
 }
 
 /// A subject has a tag once, so each copy has one of its own.
@@ -95,6 +138,22 @@ mod tests {
         let different: std::collections::HashSet<_> = settings.collect();
         assert_eq!(different.len(), 10);
         assert!(different.contains("settings: { rules: [ { tag: \"[copy-9]\" } ] }\n"));
+    }
+
+    #[test]
+    fn a_folder_s_policies_come_by_name_each_with_its_yaml() {
+        let folder = tempfile::tempdir().unwrap();
+        let put = |name: &str| std::fs::write(folder.path().join(name), "").unwrap();
+        let told = |fault: anyhow::Result<Vec<Policy>>| fault.unwrap_err().to_string();
+        assert!(told(of_folder(folder.path())).ends_with("holds no .wasm"));
+        for name in ["20-b.wasm", "10-a.wasm", "10-a.yaml", "README.md"] {
+            put(name);
+        }
+        assert!(told(of_folder(folder.path())).ends_with("20-b.yaml is not there"));
+        put("20-b.yaml");
+        let policies = of_folder(folder.path()).unwrap();
+        let names = policies.iter().map(|policy| policy.component.file_name().unwrap());
+        assert_eq!(names.collect::<Vec<_>>(), ["10-a.wasm", "20-b.wasm"]);
     }
 
     #[test]

@@ -152,7 +152,9 @@ mod tests {
         assert!(told(of_folder(folder.path())).ends_with("20-b.yaml is not there"));
         put("20-b.yaml");
         let policies = of_folder(folder.path()).unwrap();
-        let names = policies.iter().map(|policy| policy.component.file_name().unwrap());
+        let names = policies
+            .iter()
+            .map(|policy| policy.component.file_name().unwrap());
         assert_eq!(names.collect::<Vec<_>>(), ["10-a.wasm", "20-b.wasm"]);
     }
 

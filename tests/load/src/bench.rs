@@ -182,7 +182,8 @@ impl Bench {
         }
         let usual = |long, quick| if options.quick { quick } else { long };
         let runs = Runs::open(&options.runs)?;
-        let folder = options.runs.parent().unwrap_or(Path::new(".")).canonicalize()?;
+        let folder = Path::new(".").join(options.runs.parent().unwrap_or(Path::new("")));
+        let folder = folder.canonicalize()?;
         Ok(Self {
             runs,
             postern: postern.canonicalize()?,

@@ -34,7 +34,7 @@ pub(super) async fn run(config: &Config, arguments: Arguments) -> anyhow::Result
             address: address.unwrap_or_default(),
         },
     };
-    let mut gateway = Gateway::to_read(config).await?;
+    let mut gateway = Gateway::of(config, &operation).await?;
     if arguments.format.json {
         return output::list(&mut gateway, &operation, arguments.format).await;
     }

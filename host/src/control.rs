@@ -233,9 +233,9 @@ pub struct QuarantineRecord {
 pub struct PluginRecord {
     pub name: String,
     /// `loaded`, `disabled`, or what is wrong and how to mend it: `refused: …`, or, where an earlier version serves
-    /// on, `earlier version 0123abcd serves on; refused: …`.
+    /// on, `earlier version 0123abcd serves on; refused: …`. While the compiler is at it, `being compiled`.
     pub state: String,
-    /// The same for programs: `loaded`, `disabled`, `refused` or `earlier`.
+    /// The same for programs: `loaded`, `disabled`, `refused`, `earlier` or `compiling`.
     pub status: String,
     /// What is wrong and how to mend it, if anything is.
     pub fault: Option<String>,

@@ -88,7 +88,11 @@ fn write(out: &mut impl Write, told: &ExplainRecord) -> io::Result<()> {
 /// The same in four lines, without what decided nothing.
 fn brief(out: &mut impl Write, told: &ExplainRecord) -> io::Result<()> {
     let (from, to) = (&told.mail_from, told.rcpt_to.join(", "));
-    key(out, "id", &format!("{}  {}  <{from}> to {to}", told.id, time(told)))?;
+    key(
+        out,
+        "id",
+        &format!("{}  {}  <{from}> to {to}", told.id, time(told)),
+    )?;
     let Some(explained) = &told.explained else {
         return unexplained(out);
     };
@@ -120,14 +124,18 @@ fn unexplained(out: &mut impl Write) -> io::Result<()> {
 /// Who refused it or held it back in this step, for all or for one recipient, and why.
 fn decided(step: &Step) -> Vec<String> {
     let decides = |word: Option<&str>| word.is_some_and(|word| DECISIVE.contains(&word));
-    let why = step.failed.as_ref().map(|failed| format!(", for its call failed: {failed}"));
+    let why = step
+        .failed
+        .as_ref()
+        .map(|failed| format!(", for its call failed: {failed}"));
     let said = decides(step.said.split(' ').next()).then(|| step.said.clone() + &why.unwrap_or_default());
     let edits = step.edits.iter().filter(|edit| {
         let mut words = edit.split(' ');
         words.next() == Some("recipient-verdict") && decides(words.nth(1))
     });
     let told = said.into_iter().chain(edits.cloned());
-    told.map(|told| format!("{} at {}: {told}", step.policy, asked(step))).collect()
+    told.map(|told| format!("{} at {}: {told}", step.policy, asked(step)))
+        .collect()
 }
 
 /// `rcpt ann@example.org`
@@ -299,7 +307,10 @@ decided   ";
         let held = step("40-four", "quarantine odd");
         let refused = step("50-five", "reject 550 5.7.1 no");
         for (steps, decided) in [
-            (vec![survived, plain.clone()], "no policy refused it or held it back"),
+            (
+                vec![survived, plain.clone()],
+                "no policy refused it or held it back",
+            ),
             (
                 vec![plain, failed.clone()],
                 "20-two at rcpt ann@example.org: defer, for its call failed: trap: unreachable; it wrote: no rules",

@@ -224,7 +224,8 @@ mod tests {
 
     #[test]
     fn only_a_comment_is_left_out() {
-        let export = "export const senderFilter = { onMail() {} }; export const lifecycle = { validate() {} };";
+        let export =
+            "export const senderFilter = { onMail() {} }; export const lifecycle = { validate() {} };";
         for before in [
             "const url = \"http://a.example\";",
             "const odd = 'it\\'s // not';",
@@ -244,7 +245,11 @@ mod tests {
         }
         // What has no end is not judged.
         for odd in ["const text = `", "const text = `${", "/* ", "const text = 'a\n"] {
-            assert_eq!(lacks(&format!("export const lifecycl = {{}};\n{odd}")), None, "{odd}");
+            assert_eq!(
+                lacks(&format!("export const lifecycl = {{}};\n{odd}")),
+                None,
+                "{odd}"
+            );
         }
     }
 }

@@ -81,9 +81,19 @@ enum Administer {
 
 /// Runs the command that the arguments name.
 pub fn run() -> ExitCode {
-    let cli = Cli::parse();
+    match carry_out(Cli::parse()) {
+        Ok(code) => code,
+        Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            output::complain(&format!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn carry_out(cli: Cli) -> anyhow::Result<ExitCode> {
     let named = cli.config;
-    let done = match cli.command {
+    match cli.command {
         Command::Serve => configuration(named).and_then(|path| serve::run(&path)),
         Command::Check => configuration(named).and_then(|path| check::run(&path)),
         Command::Administer(command) => administer(named, command),
@@ -91,14 +101,6 @@ pub fn run() -> ExitCode {
             administer(named, Administer::Policies(command))
         }
         Command::Plugin(plugin::Command::Author(command)) => plugin::author(command, named),
-    };
-    match done {
-        Ok(code) => code,
-        Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,
-        Err(error) => {
-            output::complain(&format!("{error:#}"));
-            ExitCode::FAILURE
-        }
     }
 }
 
@@ -136,4 +138,46 @@ struct ListFormat {
     /// One JSON array instead of lines for people.
     #[arg(long)]
     json: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_that_only_reads_makes_no_store() {
+        let site = tempfile::tempdir().unwrap();
+        let config = site.path().join("postern.yaml");
+        let text = "hostname: a.example\npostmaster: a@b.example\nstate: state\n\
+                    listeners: [ { role: mx, address: \"127.0.0.1:0\" } ]\n";
+        std::fs::write(&config, text).unwrap();
+        let done = |words: &str| {
+            let words = ["postern", "--config", config.to_str().unwrap()]
+                .into_iter()
+                .chain(words.split(' '));
+            carry_out(Cli::try_parse_from(words).unwrap())
+        };
+        let reads = [
+            "domain list",
+            "user list",
+            "alias list --json",
+            "quarantine list",
+            "quarantine show 0",
+            "quarantine show --raw 0",
+            "store check",
+            "store check --json",
+            "store backup elsewhere",
+            "explain 0",
+            "explain --address a@b.example",
+            "plugin replay no.wasm --from store",
+        ];
+        for words in reads {
+            let refused = format!("{:#}", done(words).unwrap_err());
+            assert!(refused.contains("there is no store in "), "{words}: {refused}");
+            assert_eq!(std::fs::read_dir(site.path()).unwrap().count(), 1, "{words}");
+        }
+        done("domain add b.example").unwrap();
+        done("domain list").unwrap();
+        done("store check").unwrap();
+    }
 }

@@ -159,6 +159,43 @@ pub enum Operation {
     },
 }
 
+impl Operation {
+    /// Whether it leaves the store as it is.
+    pub fn only_reads(&self) -> bool {
+        match self {
+            Self::DomainList
+            | Self::UserList
+            | Self::AliasList
+            | Self::QuarantineList
+            | Self::QuarantineShow { .. }
+            | Self::QuarantineContent { .. }
+            | Self::StoreBackup { .. }
+            | Self::StoreCheck { mend: Mend::Nothing }
+            | Self::PluginList
+            | Self::PluginCompare { .. }
+            | Self::Explain { .. }
+            | Self::ExplainAddress { .. }
+            | Self::MailList { .. }
+            | Self::MailRead { .. }
+            | Self::KvRead { .. } => true,
+            Self::DomainAdd { .. }
+            | Self::DomainRemove { .. }
+            | Self::UserAdd { .. }
+            | Self::UserPasswd { .. }
+            | Self::UserQuota { .. }
+            | Self::UserRemove { .. }
+            | Self::UserImport { .. }
+            | Self::AliasAdd { .. }
+            | Self::AliasRemove { .. }
+            | Self::QuarantineRelease { .. }
+            | Self::QuarantineDrop { .. }
+            | Self::StoreCheck { .. }
+            | Self::StoreSweep
+            | Self::PluginReset { .. } => false,
+        }
+    }
+}
+
 /// An account as it is listed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UserRecord {
@@ -196,9 +233,9 @@ pub struct QuarantineRecord {
 pub struct PluginRecord {
     pub name: String,
     /// `loaded`, `disabled`, or what is wrong and how to mend it: `refused: …`, or, where an earlier version serves
-    /// on, `earlier version 0123abcd serves on; refused: …`.
+    /// on, `earlier version 0123abcd serves on; refused: …`. While the compiler is at it, `being compiled`.
     pub state: String,
-    /// The same for programs: `loaded`, `disabled`, `refused` or `earlier`.
+    /// The same for programs: `loaded`, `disabled`, `refused`, `earlier` or `compiling`.
     pub status: String,
     /// What is wrong and how to mend it, if anything is.
     pub fault: Option<String>,

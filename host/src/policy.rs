@@ -43,7 +43,7 @@ mod words;
 pub use agreement::Agreed;
 pub use auth::{AuthFacts, SignatureFacts};
 pub use grants::{Attribute, DirectorySource};
-pub(crate) use load::short;
+pub(crate) use load::{Compiling, short};
 pub use load::{Ended, Fault, Listed, LoadOptions, State, stand};
 pub use slot::Versions;
 pub use watch::Watch;
@@ -187,6 +187,7 @@ pub trait AddressCheck: Send + Sync + std::fmt::Debug {
 pub struct InForce {
     set: ArcSwap<Policies>,
     looks: AtomicBool,
+    pub(crate) compiling: Compiling,
 }
 
 /// A look at the folder, until it is dropped.
@@ -201,9 +202,14 @@ impl Drop for Looking<'_> {
 
 impl InForce {
     pub fn new(policies: Arc<Policies>) -> Self {
+        Self::over(policies, Compiling::default())
+    }
+
+    fn over(policies: Arc<Policies>, compiling: Compiling) -> Self {
         Self {
             set: ArcSwap::new(policies),
             looks: AtomicBool::new(false),
+            compiling,
         }
     }
 

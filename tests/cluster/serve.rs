@@ -3,7 +3,9 @@
 use crate::cassandra;
 use crate::gateway::Site;
 use crate::mail::{self, Fate, Pop3, message};
+use crate::tables::Tables;
 use crate::{ask_again, at_length, turn};
+use scylla::statement::Consistency;
 use std::sync::Barrier;
 
 fn sites(keyspace: &str) -> [Site; 2] {
@@ -136,4 +138,54 @@ fn of_two_who_create_one_login_at_once_one_succeeds_and_its_password_counts() {
         }
     }
     println!("{wins:?} of {rounds} rounds");
+}
+
+#[test]
+fn a_command_that_only_reads_makes_no_keyspace() {
+    let _turn = turn();
+    let keyspace = cassandra::keyspace();
+    let nodes = [cassandra::shared()];
+    let site = Site::new(&nodes, &keyspace, 1);
+    let tables = Tables::open(&nodes, "system_schema");
+    let is_there = || {
+        let text = "SELECT keyspace_name FROM {ks}.keyspaces WHERE keyspace_name = ?";
+        let rows: Vec<(String,)> = tables.rows(Consistency::One, text, (&keyspace,));
+        !rows.is_empty()
+    };
+    let folder = site.path("copy");
+    let reads: [&[&str]; 11] = [
+        &["domain", "list"],
+        &["user", "list"],
+        &["alias", "list"],
+        &["quarantine", "list"],
+        &["quarantine", "show", "0"],
+        &["store", "check"],
+        &["store", "check", "--json"],
+        &[
+            "store",
+            "copy",
+            "--from",
+            "cassandra",
+            "--to",
+            "embedded",
+            "--folder",
+            folder.to_str().unwrap(),
+        ],
+        &["explain", "0"],
+        &["explain", "--address", "ann@example.org"],
+        &["plugin", "replay", "no.wasm", "--from", "store"],
+    ];
+    let says = format!("keyspace {keyspace} is absent");
+    for command in reads {
+        let output = site.run(command, "");
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{command:?}: {error}");
+        assert!(error.contains(&says), "{command:?}: {error}");
+        assert_eq!(error.lines().count(), 1, "{command:?}: {error}");
+        assert!(!is_there(), "{command:?}");
+    }
+    assert!(!folder.exists());
+    site.done(&["domain", "add", "example.org"], "");
+    assert!(is_there());
+    assert_eq!(site.done(&["domain", "list"], ""), "example.org\n");
 }

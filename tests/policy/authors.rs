@@ -71,11 +71,14 @@ impl Desk {
 
     /// `postern plugin …` in this folder.
     fn plugin(&self, arguments: &[&str]) -> Ended {
+        self.postern(&[&["plugin"], arguments].concat())
+    }
+
+    fn postern(&self, arguments: &[&str]) -> Ended {
         let output = Command::new(POSTERN)
             .current_dir(self.0.path())
             .env_remove("POSTERN_CONFIG")
             .env("XDG_CACHE_HOME", self.path("cache"))
-            .arg("plugin")
             .args(arguments)
             .output();
         let Output {
@@ -151,19 +154,47 @@ fn a_component_is_told_before_it_is_installed() {
     );
 }
 
+/// Files in a folder that are kept, by what changes when one is written again.
+fn kept(folder: &Path) -> Vec<(PathBuf, u64)> {
+    let files = std::fs::read_dir(folder).expect("a folder");
+    let file = |file: std::fs::DirEntry| (file.path(), file.metadata().expect("a file").ino());
+    files.map(|entry| file(entry.expect("a file"))).collect()
+}
+
 #[test]
 fn what_was_compiled_is_kept_for_the_next_command() {
     let desk = Desk::new().guest("greylist");
-    let kept = || {
-        let files = std::fs::read_dir(desk.path("cache/postern/compiled")).expect("a folder");
-        let files = files.map(|file| file.expect("a file").metadata().expect("a file").ino());
-        files.collect::<Vec<_>>()
-    };
+    let kept = || kept(&desk.path("cache/postern/compiled"));
     assert_eq!(desk.plugin(&["inspect", "greylist.wasm"]).code, Some(0));
     let first = kept();
     assert_eq!(first.len(), 1);
     assert_eq!(desk.run("greylist", &[]).code, Some(0));
     assert_eq!(kept(), first, "it is not written again");
+}
+
+#[test]
+fn what_was_compiled_for_a_check_is_kept_for_the_next() {
+    let config = "hostname: a.example\npostmaster: a@b.example\npolicy: { folder: plugins.d }\n\
+                  listeners: [ { role: mx, address: '127.0.0.1:0' } ]\n";
+    let mut wasm = std::fs::read(guests::build("greylist")).expect("the guest");
+    let desk = Desk::new()
+        .with("postern.yaml", config)
+        .with("plugins.d/10-greylist.wasm", &wasm);
+    let kept = || kept(&desk.path("cache/postern/checked"));
+    let checked = desk.postern(&["check"]);
+    assert_eq!(checked.code, Some(0), "{checked:?}");
+    let first = kept();
+    assert_eq!(first.len(), 1);
+    assert_eq!(desk.postern(&["check"]).out, checked.out);
+    assert_eq!(desk.plugin(&["list"]).code, Some(0));
+    assert_eq!(kept(), first, "it is not written again");
+    // A section of its own makes another component of it.
+    wasm.extend(b"\0\x02\x01x");
+    std::fs::write(desk.path("plugins.d/10-greylist.wasm"), wasm).expect("a file");
+    assert_eq!(desk.postern(&["check"]).code, Some(0));
+    let second = kept();
+    assert_eq!(second.len(), 1, "{second:?}");
+    assert_ne!(second[0].0, first[0].0);
 }
 
 #[test]

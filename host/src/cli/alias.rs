@@ -1,6 +1,5 @@
 //! `postern alias`.
 
-use super::client::Gateway;
 use super::{ListFormat, output};
 use crate::config::Config;
 use crate::control::Operation;
@@ -25,12 +24,10 @@ pub(super) enum Command {
 }
 
 pub(super) async fn run(config: &Config, command: Command) -> anyhow::Result<ExitCode> {
-    let mut gateway = Gateway::of(config).await?;
     let operation = match command {
         Command::Add { address, targets } => Operation::AliasAdd { address, targets },
-        Command::List(format) => return output::list(&mut gateway, &Operation::AliasList, format).await,
+        Command::List(format) => return output::listed(config, &Operation::AliasList, format).await,
         Command::Remove { address } => Operation::AliasRemove { address },
     };
-    output::say(&gateway.tell(&operation).await?)?;
-    Ok(ExitCode::SUCCESS)
+    output::told(config, &operation).await
 }

@@ -1,7 +1,8 @@
 //! `postern check`: every fault of the configuration at once, or a short summary of what it means.
 //!
 //! Exit code 1 if anything is wrong, certificates that do not load and policies that are refused included.
-//! Nothing is made or bound, so it may run beside a gateway, which is then asked for its domains.
+//! Nothing is made or bound, so it may run beside a gateway, which is then asked for its domains. Policies that it compiled
+//! it keeps in the user's cache folder.
 
 mod roles;
 

@@ -21,14 +21,22 @@ pub(super) enum Gateway {
 }
 
 impl Gateway {
-    pub(super) async fn of(config: &Config) -> anyhow::Result<Self> {
+    /// For this operation.
+    pub(super) async fn of(config: &Config, operation: &Operation) -> anyhow::Result<Self> {
+        match operation.only_reads() {
+            true => Self::to_read(config).await,
+            false => Self::to_write(config).await,
+        }
+    }
+
+    pub(super) async fn to_write(config: &Config) -> anyhow::Result<Self> {
         match Self::running(config).await? {
             Some(gateway) => Ok(gateway),
             None => Ok(Self::Stopped(Arc::new(super::store::open(config).await?))),
         }
     }
 
-    /// The same for who only reads: where none runs, a store that is not there is not made, and a schema is left as it is.
+    /// Where none runs, a store that is not there is not made, and a schema is left as it is.
     pub(super) async fn to_read(config: &Config) -> anyhow::Result<Self> {
         match Self::running(config).await? {
             Some(gateway) => Ok(gateway),

@@ -1,6 +1,5 @@
 //! `postern domain`.
 
-use super::client::Gateway;
 use super::{ListFormat, output};
 use crate::config::Config;
 use crate::control::Operation;
@@ -23,17 +22,15 @@ pub(super) enum Command {
 }
 
 pub(super) async fn run(config: &Config, command: Command) -> anyhow::Result<ExitCode> {
-    let mut gateway = Gateway::of(config).await?;
     let operation = match command {
         Command::Add { domain, alias_of } => Operation::DomainAdd {
             name: domain,
             alias_of,
         },
-        Command::List(format) => return output::list(&mut gateway, &Operation::DomainList, format).await,
+        Command::List(format) => return output::listed(config, &Operation::DomainList, format).await,
         Command::Remove { domain } => Operation::DomainRemove { name: domain },
     };
-    output::say(&gateway.tell(&operation).await?)?;
-    Ok(ExitCode::SUCCESS)
+    output::told(config, &operation).await
 }
 
 pub(super) fn line(domain: &Domain) -> String {

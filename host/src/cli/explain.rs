@@ -9,6 +9,11 @@ use mail_parser::DateTime;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+/// What an answer begins with that takes a message from somebody.
+const DECISIVE: [&str; 5] = ["reject", "defer", "discard", "quarantine", "deny"];
+/// Of these, as many as a short answer has.
+const DECIDED: usize = 3;
+
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// The queue id: in the 250, in the log and in `Received`.
@@ -20,6 +25,9 @@ pub(super) struct Arguments {
     /// Look for a stored message in this mailbox alone: over Cassandra quicker than in all of them.
     #[arg(long, value_name = "ADDRESS", conflicts_with = "address")]
     mailbox: Option<String>,
+    /// Only the reply, what became of it, and who decided so and why: four lines.
+    #[arg(long, conflicts_with = "json")]
+    brief: bool,
     #[command(flatten)]
     format: ListFormat,
 }
@@ -34,7 +42,7 @@ pub(super) async fn run(config: &Config, arguments: Arguments) -> anyhow::Result
             address: address.unwrap_or_default(),
         },
     };
-    let mut gateway = Gateway::to_read(config).await?;
+    let mut gateway = Gateway::of(config, &operation).await?;
     if arguments.format.json {
         return output::list(&mut gateway, &operation, arguments.format).await;
     }
@@ -45,7 +53,10 @@ pub(super) async fn run(config: &Config, arguments: Arguments) -> anyhow::Result
             if !std::mem::take(&mut first) {
                 writeln!(out)?;
             }
-            write(&mut out, &told)?;
+            match arguments.brief {
+                true => brief(&mut out, &told)?,
+                false => write(&mut out, &told)?,
+            }
         }
         Ok(())
     };
@@ -56,35 +67,88 @@ pub(super) async fn run(config: &Config, arguments: Arguments) -> anyhow::Result
 }
 
 fn write(out: &mut impl Write, told: &ExplainRecord) -> io::Result<()> {
-    let mut key = |key: &str, text: &str| writeln!(out, "{key:<10}{}", output::printable(text));
-    key("id", &told.id)?;
-    key("time", &time(told))?;
-    key("known", source(&told.source))?;
-    key("client", &client(told))?;
-    key("from", &format!("<{}>", told.mail_from))?;
-    key("to", &told.rcpt_to.join(", "))?;
+    key(out, "id", &told.id)?;
+    key(out, "time", &time(told))?;
+    key(out, "known", source(&told.source))?;
+    key(out, "client", &client(told))?;
+    key(out, "from", &format!("<{}>", told.mail_from))?;
+    key(out, "to", &told.rcpt_to.join(", "))?;
     let Some(explained) = &told.explained else {
-        return writeln!(
-            out,
-            "nothing was recorded when it came: it was taken by an older version, or with explain.keep: 0s"
-        );
+        return unexplained(out);
     };
     for outcome in &explained.outcomes {
-        key("outcome", outcome)?;
+        key(out, "outcome", outcome)?;
     }
     for reply in &explained.replies {
-        key("reply", reply)?;
+        key(out, "reply", reply)?;
     }
     steps(out, explained)
 }
 
+/// The same in four lines, without what decided nothing.
+fn brief(out: &mut impl Write, told: &ExplainRecord) -> io::Result<()> {
+    let (from, to) = (&told.mail_from, told.rcpt_to.join(", "));
+    key(
+        out,
+        "id",
+        &format!("{}  {}  <{from}> to {to}", told.id, time(told)),
+    )?;
+    let Some(explained) = &told.explained else {
+        return unexplained(out);
+    };
+    key(out, "reply", &explained.replies.join("; "))?;
+    if !explained.outcomes.is_empty() {
+        key(out, "outcome", &explained.outcomes.join("; "))?;
+    }
+    let all: Vec<String> = explained.steps.iter().flat_map(decided).collect();
+    let first = all.get(..DECIDED).unwrap_or(&all).join("; ");
+    let text = match all.len() {
+        0 => "no policy refused it or held it back".to_owned(),
+        number if number > DECIDED => format!("{first}; and {} more", number - DECIDED),
+        _ => first,
+    };
+    key(out, "decided", &text)
+}
+
+fn key(out: &mut impl Write, key: &str, text: &str) -> io::Result<()> {
+    writeln!(out, "{key:<10}{}", output::printable(text))
+}
+
+fn unexplained(out: &mut impl Write) -> io::Result<()> {
+    writeln!(
+        out,
+        "nothing was recorded when it came: it was taken by an older version, or with explain.keep: 0s"
+    )
+}
+
+/// Who refused it or held it back in this step, for all or for one recipient, and why.
+fn decided(step: &Step) -> Vec<String> {
+    let decides = |word: Option<&str>| word.is_some_and(|word| DECISIVE.contains(&word));
+    let why = step
+        .failed
+        .as_ref()
+        .map(|failed| format!(", for its call failed: {failed}"));
+    let said = decides(step.said.split(' ').next()).then(|| step.said.clone() + &why.unwrap_or_default());
+    let edits = step.edits.iter().filter(|edit| {
+        let mut words = edit.split(' ');
+        words.next() == Some("recipient-verdict") && decides(words.nth(1))
+    });
+    let told = said.into_iter().chain(edits.cloned());
+    told.map(|told| format!("{} at {}: {told}", step.policy, asked(step)))
+        .collect()
+}
+
+/// `rcpt ann@example.org`
+fn asked(step: &Step) -> String {
+    match step.about.as_str() {
+        "" => step.question.clone(),
+        about => format!("{} {about}", step.question),
+    }
+}
+
 fn steps(out: &mut impl Write, explained: &Explanation) -> io::Result<()> {
     for step in &explained.steps {
-        let about = match step.about.as_str() {
-            "" => String::new(),
-            about => format!(" {about}"),
-        };
-        let title = format!("{}{about}  {}", step.question, step.policy);
+        let title = format!("{}  {}", asked(step), step.policy);
         writeln!(out, "{}", output::printable(&title))?;
         for (key, text) in lines(step) {
             writeln!(out, "  {key:<9}{}", output::printable(&text))?;
@@ -177,8 +241,8 @@ pub(super) fn line(told: &ExplainRecord) -> String {
 mod tests {
     use super::*;
 
-    fn told(explained: Option<Explanation>) -> String {
-        let record = ExplainRecord {
+    fn record(explained: Option<Explanation>) -> ExplainRecord {
+        ExplainRecord {
             id: "Q".to_owned(),
             time: 1_700_000_000,
             source: Source::Attempt("rcpt".to_owned()),
@@ -188,10 +252,83 @@ mod tests {
             mail_from: String::new(),
             rcpt_to: vec!["ann@example.org".to_owned()],
             explained,
-        };
+        }
+    }
+
+    fn told(explained: Option<Explanation>) -> String {
         let mut out = Vec::new();
-        write(&mut out, &record).unwrap();
+        write(&mut out, &record(explained)).unwrap();
         String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn the_short_answer_has_who_decided_and_why() {
+        let brief = |steps: &[Step]| {
+            let explained = Explanation {
+                steps: steps.to_vec(),
+                outcomes: vec!["ann@example.org: refuse 451 4.7.1 later".to_owned()],
+                replies: vec!["451 4.7.1 later".to_owned()],
+                cut: 0,
+            };
+            let mut out = Vec::new();
+            brief(&mut out, &record(Some(explained))).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        let step = |policy: &str, said: &str| Step {
+            policy: policy.to_owned(),
+            question: "message".to_owned(),
+            said: said.to_owned(),
+            ..Step::default()
+        };
+        let failed = Step {
+            question: "rcpt".to_owned(),
+            about: "ann@example.org".to_owned(),
+            failed: Some("trap: unreachable; it wrote: no rules".to_owned()),
+            ..step("20-two", "defer")
+        };
+        let tagged = Step {
+            edits: vec![
+                "tag odd".to_owned(),
+                "recipient-verdict ann@example.org accept".to_owned(),
+                "recipient-verdict bob@example.org reject 550 5.7.1 no\u{1b}".to_owned(),
+            ],
+            ..step("30-three", "accept")
+        };
+        let head = "\
+id        Q  2023-11-14T22:13:20Z  <> to ann@example.org
+reply     451 4.7.1 later
+outcome   ann@example.org: refuse 451 4.7.1 later
+decided   ";
+        let survived = Step {
+            failed: Some("time-out: too long".to_owned()),
+            ..step("05-zero", "accept")
+        };
+        let plain = step("10-one", "accept");
+        let held = step("40-four", "quarantine odd");
+        let refused = step("50-five", "reject 550 5.7.1 no");
+        for (steps, decided) in [
+            (
+                vec![survived, plain.clone()],
+                "no policy refused it or held it back",
+            ),
+            (
+                vec![plain, failed.clone()],
+                "20-two at rcpt ann@example.org: defer, for its call failed: trap: unreachable; it wrote: no rules",
+            ),
+            (
+                vec![tagged.clone(), held.clone()],
+                "30-three at message: recipient-verdict bob@example.org reject 550 5.7.1 no\\u{1b}; \
+                 40-four at message: quarantine odd",
+            ),
+            (
+                vec![held.clone(), held, refused.clone(), tagged, failed],
+                "40-four at message: quarantine odd; 40-four at message: quarantine odd; \
+                 50-five at message: reject 550 5.7.1 no; and 2 more",
+            ),
+            (vec![refused], "50-five at message: reject 550 5.7.1 no"),
+        ] {
+            assert_eq!(brief(&steps), format!("{head}{decided}\n"));
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use super::ListFormat;
 use super::client::Gateway;
+use crate::config::Config;
 use crate::control::{Operation, Record};
 use serde::Serialize;
 use std::io::{self, ErrorKind, Write};
@@ -107,6 +108,21 @@ impl<W: Write> Listing<W> {
 }
 
 /// Prints the listing that an operation answers.
+pub(super) async fn listed(
+    config: &Config,
+    operation: &Operation,
+    format: ListFormat,
+) -> anyhow::Result<ExitCode> {
+    list(&mut Gateway::of(config, operation).await?, operation, format).await
+}
+
+/// Has an operation without records carried out, and prints what it answers.
+pub(super) async fn told(config: &Config, operation: &Operation) -> anyhow::Result<ExitCode> {
+    say(&Gateway::of(config, operation).await?.tell(operation).await?)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The listing of a gateway that is reached already.
 pub(super) async fn list(
     gateway: &mut Gateway,
     operation: &Operation,

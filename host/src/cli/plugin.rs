@@ -109,13 +109,8 @@ pub(super) fn author(command: Author, configuration: Option<PathBuf>) -> anyhow:
 
 /// What is compiled for an author is kept in his cache folder.
 fn keep() -> Keep {
-    let folder = |name: &str| {
-        let path = std::env::var_os(name).map(PathBuf::from);
-        path.filter(|path| path.is_absolute())
-    };
-    let cache = folder("XDG_CACHE_HOME").or_else(|| Some(folder("HOME")?.join(".cache")));
     Keep {
-        folder: cache.map(|cache| cache.join("postern/compiled")),
+        folder: policies::cache("compiled"),
         compiling: |file, octets| {
             if octets >= LARGE {
                 output::note(&format!("compiling {}, {} MB", file.display(), octets / LARGE));

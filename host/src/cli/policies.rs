@@ -1,7 +1,7 @@
 //! The policies of a folder: those that a gateway runs with, and what a person is told of them.
 //!
 //! What is wrong with one is logged in one line, and the gateway serves with the others; `check` names all
-//! that is wrong, and makes nothing.
+//! that is wrong, and makes nothing but a copy of what it compiled.
 
 use crate::config::{Config, Role};
 use crate::directory::{Accounts, Directory};
@@ -29,15 +29,25 @@ pub(super) fn watch(
     Ok(Some(Arc::new(watch)))
 }
 
-/// Compiles and tries every policy as a gateway would at its start. Nothing is written: what they store
-/// while they are tried is forgotten.
+/// Compiles and tries every policy as a gateway would at its start. What they store while they are tried is forgotten;
+/// what was compiled is kept for the next time, as long as it is in the folder.
 pub(super) fn inspect(config: &Config) -> anyhow::Result<(Arc<Policies>, Vec<Fault>)> {
     let Some(folder) = config.policy_folder.as_deref() else {
         return Ok((Arc::default(), Vec::new()));
     };
     let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
-    Policies::load(folder, options(config, &store, &Resolver::new(&config.dns), None))
-        .context("cannot run policies")
+    let options = options(config, &store, &Resolver::new(&config.dns), cache("checked"));
+    Policies::load(folder, options).context("cannot run policies")
+}
+
+/// Where commands keep what they compiled: in the cache folder of who gives them. None: there is none.
+pub(super) fn cache(name: &str) -> Option<PathBuf> {
+    let folder = |name: &str| {
+        let path = std::env::var_os(name).map(PathBuf::from);
+        path.filter(|path| path.is_absolute())
+    };
+    let cache = folder("XDG_CACHE_HOME").or_else(|| Some(folder("HOME")?.join(".cache")));
+    Some(cache?.join("postern").join(name))
 }
 
 fn options(

@@ -28,14 +28,14 @@ pub(super) enum Command {
 }
 
 pub(super) async fn run(config: &Config, command: Command) -> anyhow::Result<ExitCode> {
-    let mut gateway = Gateway::of(config).await?;
     let operation = match command {
-        Command::List(format) => return output::list(&mut gateway, &Operation::QuarantineList, format).await,
+        Command::List(format) => return output::listed(config, &Operation::QuarantineList, format).await,
         Command::Show { id, raw: false } => Operation::QuarantineShow { id },
         Command::Show { id, raw: true } => Operation::QuarantineContent { id },
         Command::Release { id } => Operation::QuarantineRelease { id },
         Command::Drop { id } => Operation::QuarantineDrop { id },
     };
+    let mut gateway = Gateway::of(config, &operation).await?;
     let mut out = io::BufWriter::new(io::stdout());
     let text = gateway
         .ask(&operation, &mut |record| write(&mut out, record))

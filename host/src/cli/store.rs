@@ -46,9 +46,7 @@ pub(super) async fn run(config: &Config, command: Command) -> anyhow::Result<Exi
         Command::Backup { folder } => {
             let folder = std::path::absolute(folder)?;
             refuse_own_folders(config, &folder)?;
-            let mut gateway = Gateway::of(config).await?;
-            output::say(&gateway.tell(&Operation::StoreBackup { folder }).await?)?;
-            Ok(ExitCode::SUCCESS)
+            output::told(config, &Operation::StoreBackup { folder }).await
         }
         Command::Restore { folder } => {
             if matches!(config.store, StoreConfig::Cassandra(_)) {
@@ -64,15 +62,10 @@ pub(super) async fn run(config: &Config, command: Command) -> anyhow::Result<Exi
         }
         Command::Check { mend, format } => {
             let mend = if mend { Mend::WithoutLoss } else { Mend::Nothing };
-            let mut gateway = Gateway::of(config).await?;
-            output::list(&mut gateway, &Operation::StoreCheck { mend }, format).await
+            output::listed(config, &Operation::StoreCheck { mend }, format).await
         }
         Command::Copy(arguments) => copy::run(config, arguments).await,
-        Command::Sweep => {
-            let mut gateway = Gateway::of(config).await?;
-            output::say(&gateway.tell(&Operation::StoreSweep).await?)?;
-            Ok(ExitCode::SUCCESS)
-        }
+        Command::Sweep => output::told(config, &Operation::StoreSweep).await,
     }
 }
 

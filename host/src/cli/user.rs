@@ -93,26 +93,19 @@ pub(super) async fn run(config: &Config, command: Command) -> anyhow::Result<Exi
             };
             with_password(config, password, set).await
         }
-        Command::List(format) => {
-            output::list(&mut Gateway::of(config).await?, &Operation::UserList, format).await
-        }
+        Command::List(format) => output::listed(config, &Operation::UserList, format).await,
         Command::Quota { address, quota } => {
             let quota = quota.into();
-            tell(config, &Operation::UserQuota { address, quota }).await
+            output::told(config, &Operation::UserQuota { address, quota }).await
         }
         Command::Remove { address, yes } => {
             if !yes {
                 confirm(&format!("this removes {address} and all mail in its mailbox"))?;
             }
-            tell(config, &Operation::UserRemove { address }).await
+            output::told(config, &Operation::UserRemove { address }).await
         }
         Command::Import { file } => import::run(config, &file).await,
     }
-}
-
-async fn tell(config: &Config, operation: &Operation) -> anyhow::Result<ExitCode> {
-    output::say(&Gateway::of(config).await?.tell(operation).await?)?;
-    Ok(ExitCode::SUCCESS)
 }
 
 /// A password that was made is all that standard output gets.
@@ -127,7 +120,7 @@ async fn with_password(
         None => (None, None),
     };
     let operation = operation(password.map(Hidden));
-    let text = Gateway::of(config).await?.tell(&operation).await?;
+    let text = Gateway::of(config, &operation).await?.tell(&operation).await?;
     match made {
         Some(made) => {
             output::note(&format!("{text}; its password:"));

@@ -1,7 +1,7 @@
 //! The policies in force: what decides, how candidates compare, and what is put back into service.
 
 use super::{AgreementRecord, ControlContext, Outcome, PluginRecord, Record, Records, Refusal};
-use crate::policy::{Agreed, Policies};
+use crate::policy::{Agreed, Policies, short};
 use std::sync::Arc;
 
 /// Behind a listing where the folder is being looked at.
@@ -15,11 +15,20 @@ fn in_force(context: &ControlContext) -> Outcome<Arc<Policies>> {
 
 pub(super) async fn list(context: &ControlContext, records: &Records) -> Outcome<String> {
     let policies = in_force(context)?;
+    let compiling = context.policies.as_ref();
+    let mut compiling = compiling.and_then(|policies| policies.compiling.now());
     for listed in policies.list() {
-        let record = PluginRecord {
+        let mut record = PluginRecord {
             trouble: policies.trouble(listed),
             ..listed.into()
         };
+        if compiling.take_if(|new| new.file == record.file).is_some() {
+            record = record.being_compiled();
+        }
+        records.send(Record::Plugin(record)).await?;
+    }
+    if let Some(new) = compiling {
+        let record = PluginRecord::from(&new).being_compiled();
         records.send(Record::Plugin(record)).await?;
     }
     let is_looking = context
@@ -58,6 +67,22 @@ pub(super) fn reset(context: &ControlContext, name: &str) -> Outcome<String> {
         ))),
         Some(0) => Ok(format!("{name} was in service")),
         Some(_) => Ok(format!("{name} is back in service")),
+    }
+}
+
+impl PluginRecord {
+    /// While the compiler is at the octets that are in its file now.
+    pub(super) fn being_compiled(self) -> Self {
+        let state = match &self.serving {
+            None => "being compiled".to_owned(),
+            Some(serving) => format!("version {} serves on; another is being compiled", short(serving)),
+        };
+        Self {
+            state,
+            status: "compiling".to_owned(),
+            fault: None,
+            ..self
+        }
     }
 }
 

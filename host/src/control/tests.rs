@@ -88,6 +88,25 @@ async fn a_listing_of_policies_says_that_a_look_at_the_folder_is_under_way() {
     );
     drop(look);
     assert_eq!(it.done(Operation::PluginList).await, "");
+    let compilation = in_force
+        .compiling
+        .begin(std::path::Path::new("plugins.d/60-new.wasm"));
+    let listed = it.listed(Operation::PluginList).await;
+    let [Record::Plugin(new)] = listed.as_slice() else {
+        panic!("{listed:?}");
+    };
+    let said = (&*new.name, &*new.state, &*new.status);
+    assert_eq!(said, ("60-new", "being compiled", "compiling"));
+    drop(compilation);
+    assert!(it.listed(Operation::PluginList).await.is_empty());
+    let known = PluginRecord {
+        serving: Some("0123456789".to_owned()),
+        ..new.clone()
+    };
+    assert_eq!(
+        known.being_compiled().state,
+        "version 01234567 serves on; another is being compiled"
+    );
 }
 
 pub(super) fn domain(name: &str, alias_of: Option<&str>) -> Operation {

@@ -4,6 +4,7 @@
 //! on a thread of its own that stands back: a compiler that panics costs that file. What is wrong is a [`Fault`]
 //! of one line (what, where, how to mend).
 
+mod compiling;
 pub mod stand;
 
 use super::cache::{self, Cache};
@@ -21,6 +22,7 @@ use crate::config::PolicyLimits;
 use crate::config::units::Span;
 use crate::dns::Lookup;
 use crate::store::Store;
+pub(crate) use compiling::Compiling;
 use std::fmt;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -256,6 +258,7 @@ pub(super) struct Loader {
     pub(super) guests: Arc<Guests>,
     linker: Linker<Guest>,
     pub(super) cache: Cache,
+    pub(super) compiling: Compiling,
     limits: PolicyLimits,
     listeners: Vec<String>,
     /// Of a set that is not there yet.
@@ -272,6 +275,7 @@ impl Loader {
         capabilities::link(&mut linker)?;
         Ok(Self {
             cache: Cache::open(options.cache_dir.as_deref(), &engine),
+            compiling: Compiling::default(),
             linker,
             guests: Arc::new(Guests::start(engine, &limits)?),
             limits,
@@ -346,9 +350,10 @@ impl Loader {
                 "is a module, not a component; build it for wasm32-wasip2 or wrap it with wasm-tools component new",
             ));
         }
-        if !self.cache.holds(digest) {
+        let _compilation = (!self.cache.holds(digest)).then(|| {
             tracing::info!(file = %file.display(), octets = wasm.len(), "a policy is being compiled");
-        }
+            self.compiling.begin(file)
+        });
         let component = self.cache.component(&self.guests.engine, wasm, digest);
         component.map_err(|error| {
             let text = format!("is no component that runs here: {error:#}; build it for wasm32-wasip2");

@@ -10,7 +10,7 @@ use super::cache;
 use super::folder::{Folder, Size};
 use super::limits::Limit;
 use super::load::{
-    Ended, Fault, Listed, LoadOptions, Loader, State, listed, own_name, passing, refused, short,
+    Compiling, Ended, Fault, Listed, LoadOptions, Loader, State, listed, own_name, passing, refused, short,
 };
 use super::manifest::{self, Mode, Place, placed};
 use super::plugin::Plugin;
@@ -27,6 +27,7 @@ pub(super) struct Shelf {
     options: LoadOptions,
     /// None until there is something to run.
     loader: Option<Loader>,
+    pub(super) compiling: Compiling,
     files: BTreeMap<PathBuf, Entry>,
     set: Arc<Policies>,
     told: HashSet<Known>,
@@ -196,13 +197,13 @@ impl Shelf {
             folder: folder.to_owned(),
             options,
             loader: None,
+            compiling: Compiling::default(),
             files: BTreeMap::new(),
             set: Arc::default(),
             told: HashSet::new(),
             there: false,
         };
-        let look = shelf.try_look(Which::All)?;
-        Ok((shelf, look))
+        shelf.try_look(Which::All).map(|look| (shelf, look))
     }
 
     /// Looks at the folder. What keeps all of it from being read leaves the set as it is.
@@ -226,7 +227,7 @@ impl Shelf {
         };
         let contents = read.unwrap_or_default();
         if self.loader.is_none() && !contents.is_empty() {
-            self.loader = Some(Loader::new(&self.options)?);
+            self.loader.insert(Loader::new(&self.options)?).compiling = self.compiling.clone();
         }
         // All that was found is put in its place at the end, so that a panic on the way changes nothing.
         let found = match &self.loader {

@@ -35,8 +35,44 @@ static const char *member(const char **from, size_t *length) {
     return start;
 }
 
+/* Whether a word is among words with ", " between. */
+static bool is_among(const char *words, const char *word, size_t length) {
+    for (;;) {
+        size_t first = strcspn(words, ",");
+        if (first == length && !memcmp(words, word, length)) return true;
+        words += first;
+        if (!*words) return false;
+        words += 2;
+    }
+}
+
+/* Refuses a setting that is not among these: what is misspelt would go unnoticed. The host writes all of them as one
+ * JSON object; a string of its first level with a colon behind it is a name. */
+static bool known(const char *names, plugin_string_t *error) {
+    plugin_string_t json;
+    bool all = true;
+    postern_policy_config_json(&json);
+    for (size_t at = 0, depth = 0; all && at < json.len; at++) {
+        if (json.ptr[at] == '{' || json.ptr[at] == '[') depth++;
+        if (json.ptr[at] == '}' || json.ptr[at] == ']') depth--;
+        if (json.ptr[at] != '"') continue;
+        const char *name = (const char *)json.ptr + at + 1;
+        while (json.ptr[++at] != '"') at += json.ptr[at] == '\\';
+        size_t length = (size_t)((const char *)json.ptr + at - name);
+        char *text = NULL;
+        if (depth > 1 || json.ptr[at + 1] != ':' || is_among(names, name, length)) continue;
+        if (asprintf(&text, "unknown setting `%.*s`: known are %s", (int)length, name, names) < 0) abort();
+        plugin_string_dup(error, text);
+        free(text);
+        all = false;
+    }
+    plugin_string_free(&json);
+    return all;
+}
+
 /* Asked when the policy is loaded: false, and the error is what the administrator reads. */
 bool exports_postern_policy_lifecycle_validate(plugin_string_t *error) {
+    if (!known("team, members, closed", error)) return false;
     char *members = setting("members");
     bool valid = true;
     for (const char *from = members; from && valid;) {

@@ -14,6 +14,7 @@ import session from "postern:policy/session@0.1.0";
 export const lifecycle = {
   // Asked when the policy is loaded: what is thrown is what the administrator reads.
   validate() {
+    known("phrase", "hourly");
     settings();
   },
 };
@@ -58,6 +59,14 @@ function settings() {
     throw "hourly must be a whole number from 1 to 1000000";
   }
   return { phrase, hourly: Number(hourly) };
+}
+
+// Refuses a setting that is not among these: what is misspelt would go unnoticed.
+function known(...names) {
+  const unknown = Object.keys(JSON.parse(config.json())).find((name) => !names.includes(name));
+  if (unknown !== undefined) {
+    throw `unknown setting \`${unknown}\`: known are ${names.join(", ")}`;
+  }
 }
 
 // A missing key counts as 0; it is forgotten an hour after it was made. 0 where nothing can be counted.

@@ -10,6 +10,7 @@ const MIB = 1024 * 1024;
 export const lifecycle = {
   // Asked when the policy is loaded: what is thrown is what the administrator reads.
   validate() {
+    known("mailbox", "message", "warn");
     settings();
   },
 };
@@ -40,6 +41,14 @@ function settings() {
     message: number("message", 25, 1000000),
     warn: number("warn", 90, 100),
   };
+}
+
+// Refuses a setting that is not among these: what is misspelt would go unnoticed.
+function known(...names) {
+  const unknown = Object.keys(JSON.parse(config.json())).find((name) => !names.includes(name));
+  if (unknown !== undefined) {
+    throw `unknown setting \`${unknown}\`: known are ${names.join(", ")}`;
+  }
 }
 
 // What is not set is null.

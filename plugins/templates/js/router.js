@@ -8,6 +8,7 @@ import config from "postern:policy/config@0.1.0";
 export const lifecycle = {
   // Asked when the policy is loaded: what is thrown is what the administrator reads.
   validate() {
+    known("team", "members", "closed");
     const wrong = members().find((member) => parts(member) === null);
     if (wrong !== undefined) {
       throw `members: \`${wrong}\` is no address`;
@@ -37,6 +38,14 @@ export const router = {
 function members() {
   const members = config.get("members") ?? "";
   return members.split(",").map((member) => member.replace(/^ +| +$/g, ""));
+}
+
+// Refuses a setting that is not among these: what is misspelt would go unnoticed.
+function known(...names) {
+  const unknown = Object.keys(JSON.parse(config.json())).find((name) => !names.includes(name));
+  if (unknown !== undefined) {
+    throw `unknown setting \`${unknown}\`: known are ${names.join(", ")}`;
+  }
 }
 
 function parts(address) {

@@ -4,6 +4,7 @@ A filter answers with a verdict: accept, reject (5xx), defer (4xx), discard or q
 does not accept ends the question. `on_message` is asked after the final dot, before the 250.
 """
 
+import json
 from typing import NamedTuple
 
 from componentize_py_types import Err
@@ -35,9 +36,17 @@ def setting(name: str, usual: str) -> str:
     return usual if text is None else text
 
 
+def known(*names: str) -> None:
+    """Refuses a setting that is not among these: what is misspelt would go unnoticed."""
+    for name in json.loads(config.json()):
+        if name not in names:
+            raise Err(f"unknown setting `{name}`: known are {', '.join(names)}")
+
+
 class Lifecycle(exports.Lifecycle):
     def validate(self) -> None:
         """Asked when the policy is loaded: the Err is what the administrator reads."""
+        known("phrase", "hourly")
         settings()
 
 

@@ -4,6 +4,7 @@ A quota answers with the highest usage that a mailbox may reach, this message in
 with exact usage when the message is delivered, so that messages arriving together cannot pass it.
 """
 
+import json
 from typing import NamedTuple
 
 from componentize_py_types import Err
@@ -49,9 +50,17 @@ def number(name: str, usual: int, most: int) -> int:
     return int(text)
 
 
+def known(*names: str) -> None:
+    """Refuses a setting that is not among these: what is misspelt would go unnoticed."""
+    for name in json.loads(config.json()):
+        if name not in names:
+            raise Err(f"unknown setting `{name}`: known are {', '.join(names)}")
+
+
 class Lifecycle(exports.Lifecycle):
     def validate(self) -> None:
         """Asked when the policy is loaded: the Err is what the administrator reads."""
+        known("mailbox", "message", "warn")
         settings()
 
 

@@ -4,6 +4,8 @@ A router says where mail for an address goes: pass (not mine, the next is asked)
 for these), relay, discard, reject or defer. The first that does not pass decides.
 """
 
+import json
+
 from componentize_py_types import Err
 from wit_world import exports
 from wit_world.imports import config
@@ -14,9 +16,17 @@ def members() -> list[str]:
     return [member.strip(" ") for member in (config.get("members") or "").split(",")]
 
 
+def known(*names: str) -> None:
+    """Refuses a setting that is not among these: what is misspelt would go unnoticed."""
+    for name in json.loads(config.json()):
+        if name not in names:
+            raise Err(f"unknown setting `{name}`: known are {', '.join(names)}")
+
+
 class Lifecycle(exports.Lifecycle):
     def validate(self) -> None:
         """Asked when the policy is loaded: the Err is what the administrator reads."""
+        known("team", "members", "closed")
         for member in members():
             local, _, domain = member.rpartition("@")
             if not (local and domain):

@@ -6,6 +6,7 @@
 use exports::postern::policy::{lifecycle, message_filter};
 use postern::policy::types::{Reply, Verdict};
 use postern::policy::{config, edit, kv, log, message, mime, session};
+use serde_json::{Map, Value};
 
 wit_bindgen::generate!({ path: "wit", world: "plugin", generate_all });
 
@@ -33,9 +34,19 @@ impl Settings {
     }
 }
 
+/// Refuses a setting that is not among these: what is misspelt would go unnoticed.
+fn known(names: &[&str]) -> Result<(), String> {
+    let settings: Map<String, Value> = serde_json::from_str(&config::json()).expect("one JSON object");
+    match settings.keys().find(|key| !names.contains(&key.as_str())) {
+        Some(key) => Err(format!("unknown setting `{key}`: known are {}", names.join(", "))),
+        None => Ok(()),
+    }
+}
+
 impl lifecycle::Guest for Policy {
     /// Asked when the policy is loaded: the error is what the administrator reads.
     fn validate() -> Result<(), String> {
+        known(&["phrase", "hourly"])?;
         Settings::read().map(drop)
     }
 }

@@ -6,6 +6,7 @@
 use exports::postern::policy::{lifecycle, quota};
 use postern::policy::config;
 use postern::policy::types::{Ceiling, QuotaDecision, QuotaWarning, Reply, Usage};
+use serde_json::{Map, Value};
 
 wit_bindgen::generate!({ path: "wit", world: "plugin", generate_all });
 
@@ -38,9 +39,19 @@ fn number(name: &str, usual: u64, most: u64) -> Result<u64, String> {
     }
 }
 
+/// Refuses a setting that is not among these: what is misspelt would go unnoticed.
+fn known(names: &[&str]) -> Result<(), String> {
+    let settings: Map<String, Value> = serde_json::from_str(&config::json()).expect("one JSON object");
+    match settings.keys().find(|key| !names.contains(&key.as_str())) {
+        Some(key) => Err(format!("unknown setting `{key}`: known are {}", names.join(", "))),
+        None => Ok(()),
+    }
+}
+
 impl lifecycle::Guest for Policy {
     /// Asked when the policy is loaded: the error is what the administrator reads.
     fn validate() -> Result<(), String> {
+        known(&["mailbox", "message", "warn"])?;
         Settings::read().map(drop)
     }
 }

@@ -6,6 +6,7 @@
 use exports::postern::policy::{lifecycle, router};
 use postern::policy::config;
 use postern::policy::types::{Reply, Route};
+use serde_json::{Map, Value};
 
 wit_bindgen::generate!({ path: "wit", world: "plugin", generate_all });
 
@@ -21,9 +22,19 @@ fn is_address(text: &str) -> bool {
     text.rsplit_once('@').is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty())
 }
 
+/// Refuses a setting that is not among these: what is misspelt would go unnoticed.
+fn known(names: &[&str]) -> Result<(), String> {
+    let settings: Map<String, Value> = serde_json::from_str(&config::json()).expect("one JSON object");
+    match settings.keys().find(|key| !names.contains(&key.as_str())) {
+        Some(key) => Err(format!("unknown setting `{key}`: known are {}", names.join(", "))),
+        None => Ok(()),
+    }
+}
+
 impl lifecycle::Guest for Policy {
     /// Asked when the policy is loaded: the error is what the administrator reads.
     fn validate() -> Result<(), String> {
+        known(&["team", "members", "closed"])?;
         match members().iter().find(|member| !is_address(member)) {
             Some(wrong) => Err(format!("members: `{wrong}` is no address")),
             None => Ok(()),

@@ -38,7 +38,6 @@ pub(super) fn lines(config: &Config) -> anyhow::Result<String> {
 async fn tables(config: &Config) -> anyhow::Result<Option<Tables>> {
     let mut gateway = match Gateway::running(config).await? {
         Some(gateway) => gateway,
-        // Whoever opens a cluster makes its tables.
         None if matches!(config.store, StoreConfig::Cassandra(_)) => {
             anyhow::bail!("no gateway runs here; `postern domain list` asks the cluster")
         }
@@ -51,7 +50,7 @@ async fn tables(config: &Config) -> anyhow::Result<Option<Tables>> {
                 store.uid() == rustix::process::geteuid().as_raw(),
                 "the store is another user's; run this as that user"
             );
-            Gateway::of(config).await?
+            Gateway::to_read(config).await?
         }
     };
     let mut tables = Tables::default();

@@ -107,7 +107,7 @@ async fn into_folder(cluster: &CassandraConfig, folder: &Path) -> anyhow::Result
     let mut name = folder.file_name().unwrap_or_default().to_owned();
     name.push(".copying");
     let aside = folder.with_file_name(name);
-    let from: Arc<dyn Movable> = CassandraStore::open(cluster, u64::MAX).await?;
+    let from: Arc<dyn Movable> = CassandraStore::open_to_read(cluster, u64::MAX).await?;
     let to: Arc<dyn Movable> = open(&aside)?;
     let copied = copy(&from, &to).await?;
     drop(to);

@@ -28,7 +28,7 @@ pub(super) async fn run(config: &Config, file: &Path) -> anyhow::Result<ExitCode
     let text = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
     let (users, mut faults) = read(&text);
     let unread = faults.len();
-    let mut gateway = Gateway::of(config).await?;
+    let mut gateway = Gateway::to_write(config).await?;
     let bar = ProgressBar::new(users.len() as u64).with_style(style());
     for batch in users.chunks(BATCH) {
         let operation = Operation::UserImport {

@@ -5,8 +5,12 @@
 package policy
 
 import (
+	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
+	"strings"
 
 	"example.com/example-policy/bindings/imports/postern_policy_config"
 	contract "example.com/example-policy/bindings/imports/postern_policy_types"
@@ -37,8 +41,25 @@ func read() (found settings, err error) {
 	return
 }
 
+// Refuses a setting that is not among these: what is misspelt would go unnoticed.
+func known(names ...string) error {
+	var settings map[string]json.RawMessage
+	if err := json.Unmarshal([]byte(postern_policy_config.Json()), &settings); err != nil {
+		return err
+	}
+	for _, name := range slices.Sorted(maps.Keys(settings)) {
+		if !slices.Contains(names, name) {
+			return fmt.Errorf("unknown setting `%s`: known are %s", name, strings.Join(names, ", "))
+		}
+	}
+	return nil
+}
+
 // Validate is asked when the policy is loaded: the error is what the administrator reads.
 func Validate() types.Result[types.Unit, string] {
+	if err := known("mailbox", "message", "warn"); err != nil {
+		return types.Err[types.Unit](err.Error())
+	}
 	if _, err := read(); err != nil {
 		return types.Err[types.Unit](err.Error())
 	}

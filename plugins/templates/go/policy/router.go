@@ -6,7 +6,10 @@
 package policy
 
 import (
+	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"example.com/example-policy/bindings/imports/postern_policy_config"
@@ -31,8 +34,25 @@ func split(address string) (local, domain string) {
 	return address[:at], address[at+1:]
 }
 
+// Refuses a setting that is not among these: what is misspelt would go unnoticed.
+func known(names ...string) error {
+	var settings map[string]json.RawMessage
+	if err := json.Unmarshal([]byte(postern_policy_config.Json()), &settings); err != nil {
+		return err
+	}
+	for _, name := range slices.Sorted(maps.Keys(settings)) {
+		if !slices.Contains(names, name) {
+			return fmt.Errorf("unknown setting `%s`: known are %s", name, strings.Join(names, ", "))
+		}
+	}
+	return nil
+}
+
 // Validate is asked when the policy is loaded: the error is what the administrator reads.
 func Validate() types.Result[types.Unit, string] {
+	if err := known("team", "members", "closed"); err != nil {
+		return types.Err[types.Unit](err.Error())
+	}
 	for _, member := range members() {
 		if local, _ := split(member); local == "" {
 			return types.Err[types.Unit](fmt.Sprintf("members: `%s` is no address", member))

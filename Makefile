@@ -89,7 +89,7 @@ bench-languages:
 	@rm -rf "$(LANGUAGES)" && mkdir -p "$(LANGUAGES)/policies"
 	cd "$(LANGUAGES)" && for language in rust go js python c; do \
 	  "$(RELEASE)" plugin new $$language --lang $$language && (cd $$language && "$(RELEASE)" plugin build) || exit 1; \
-	  sed -i 's/hourly: 100$$/hourly: 1000000/' $$language/60-$$language.yaml || exit 1; \
+	  sed -i 's/^  hourly: .*/  hourly: 1000000/' $$language/60-$$language.yaml && grep -q 'hourly: 1000000' $$language/60-$$language.yaml || exit 1; \
 	  for nth in 1 2; do for ending in wasm yaml; do \
 	    cp $$language/60-$$language.$$ending policies/$$nth-$$language.$$ending || exit 1; done; done; done
 	"$(BUILD)/release/load" bench mixed --mixed "$(LANGUAGES)/policies" --runs "$(LANGUAGES)/runs.jsonl" $(BENCH)

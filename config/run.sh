@@ -31,9 +31,9 @@ for policy in $(cd plugins && ls -d */); do
   done
 done
 
-# Before the first start there is no store to list; adding the domain makes it. It names every fault of the configuration; a
-# refused policy is none, the gateway serves with the others.
-if ! "$postern" domain list --config "$config" 2>/dev/null | grep -qx example.org; then
+# Each of these names every fault of the configuration; a refused policy is none, the gateway serves with the others. Adding
+# the domain makes the store.
+if [ ! -d "$state/store/db" ] || ! "$postern" domain list --config "$config" | grep -qx example.org; then
   "$postern" domain add example.org --config "$config" >/dev/null
 fi
 if ! "$postern" user list --config "$config" | grep -q "$account"; then

@@ -158,7 +158,7 @@ pub async fn open_store_to_read(config: &Config) -> anyhow::Result<Arc<dyn Store
             let folder = store_folder(config);
             anyhow::ensure!(
                 embedded::is_there(&folder),
-                "there is no store in {} yet: `postern serve` makes one",
+                "there is no store in {} yet: `postern domain add` or `postern serve` makes one",
                 folder.display()
             );
             make_state(config)?;

@@ -26,8 +26,8 @@ pub(super) enum Command {
 pub(super) async fn run(config: &Config, command: Command) -> anyhow::Result<ExitCode> {
     let operation = match command {
         Command::Add { address, targets } => Operation::AliasAdd { address, targets },
-        Command::List(format) => return output::listed(config, &Operation::AliasList, format).await,
+        Command::List(format) => return output::run_list(config, &Operation::AliasList, format).await,
         Command::Remove { address } => Operation::AliasRemove { address },
     };
-    output::told(config, &operation).await
+    output::run_tell(config, &operation).await
 }

@@ -21,7 +21,7 @@ pub(super) enum Gateway {
 }
 
 impl Gateway {
-    /// For this operation.
+    /// The gateway that runs, or else the store itself: to read where the operation does no more.
     pub(super) async fn of(config: &Config, operation: &Operation) -> anyhow::Result<Self> {
         match operation.only_reads() {
             true => Self::to_read(config).await,
@@ -29,6 +29,7 @@ impl Gateway {
         }
     }
 
+    /// Where none runs, the store is made if it is not there, and a schema is brought up.
     pub(super) async fn to_write(config: &Config) -> anyhow::Result<Self> {
         match Self::running(config).await? {
             Some(gateway) => Ok(gateway),

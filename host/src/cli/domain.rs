@@ -27,10 +27,10 @@ pub(super) async fn run(config: &Config, command: Command) -> anyhow::Result<Exi
             name: domain,
             alias_of,
         },
-        Command::List(format) => return output::listed(config, &Operation::DomainList, format).await,
+        Command::List(format) => return output::run_list(config, &Operation::DomainList, format).await,
         Command::Remove { domain } => Operation::DomainRemove { name: domain },
     };
-    output::told(config, &operation).await
+    output::run_tell(config, &operation).await
 }
 
 pub(super) fn line(domain: &Domain) -> String {

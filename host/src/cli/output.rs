@@ -108,7 +108,7 @@ impl<W: Write> Listing<W> {
 }
 
 /// Prints the listing that an operation answers.
-pub(super) async fn listed(
+pub(super) async fn run_list(
     config: &Config,
     operation: &Operation,
     format: ListFormat,
@@ -117,7 +117,7 @@ pub(super) async fn listed(
 }
 
 /// Has an operation without records carried out, and prints what it answers.
-pub(super) async fn told(config: &Config, operation: &Operation) -> anyhow::Result<ExitCode> {
+pub(super) async fn run_tell(config: &Config, operation: &Operation) -> anyhow::Result<ExitCode> {
     say(&Gateway::of(config, operation).await?.tell(operation).await?)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -29,7 +29,7 @@ pub(super) enum Command {
 
 pub(super) async fn run(config: &Config, command: Command) -> anyhow::Result<ExitCode> {
     let operation = match command {
-        Command::List(format) => return output::listed(config, &Operation::QuarantineList, format).await,
+        Command::List(format) => return output::run_list(config, &Operation::QuarantineList, format).await,
         Command::Show { id, raw: false } => Operation::QuarantineShow { id },
         Command::Show { id, raw: true } => Operation::QuarantineContent { id },
         Command::Release { id } => Operation::QuarantineRelease { id },

@@ -44,9 +44,12 @@ pub(super) enum Command {
 pub(super) async fn run(config: &Config, command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Backup { folder } => {
+            if matches!(config.store, StoreConfig::Cassandra(_)) {
+                anyhow::bail!("the configured store is a cluster: back it up by its own snapshots");
+            }
             let folder = std::path::absolute(folder)?;
             refuse_own_folders(config, &folder)?;
-            output::told(config, &Operation::StoreBackup { folder }).await
+            output::run_tell(config, &Operation::StoreBackup { folder }).await
         }
         Command::Restore { folder } => {
             if matches!(config.store, StoreConfig::Cassandra(_)) {
@@ -62,10 +65,10 @@ pub(super) async fn run(config: &Config, command: Command) -> anyhow::Result<Exi
         }
         Command::Check { mend, format } => {
             let mend = if mend { Mend::WithoutLoss } else { Mend::Nothing };
-            output::listed(config, &Operation::StoreCheck { mend }, format).await
+            output::run_list(config, &Operation::StoreCheck { mend }, format).await
         }
         Command::Copy(arguments) => copy::run(config, arguments).await,
-        Command::Sweep => output::told(config, &Operation::StoreSweep).await,
+        Command::Sweep => output::run_tell(config, &Operation::StoreSweep).await,
     }
 }
 
@@ -145,6 +148,14 @@ mod tests {
         let site = tempfile::tempdir().unwrap();
         let cluster = configured(site.path(), "{ cassandra: { nodes: [ \"127.0.0.1:1\" ] } }");
         let folder = site.path().join("backup");
+        let backed_up = Command::Backup {
+            folder: folder.clone(),
+        };
+        let backed_up = run(&cluster, backed_up).await.unwrap_err();
+        assert!(
+            backed_up.to_string().contains("by its own snapshots"),
+            "{backed_up}"
+        );
         let restored = run(&cluster, Command::Restore { folder }).await.unwrap_err();
         assert!(
             restored.to_string().contains("the configured store is a cluster"),
@@ -166,17 +177,6 @@ mod tests {
         let copied = run(&cluster, copy("cassandra", "embedded")).await.unwrap_err();
         assert!(copied.to_string().contains("is not empty"), "{copied}");
         assert_eq!(std::fs::read_dir(kept).unwrap().count(), 1);
-    }
-
-    #[tokio::test]
-    async fn who_only_reads_makes_no_store() {
-        let site = tempfile::tempdir().unwrap();
-        let alone = configured(site.path(), "embedded");
-        let refused = format!("{:#}", open_to_read(&alone).await.unwrap_err());
-        assert!(refused.contains("there is no store in "), "{refused}");
-        assert_eq!(std::fs::read_dir(site.path()).unwrap().count(), 0);
-        drop(open(&alone).await.unwrap());
-        open_to_read(&alone).await.unwrap();
     }
 
     #[test]

@@ -93,16 +93,16 @@ pub(super) async fn run(config: &Config, command: Command) -> anyhow::Result<Exi
             };
             with_password(config, password, set).await
         }
-        Command::List(format) => output::listed(config, &Operation::UserList, format).await,
+        Command::List(format) => output::run_list(config, &Operation::UserList, format).await,
         Command::Quota { address, quota } => {
             let quota = quota.into();
-            output::told(config, &Operation::UserQuota { address, quota }).await
+            output::run_tell(config, &Operation::UserQuota { address, quota }).await
         }
         Command::Remove { address, yes } => {
             if !yes {
                 confirm(&format!("this removes {address} and all mail in its mailbox"))?;
             }
-            output::told(config, &Operation::UserRemove { address }).await
+            output::run_tell(config, &Operation::UserRemove { address }).await
         }
         Command::Import { file } => import::run(config, &file).await,
     }

@@ -9,7 +9,7 @@ use crate::cli::output;
 use crate::config::{CassandraConfig, Config, StoreConfig};
 use crate::gateway;
 use crate::store::copying::{self, Copied, Movable, Step};
-use crate::store::embedded::Options;
+use crate::store::embedded::{self, Options};
 use crate::store::{CassandraStore, EmbeddedStore};
 use anyhow::{Context as _, bail};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -60,10 +60,7 @@ pub(super) async fn run(config: &Config, arguments: Arguments) -> anyhow::Result
     let folder = arguments.folder.unwrap_or_else(|| gateway::store_folder(config));
     let copied = match (arguments.from, arguments.to) {
         (Engine::Embedded, Engine::Cassandra) => into_cluster(cluster, &folder).await?,
-        (Engine::Cassandra, Engine::Embedded) => {
-            gateway::make_state(config)?;
-            into_folder(cluster, &folder).await?
-        }
+        (Engine::Cassandra, Engine::Embedded) => into_folder(config, cluster, &folder).await?,
         _ => bail!("a store is copied from embedded to cassandra, or from cassandra to embedded"),
     };
     output::say(&format!(
@@ -82,7 +79,7 @@ pub(super) async fn run(config: &Config, arguments: Arguments) -> anyhow::Result
 }
 
 async fn into_cluster(cluster: &CassandraConfig, folder: &Path) -> anyhow::Result<Copied> {
-    if !folder.join("db").exists() {
+    if !embedded::is_there(folder) {
         bail!(
             "there is no store in {}: name its folder with --folder",
             folder.display()
@@ -97,7 +94,7 @@ async fn into_cluster(cluster: &CassandraConfig, folder: &Path) -> anyhow::Resul
     Ok(copied)
 }
 
-async fn into_folder(cluster: &CassandraConfig, folder: &Path) -> anyhow::Result<Copied> {
+async fn into_folder(config: &Config, cluster: &CassandraConfig, folder: &Path) -> anyhow::Result<Copied> {
     if folder.exists() && folder.read_dir()?.next().is_some() {
         bail!(
             "{} is not empty; a store is copied into an empty folder only: move this one aside first",
@@ -108,6 +105,7 @@ async fn into_folder(cluster: &CassandraConfig, folder: &Path) -> anyhow::Result
     name.push(".copying");
     let aside = folder.with_file_name(name);
     let from: Arc<dyn Movable> = CassandraStore::open_to_read(cluster, u64::MAX).await?;
+    gateway::make_state(config)?;
     let to: Arc<dyn Movable> = open(&aside)?;
     let copied = copy(&from, &to).await?;
     drop(to);

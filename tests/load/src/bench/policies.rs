@@ -12,7 +12,7 @@ use serde_json::json;
 use std::path::Path;
 
 const COUNTS: [usize; 6] = [0, 1, 2, 3, 5, 10];
-/// Through a folder's policies, which may be slow: one for each of two cores, so that none waits for its turn.
+/// Through a folder's policies, which may be slow: so few that a call's deadline is not spent on waiting for a core.
 const FEW: usize = 2;
 
 pub(super) async fn policies(bench: &mut Bench) -> anyhow::Result<()> {

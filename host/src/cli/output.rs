@@ -57,9 +57,12 @@ fn escaped(text: &str, is_kept: impl Fn(char) -> bool) -> String {
     shown
 }
 
-/// Control characters, line separators, and what turns the order of letters around.
+/// Control characters, line separators, what turns the order of letters around, and what nobody sees.
 fn commands(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    let turns =
+        matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let unseen = matches!(c, '\u{200b}' | '\u{2028}' | '\u{2029}' | '\u{2060}' | '\u{feff}');
+    c.is_control() || turns || unseen
 }
 
 /// A listing, written as it comes: lines, or one JSON array.
@@ -217,11 +220,11 @@ mod tests {
 
     #[test]
     fn what_a_terminal_would_obey_is_shown_and_not_sent() {
-        let name = "a\u{1b}[2J\r\nb\u{9b}31m\u{202e}\u{7f}.ex\u{e4}mple";
+        let name = "a\u{1b}[2J\r\nb\u{9b}31m\u{202e}\u{7f}\u{200b}\u{200f}.ex\u{e4}mple";
         let line = listed(&[name], false);
         assert_eq!(
             line,
-            "a\\u{1b}[2J\\r\\nb\\u{9b}31m\\u{202e}\\u{7f}.ex\u{e4}mple\n"
+            "a\\u{1b}[2J\\r\\nb\\u{9b}31m\\u{202e}\\u{7f}\\u{200b}\\u{200f}.ex\u{e4}mple\n"
         );
         let json = listed(&[name], true);
         assert!(

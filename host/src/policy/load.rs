@@ -32,6 +32,8 @@ use wasmtime::component::{Component, Linker};
 
 /// Compilers recurse deeply into large components.
 const COMPILER_STACK: usize = 16 << 20;
+/// Octets of what a policy may say against its settings; it goes to the log, on one line.
+const LONGEST_OBJECTION: usize = 1000;
 
 /// What policies are loaded with.
 #[derive(Debug, Clone)]
@@ -444,6 +446,7 @@ impl Loader {
 
 /// What a policy has against its settings, which may be that the store was away.
 fn objection(path: &Path, text: &str, store_failed: bool) -> Fault {
+    let text = capabilities::line(text, LONGEST_OBJECTION);
     match store_failed {
         true => Fault {
             ending: Some(Ended::Settings),
@@ -453,7 +456,7 @@ fn objection(path: &Path, text: &str, store_failed: bool) -> Fault {
             )
         },
         false => Fault {
-            objection: Some(text.into()),
+            objection: Some(text.as_str().into()),
             ..refused(path, format!("settings: {text}; mend them there"))
         },
     }

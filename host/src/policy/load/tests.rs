@@ -322,6 +322,11 @@ fn what_may_be_over_by_the_next_try_is_told_apart() {
     let objection = |store_failed| objection(Path::new("10-x.yaml"), "no", store_failed);
     assert!(objection(true).passes);
     assert!(!objection(false).passes);
+    let bounded = |text: &str| super::objection(Path::new("10-x.yaml"), text, false).text;
+    let most = "a".repeat(LONGEST_OBJECTION);
+    assert!(bounded(&most).contains(&most));
+    assert_eq!(bounded(&format!("{most}b")), bounded(&most));
+    assert!(bounded("a\u{1b}[31m\nb").contains("settings: a [31m b; mend"));
 }
 
 impl Loader {

@@ -233,10 +233,14 @@ pub struct QuarantineRecord {
 pub struct PluginRecord {
     pub name: String,
     /// `loaded`, `disabled`, or what is wrong and how to mend it: `refused: …`, or, where an earlier version serves
-    /// on, `earlier version 0123abcd serves on; refused: …`. While the compiler is at it, `being compiled`.
+    /// on, `earlier version 0123abcd serves on; refused: …`. While the compiler is at it, it says so behind that.
     pub state: String,
-    /// The same for programs: `loaded`, `disabled`, `refused`, `earlier` or `compiling`.
+    /// The same for programs, in the words of `postern_plugins{state}`: `loaded`, `disabled`, `refused` or `earlier`; of
+    /// a file that is compiled for the first time and has none of these yet, `new`.
     pub status: String,
+    /// The compiler is at what is in the file now.
+    #[serde(default)]
+    pub compiling: bool,
     /// What is wrong and how to mend it, if anything is.
     pub fault: Option<String>,
     /// The questions it answers.
@@ -276,6 +280,7 @@ impl From<&crate::policy::Listed> for PluginRecord {
             name: listed.name.clone(),
             state: listed.state.to_string(),
             status: listed.state.word().to_owned(),
+            compiling: false,
             fault: listed.state.fault().map(str::to_owned),
             answers: listed.answers.iter().map(|word| (*word).to_owned()).collect(),
             file: listed.file.clone(),

@@ -5,10 +5,12 @@
 //! ([`Attempts`]), which is saved to disk from time to time ([`save`]). ADR 12 says why.
 
 mod attempts;
+mod effect;
 mod saved;
 
 pub(crate) use attempts::kept_of;
 pub use attempts::{Attempts, Search};
+pub(crate) use effect::{Effect, refusal};
 pub use saved::save;
 
 use serde::{Deserialize, Serialize};
@@ -140,11 +142,27 @@ impl Step {
             && self.edits.is_empty()
             && plain.iter().any(|word| self.said.split(' ').next() == Some(word))
     }
+
+    /// Somebody was refused or held back by it, or a message discarded.
+    fn decides(&self) -> bool {
+        Effect::of(&self.said).is_some() || self.edits.iter().any(|edit| Effect::of_edit(edit).is_some())
+    }
+
+    /// A quota policy's answer with a ceiling, which may be why there was no room.
+    pub(crate) fn has_ceiling(&self) -> bool {
+        let words = ["allow up to ", "warn up to "];
+        self.question == "quota" && words.iter().any(|words| self.said.starts_with(words))
+    }
+
+    /// Some of its edits may be among what is left out of it.
+    pub(crate) fn lacks_edits(&self) -> bool {
+        self.cut > 0 && self.edits.len() >= EDITS
+    }
 }
 
 impl Explanation {
-    /// Bounded: steps that decided or changed something go before those that did not, whole ones before those whose
-    /// facts are cut. What is left out is counted; `unkept` are steps of which nothing is known any more.
+    /// Bounded: steps that decided go before those that changed something or failed, and these before others; whole ones
+    /// before those whose facts are cut. What is left out is counted; `unkept` are steps of which nothing is known any more.
     pub(crate) fn of(steps: Vec<Step>, unkept: usize, outcomes: Vec<String>, replies: Vec<String>) -> Self {
         let mut explained = Self {
             cut: unkept + outcomes.len().saturating_sub(OUTCOMES) + replies.len().saturating_sub(REPLIES),
@@ -158,12 +176,10 @@ impl Explanation {
         };
         let mut room = MOST.saturating_sub(COUNT + size(&explained));
         let all = steps.len();
-        let (plain, telling): (Vec<_>, Vec<_>) = steps
-            .into_iter()
-            .enumerate()
-            .partition(|(_, step)| step.is_plain());
+        let mut steps: Vec<_> = steps.into_iter().enumerate().collect();
+        steps.sort_by_key(|(_, step)| (step.is_plain(), !step.decides()));
         let mut kept = Vec::with_capacity(all);
-        for (place, mut step) in telling.into_iter().chain(plain) {
+        for (place, mut step) in steps {
             // The comma between two of them counts.
             let mut octets = size(&step) + 1;
             if octets > room {

@@ -1,5 +1,7 @@
 //! `postern explain`: why a message fared as it did, step by step.
 
+mod brief;
+
 use super::client::Gateway;
 use super::{ListFormat, output};
 use crate::config::Config;
@@ -8,11 +10,6 @@ use crate::explain::{Explanation, Fact, Step};
 use mail_parser::DateTime;
 use std::io::{self, Write};
 use std::process::ExitCode;
-
-/// What an answer begins with that takes a message from somebody.
-const DECISIVE: [&str; 5] = ["reject", "defer", "discard", "quarantine", "deny"];
-/// Of these, as many as a short answer has.
-const DECIDED: usize = 3;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -25,7 +22,7 @@ pub(super) struct Arguments {
     /// Look for a stored message in this mailbox alone: over Cassandra quicker than in all of them.
     #[arg(long, value_name = "ADDRESS", conflicts_with = "address")]
     mailbox: Option<String>,
-    /// Only the reply, what became of it, and who decided so and why: four lines.
+    /// Only the reply, what became of it, and who decided so and why, in a few lines.
     #[arg(long, conflicts_with = "json")]
     brief: bool,
     #[command(flatten)]
@@ -54,7 +51,7 @@ pub(super) async fn run(config: &Config, arguments: Arguments) -> anyhow::Result
                 writeln!(out)?;
             }
             match arguments.brief {
-                true => brief(&mut out, &told)?,
+                true => brief::write(&mut out, &told)?,
                 false => write(&mut out, &told)?,
             }
         }
@@ -85,31 +82,6 @@ fn write(out: &mut impl Write, told: &ExplainRecord) -> io::Result<()> {
     steps(out, explained)
 }
 
-/// The same in four lines, without what decided nothing.
-fn brief(out: &mut impl Write, told: &ExplainRecord) -> io::Result<()> {
-    let (from, to) = (&told.mail_from, told.rcpt_to.join(", "));
-    key(
-        out,
-        "id",
-        &format!("{}  {}  <{from}> to {to}", told.id, time(told)),
-    )?;
-    let Some(explained) = &told.explained else {
-        return unexplained(out);
-    };
-    key(out, "reply", &explained.replies.join("; "))?;
-    if !explained.outcomes.is_empty() {
-        key(out, "outcome", &explained.outcomes.join("; "))?;
-    }
-    let all: Vec<String> = explained.steps.iter().flat_map(decided).collect();
-    let first = all.get(..DECIDED).unwrap_or(&all).join("; ");
-    let text = match all.len() {
-        0 => "no policy refused it or held it back".to_owned(),
-        number if number > DECIDED => format!("{first}; and {} more", number - DECIDED),
-        _ => first,
-    };
-    key(out, "decided", &text)
-}
-
 fn key(out: &mut impl Write, key: &str, text: &str) -> io::Result<()> {
     writeln!(out, "{key:<10}{}", output::printable(text))
 }
@@ -119,23 +91,6 @@ fn unexplained(out: &mut impl Write) -> io::Result<()> {
         out,
         "nothing was recorded when it came: it was taken by an older version, or with explain.keep: 0s"
     )
-}
-
-/// Who refused it or held it back in this step, for all or for one recipient, and why.
-fn decided(step: &Step) -> Vec<String> {
-    let decides = |word: Option<&str>| word.is_some_and(|word| DECISIVE.contains(&word));
-    let why = step
-        .failed
-        .as_ref()
-        .map(|failed| format!(", for its call failed: {failed}"));
-    let said = decides(step.said.split(' ').next()).then(|| step.said.clone() + &why.unwrap_or_default());
-    let edits = step.edits.iter().filter(|edit| {
-        let mut words = edit.split(' ');
-        words.next() == Some("recipient-verdict") && decides(words.nth(1))
-    });
-    let told = said.into_iter().chain(edits.cloned());
-    told.map(|told| format!("{} at {}: {told}", step.policy, asked(step)))
-        .collect()
 }
 
 /// `rcpt ann@example.org`
@@ -259,76 +214,6 @@ mod tests {
         let mut out = Vec::new();
         write(&mut out, &record(explained)).unwrap();
         String::from_utf8(out).unwrap()
-    }
-
-    #[test]
-    fn the_short_answer_has_who_decided_and_why() {
-        let brief = |steps: &[Step]| {
-            let explained = Explanation {
-                steps: steps.to_vec(),
-                outcomes: vec!["ann@example.org: refuse 451 4.7.1 later".to_owned()],
-                replies: vec!["451 4.7.1 later".to_owned()],
-                cut: 0,
-            };
-            let mut out = Vec::new();
-            brief(&mut out, &record(Some(explained))).unwrap();
-            String::from_utf8(out).unwrap()
-        };
-        let step = |policy: &str, said: &str| Step {
-            policy: policy.to_owned(),
-            question: "message".to_owned(),
-            said: said.to_owned(),
-            ..Step::default()
-        };
-        let failed = Step {
-            question: "rcpt".to_owned(),
-            about: "ann@example.org".to_owned(),
-            failed: Some("trap: unreachable; it wrote: no rules".to_owned()),
-            ..step("20-two", "defer")
-        };
-        let tagged = Step {
-            edits: vec![
-                "tag odd".to_owned(),
-                "recipient-verdict ann@example.org accept".to_owned(),
-                "recipient-verdict bob@example.org reject 550 5.7.1 no\u{1b}".to_owned(),
-            ],
-            ..step("30-three", "accept")
-        };
-        let head = "\
-id        Q  2023-11-14T22:13:20Z  <> to ann@example.org
-reply     451 4.7.1 later
-outcome   ann@example.org: refuse 451 4.7.1 later
-decided   ";
-        let survived = Step {
-            failed: Some("time-out: too long".to_owned()),
-            ..step("05-zero", "accept")
-        };
-        let plain = step("10-one", "accept");
-        let held = step("40-four", "quarantine odd");
-        let refused = step("50-five", "reject 550 5.7.1 no");
-        for (steps, decided) in [
-            (
-                vec![survived, plain.clone()],
-                "no policy refused it or held it back",
-            ),
-            (
-                vec![plain, failed.clone()],
-                "20-two at rcpt ann@example.org: defer, for its call failed: trap: unreachable; it wrote: no rules",
-            ),
-            (
-                vec![tagged.clone(), held.clone()],
-                "30-three at message: recipient-verdict bob@example.org reject 550 5.7.1 no\\u{1b}; \
-                 40-four at message: quarantine odd",
-            ),
-            (
-                vec![held.clone(), held, refused.clone(), tagged, failed],
-                "40-four at message: quarantine odd; 40-four at message: quarantine odd; \
-                 50-five at message: reject 550 5.7.1 no; and 2 more",
-            ),
-            (vec![refused], "50-five at message: reject 550 5.7.1 no"),
-        ] {
-            assert_eq!(brief(&steps), format!("{head}{decided}\n"));
-        }
     }
 
     #[test]

@@ -135,11 +135,11 @@ fn list_folder(config: &Config, file: &Path, format: ListFormat) -> anyhow::Resu
 }
 
 pub(super) fn line(plugin: &PluginRecord) -> String {
-    let mut line = format!("{}  {}", plugin.name, plugin.state);
-    if plugin.status == "loaded" {
+    let line = match plugin.state.strip_prefix("loaded") {
+        Some(behind) => format!("{}  loaded {}{behind}", plugin.name, short(&plugin.digest)),
         // What an earlier version is and why, its state has already.
-        line = format!("{line} {}", short(&plugin.digest));
-    }
+        None => format!("{}  {}", plugin.name, plugin.state),
+    };
     let answers = plugin.answers.join(", ");
     let mode = match plugin.mode.as_str() {
         "enforce" => "",
@@ -163,4 +163,29 @@ pub(super) fn agreement(cell: &AgreementRecord) -> String {
     } = cell;
     let mark = if *differs { "≠" } else { "=" };
     format!("{policy}  {question:<8}  {enforced:<14} {mark}  {candidate:<14} {count:>10}")
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_digest_of_what_is_loaded_stands_behind_that_word() {
+        let line = |state: &str| {
+            // As an older gateway sends it.
+            let record = serde_json::json!({
+                "name": "10-one", "state": state, "status": "", "fault": null, "answers": ["rcpt"],
+                "file": "plugins.d/10-one.wasm", "digest": "0123456789ab", "serving": null, "deadline_ms": 1,
+                "memory": 1, "kv": null, "mode": "shadow", "trouble": null,
+            });
+            super::line(&serde_json::from_value(record).unwrap())
+        };
+        assert_eq!(line("loaded"), "10-one  loaded 01234567  shadow  rcpt");
+        assert_eq!(
+            line("loaded; its file is being compiled"),
+            "10-one  loaded 01234567; its file is being compiled  shadow  rcpt"
+        );
+        assert_eq!(
+            line("refused: loaded twice"),
+            "10-one  refused: loaded twice  shadow  rcpt"
+        );
+    }
 }

@@ -64,6 +64,37 @@ fn what_decided_is_kept_before_what_did_not_and_the_order_stays() {
 }
 
 #[test]
+fn the_step_that_decided_is_kept_whatever_was_changed_before() {
+    let tagged = |said: &str| step(said, 0).with_edits(vec!["add-header X: y".repeat(8); 5]);
+    let mut steps = vec![tagged("accept"); 40];
+    steps.push(step("reject 550 not today", 0));
+    let kept = explained(steps);
+    assert!(kept.cut > 0 && kept.steps.len() > 1, "{}", kept.cut);
+    let last = kept.steps.last().map(|step| step.said.as_str());
+    assert_eq!(last, Some("reject 550 not today"));
+    let verdict = "recipient-verdict bob@example.org reject 550 5.7.1 no".to_owned();
+    let mut steps = vec![tagged("accept"); 40];
+    steps.push(step("accept", 0).with_edits(vec![verdict.clone()]));
+    let kept = explained(steps);
+    assert_eq!(
+        kept.steps.last().map(|step| &step.edits[..]),
+        Some(&[verdict][..])
+    );
+}
+
+#[test]
+fn edits_may_be_lacking_where_a_step_has_as_many_as_are_kept() {
+    let with = |count| step("accept", 0).with_edits(vec!["tag a".to_owned(); count]);
+    assert!(!with(EDITS).lacks_edits());
+    assert!(with(EDITS + 1).lacks_edits());
+    let read = Step {
+        cut: 3,
+        ..with(EDITS - 1)
+    };
+    assert!(!read.lacks_edits());
+}
+
+#[test]
 fn lines_and_edits_are_as_many_as_a_person_reads() {
     let lines = |count| vec!["a".to_owned(); count];
     let whole = Explanation::of(Vec::new(), 0, lines(OUTCOMES), lines(REPLIES));

@@ -260,7 +260,7 @@ pub(super) struct Loader {
     pub(super) guests: Arc<Guests>,
     linker: Linker<Guest>,
     pub(super) cache: Cache,
-    pub(super) compiling: Compiling,
+    compiling: Compiling,
     limits: PolicyLimits,
     listeners: Vec<String>,
     /// Of a set that is not there yet.
@@ -270,14 +270,14 @@ pub(super) struct Loader {
 }
 
 impl Loader {
-    pub(super) fn new(options: &LoadOptions) -> anyhow::Result<Self> {
+    pub(super) fn new(options: &LoadOptions, compiling: Compiling) -> anyhow::Result<Self> {
         let limits = options.limits;
         let engine = engine::start(limits.instances + limits.shadow_instances)?;
         let mut linker = Linker::new(&engine);
         capabilities::link(&mut linker)?;
         Ok(Self {
             cache: Cache::open(options.cache_dir.as_deref(), &engine),
-            compiling: Compiling::default(),
+            compiling,
             linker,
             guests: Arc::new(Guests::start(engine, &limits)?),
             limits,

@@ -5,12 +5,14 @@
 //! wrong is not there; one whose file is gone goes. Of several with one name the first that is right has it. All is
 //! read before any of it is compiled, and whatever changes, changes in one new set.
 
+mod stuck;
+
 use super::Policies;
 use super::cache;
 use super::folder::{Folder, Size};
 use super::limits::Limit;
 use super::load::{
-    Compiling, Ended, Fault, Listed, LoadOptions, Loader, State, listed, own_name, passing, refused, short,
+    Compiling, Fault, Listed, LoadOptions, Loader, State, listed, own_name, passing, refused, short,
 };
 use super::manifest::{self, Mode, Place, placed};
 use super::plugin::Plugin;
@@ -19,7 +21,8 @@ use super::standing::measure;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
+use stuck::Stuck;
 
 /// A policy folder's files as they are known, and the set that came of them.
 pub(super) struct Shelf {
@@ -124,34 +127,6 @@ fn known((fault, evidence): &Told) -> Known {
     (fault.path.clone(), what, evidence.clone())
 }
 
-/// After a trial that had no end the next one is so much later at first, and twice as much each time.
-const PAUSE: Duration = Duration::from_secs(8);
-const LONGEST_PAUSE: Duration = Duration::from_secs(600);
-
-/// A version whose trial had no end.
-#[derive(Debug, Clone, Copy)]
-struct Stuck {
-    /// Trials so far.
-    trials: u32,
-    /// Not before it is tried again, unless somebody asks.
-    next: Instant,
-}
-
-impl Stuck {
-    /// None: the trial ended otherwise, and the next look may try again.
-    fn after(fault: &Fault, before: Option<Self>, now: Instant) -> Option<Self> {
-        if fault.ending != Some(Ended::TimeOut) {
-            return None;
-        }
-        let trials = before.map_or(0, |before| before.trials).saturating_add(1);
-        let pause = PAUSE.saturating_mul(1 << (trials - 1).min(16)).min(LONGEST_PAUSE);
-        Some(Self {
-            trials,
-            next: now + pause,
-        })
-    }
-}
-
 #[derive(Clone)]
 struct Version {
     evidence: Evidence,
@@ -227,7 +202,7 @@ impl Shelf {
         };
         let contents = read.unwrap_or_default();
         if self.loader.is_none() && !contents.is_empty() {
-            self.loader.insert(Loader::new(&self.options)?).compiling = self.compiling.clone();
+            self.loader = Some(Loader::new(&self.options, self.compiling.clone())?);
         }
         // All that was found is put in its place at the end, so that a panic on the way changes nothing.
         let found = match &self.loader {

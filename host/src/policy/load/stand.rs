@@ -21,7 +21,7 @@ pub use inspection::{Inspection, Memory, Needed, Wants, inspect};
 pub use mail::Mail;
 pub use zone::Zone;
 
-use super::{Fault, Listed, LoadOptions, Loader, apart, listed, refused};
+use super::{Compiling, Fault, Listed, LoadOptions, Loader, apart, listed, refused};
 use crate::clock::unix_millis;
 use crate::config::PolicyLimits;
 use crate::policy::cache;
@@ -407,7 +407,7 @@ impl Bench {
             listeners: Vec::new(),
         };
         let no_engine = |error: anyhow::Error| refused(file, format!("{error:#}"));
-        let loader = Loader::new(&options).map_err(no_engine)?;
+        let loader = Loader::new(&options, Compiling::default()).map_err(no_engine)?;
         let mut listed = listed(file);
         listed.digest = cache::digest(&wasm);
         Ok(Self {

@@ -367,7 +367,7 @@ fn loader_of_one() -> Arc<Loader> {
     let mut options = Folder::new().options(Duration::from_millis(200));
     options.cache_dir = None;
     options.limits.instances = 1;
-    Arc::new(Loader::new(&options).unwrap())
+    Arc::new(Loader::new(&options, Compiling::default()).unwrap())
 }
 
 /// A trial beside a call that had the one instance was refused with "maximum concurrent limit".

@@ -2,7 +2,7 @@ use super::*;
 use crate::policy::Facts;
 use crate::policy::bindings::postern::policy::types::Verdict;
 use crate::policy::limits::tests::hits_of;
-use crate::policy::load::Loader;
+use crate::policy::load::{Compiling, Loader};
 use crate::policy::load::tests::{Folder, REJECT};
 use crate::policy::plugin::{Failure, Plugin};
 use crate::policy::questions::{Ask, Said};
@@ -22,7 +22,7 @@ fn loader(instances: u32) -> Loader {
     let mut options = Folder::new().options(Duration::from_secs(20));
     options.cache_dir = None;
     options.limits.instances = instances;
-    Loader::new(&options).unwrap()
+    Loader::new(&options, Compiling::default()).unwrap()
 }
 
 /// On a thread where it may wait for its trial.

@@ -1,3 +1,4 @@
+use super::super::load::Ended;
 use super::super::load::tests::{ACCEPT, Folder as Dir, REFUSES_SETTINGS, REJECT, filter};
 use super::Site::{Gone, Missing, Refused, There};
 use super::*;

@@ -72,6 +72,7 @@ mod tests {
             name: name.to_owned(),
             state: "loaded".to_owned(),
             status: "loaded".to_owned(),
+            compiling: false,
             fault: None,
             answers: Vec::new(),
             file: format!("plugins.d/{name}.wasm").into(),

@@ -42,6 +42,7 @@ mod words;
 
 pub use agreement::Agreed;
 pub use auth::{AuthFacts, SignatureFacts};
+pub use cache::{Keep, Notice, Whose};
 pub use grants::{Attribute, DirectorySource};
 pub(crate) use load::{Compiling, short};
 pub use load::{Ended, Fault, Listed, LoadOptions, State, stand};

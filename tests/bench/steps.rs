@@ -22,7 +22,7 @@ use metrics_exporter_prometheus::PrometheusBuilder;
 use postern::config::{Config, DnsConfig, PolicyLimits};
 use postern::directory::{Accounts, Directory};
 use postern::dns::Resolver;
-use postern::policy::{Decision, LoadOptions, Policies, State};
+use postern::policy::{Decision, Keep, LoadOptions, Policies, State};
 use postern::store::embedded::{EmbeddedStore, Options};
 use postern::store::memory::MemoryStore;
 use postern::store::{Account, Domain, KvWrite, Store};
@@ -120,7 +120,7 @@ impl Workshop {
     fn options(&self) -> LoadOptions {
         LoadOptions {
             explains: false,
-            cache_dir: Some(self.folder.path().join("compiled")),
+            keep: Keep::alone(self.folder.path().join("compiled")),
             // Nobody's patience ends on a busy machine.
             limits: PolicyLimits {
                 deadline: Duration::from_secs(10),

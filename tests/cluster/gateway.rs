@@ -53,6 +53,7 @@ impl Site {
             .args(arguments)
             .arg("--config")
             .arg(self.config())
+            .env("XDG_CACHE_HOME", self.path("cache"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -60,6 +60,7 @@ impl Site {
             .args(arguments)
             .arg("--config")
             .arg(self.config())
+            .env("XDG_CACHE_HOME", self.folder.path().join("cache"))
             .output()
             .unwrap()
     }

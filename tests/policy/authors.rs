@@ -12,9 +12,10 @@ mod guests;
 use postern::store::embedded::Options;
 use postern::store::{EmbeddedStore, Kv as _, KvWrite};
 use serde_json::Value;
-use std::os::unix::fs::MetadataExt as _;
+use std::fs::Permissions;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -74,13 +75,18 @@ impl Desk {
         self.postern(&[&["plugin"], arguments].concat())
     }
 
-    fn postern(&self, arguments: &[&str]) -> Ended {
-        let output = Command::new(POSTERN)
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(POSTERN);
+        command
             .current_dir(self.0.path())
             .env_remove("POSTERN_CONFIG")
             .env("XDG_CACHE_HOME", self.path("cache"))
-            .args(arguments)
-            .output();
+            .args(arguments);
+        command
+    }
+
+    fn postern(&self, arguments: &[&str]) -> Ended {
+        let output = self.command(arguments).output();
         let Output {
             status,
             stdout,
@@ -172,29 +178,142 @@ fn what_was_compiled_is_kept_for_the_next_command() {
     assert_eq!(kept(), first, "it is not written again");
 }
 
+/// A configuration whose policies are in that folder.
+fn site(folder: &str) -> String {
+    format!(
+        "hostname: a.example\npostmaster: a@b.example\nstate: state\npolicy: {{ folder: {folder} }}\n\
+         listeners: [ {{ role: mx, address: '127.0.0.1:0' }} ]\n"
+    )
+}
+
+/// Another component that does the same: it has a custom section of so many octets (below 2^21) more.
+fn another(wasm: &[u8], more: usize) -> Vec<u8> {
+    let size = u32::try_from(more + 2).expect("a size");
+    let digits =
+        [(size & 0x7f) | 0x80, ((size >> 7) & 0x7f) | 0x80, size >> 14].map(|digit| digit.to_le_bytes()[0]);
+    [wasm, &[0], &digits, &[1, b'x'], &vec![0; more]].concat()
+}
+
+/// Two configurations, each with a policy of its own, beside one cache.
+fn two_sites() -> Desk {
+    let wasm = std::fs::read(guests::build("greylist")).expect("the guest");
+    Desk::new()
+        .with("a.yaml", site("a.d"))
+        .with("b.yaml", site("b.d"))
+        .with("a.d/10-greylist.wasm", &wasm)
+        .with("b.d/10-greylist.wasm", another(&wasm, 1))
+}
+
 #[test]
-fn what_was_compiled_for_a_check_is_kept_for_the_next() {
-    let config = "hostname: a.example\npostmaster: a@b.example\npolicy: { folder: plugins.d }\n\
-                  listeners: [ { role: mx, address: '127.0.0.1:0' } ]\n";
-    let mut wasm = std::fs::read(guests::build("greylist")).expect("the guest");
-    let desk = Desk::new()
-        .with("postern.yaml", config)
-        .with("plugins.d/10-greylist.wasm", &wasm);
-    let kept = || kept(&desk.path("cache/postern/checked"));
-    let checked = desk.postern(&["check"]);
-    assert_eq!(checked.code, Some(0), "{checked:?}");
+fn what_a_command_compiled_is_kept_for_all_others() {
+    let desk = two_sites();
+    let kept = || {
+        let mut kept = kept(&desk.path("cache/postern/compiled"));
+        kept.sort();
+        kept
+    };
+    let done = |arguments: &[&str]| {
+        let ended = desk.postern(arguments);
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        ended
+    };
+    let checked = done(&["check", "--config", "a.yaml"]);
+    assert_eq!(checked.error, "");
     let first = kept();
     assert_eq!(first.len(), 1);
-    assert_eq!(desk.postern(&["check"]).out, checked.out);
-    assert_eq!(desk.plugin(&["list"]).code, Some(0));
-    assert_eq!(kept(), first, "it is not written again");
-    // A section of its own makes another component of it.
-    wasm.extend(b"\0\x02\x01x");
-    std::fs::write(desk.path("plugins.d/10-greylist.wasm"), wasm).expect("a file");
-    assert_eq!(desk.postern(&["check"]).code, Some(0));
-    let second = kept();
-    assert_eq!(second.len(), 1, "{second:?}");
-    assert_ne!(second[0].0, first[0].0);
+    done(&["check", "--config", "b.yaml"]);
+    let both = kept();
+    assert_eq!(both.len(), 2);
+    assert!(
+        both.contains(&first[0]),
+        "one configuration costs another nothing"
+    );
+    assert_eq!(done(&["check", "--config", "a.yaml"]).out, checked.out);
+    done(&["plugin", "list", "--config", "b.yaml"]);
+    done(&["plugin", "inspect", "a.d/10-greylist.wasm"]);
+    assert_eq!(kept(), both, "nothing is written again");
+}
+
+#[test]
+fn two_checks_at_once_keep_what_both_compiled() {
+    let desk = two_sites();
+    let checks = ["a.yaml", "b.yaml"].map(|config| {
+        let mut check = desk.command(&["check", "--config", config]);
+        check
+            .stderr(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("a process")
+    });
+    for check in checks {
+        let ended = check.wait_with_output().expect("an end");
+        assert_eq!(ended.status.code(), Some(0));
+        assert_eq!(String::from_utf8_lossy(&ended.stderr), "");
+    }
+    let kept = kept(&desk.path("cache/postern/compiled"));
+    assert_eq!(kept.len(), 2, "{kept:?}");
+    assert!(
+        kept.iter()
+            .all(|(file, _)| file.extension().is_some_and(|is| is == "cwasm")),
+        "{kept:?}"
+    );
+}
+
+#[test]
+fn a_check_tells_what_takes_long_and_once_that_nothing_can_be_kept() {
+    let desk = two_sites();
+    let wasm = std::fs::read(desk.path("a.d/10-greylist.wasm")).expect("the guest");
+    let desk = desk
+        .with("a.d/20-large.wasm", another(&wasm, 1_000_000))
+        .with("b.d/20-more.wasm", another(&wasm, 2));
+    let checked = desk.postern(&["check", "--config", "a.yaml"]);
+    assert_eq!(checked.code, Some(0), "{checked:?}");
+    let note = checked.error.trim_end();
+    assert!(
+        note.starts_with("compiling ") && note.ends_with("a.d/20-large.wasm, 1 MB"),
+        "{note}"
+    );
+    let again = desk.plugin(&["list", "--config", "a.yaml"]);
+    assert!(again.error.starts_with("no gateway runs for "), "{again:?}");
+
+    let compiled = desk.path("cache/postern/compiled");
+    std::fs::set_permissions(&compiled, Permissions::from_mode(0o755)).expect("a mode");
+    let count = kept(&compiled).len();
+    let checked = desk.postern(&["check", "--config", "b.yaml"]);
+    assert_eq!(checked.code, Some(0), "{checked:?}");
+    let why = format!(
+        "what is compiled is not kept for the next command: {} is open to others; chmod 700 it (another folder: \
+         XDG_CACHE_HOME)\n",
+        compiled.display()
+    );
+    assert_eq!(checked.error, why);
+    assert_eq!(kept(&compiled).len(), count);
+
+    std::fs::remove_dir_all(desk.path("cache")).expect("removed");
+    let desk = desk.with("cache", "");
+    let checked = desk.postern(&["check", "--config", "b.yaml"]);
+    assert_eq!(checked.code, Some(0), "{checked:?}");
+    assert_eq!(checked.error.lines().count(), 1, "{checked:?}");
+    assert!(checked.error.contains(": cannot make "), "{checked:?}");
+}
+
+#[test]
+fn while_a_gateway_starts_its_policies_are_not_compiled_a_second_time() {
+    let desk = two_sites();
+    let starting = EmbeddedStore::open(desk.path("state/store"), Options::default()).expect("a store");
+    let commands = [&["list"][..], &["compare", "greylist"], &["reset", "greylist"]];
+    for command in commands {
+        let told = desk.plugin(&[command, &["--config", "a.yaml"]].concat());
+        assert_eq!(told.code, Some(1), "{told:?}");
+        let why = "postern: a gateway is starting, or another command has the store in state/store: ask again when \
+                   it is ready\n";
+        assert_eq!((told.out.as_str(), told.error.as_str()), ("", why));
+    }
+    assert!(!desk.path("cache").exists());
+    drop(starting);
+    let listed = desk.plugin(&["list", "--config", "a.yaml"]);
+    assert_eq!(listed.code, Some(0), "{listed:?}");
+    assert!(listed.error.starts_with("no gateway runs for "), "{listed:?}");
 }
 
 #[test]

@@ -6,7 +6,7 @@ mod guests;
 use postern::config::PolicyLimits;
 pub(crate) use postern::policy::stand::Mail;
 use postern::policy::stand::{Anywhere, DirectoryTable};
-use postern::policy::{Attribute, Facts, LoadOptions, Policies, State};
+use postern::policy::{Attribute, Facts, Keep, LoadOptions, Policies, State};
 use postern::store::Store;
 use postern::store::memory::MemoryStore;
 use std::path::Path;
@@ -82,7 +82,7 @@ pub(crate) async fn load_compiled(
     store: Arc<dyn Store>,
 ) -> Arc<Policies> {
     let options = LoadOptions {
-        cache_dir: Some(compiled.to_owned()),
+        keep: Keep::alone(compiled),
         limits,
         ..usual(store)
     };
@@ -93,7 +93,7 @@ pub(crate) async fn load_compiled(
 pub(crate) fn usual(store: Arc<dyn Store>) -> LoadOptions {
     LoadOptions {
         explains: true,
-        cache_dir: None,
+        keep: Keep::default(),
         store,
         dns: Arc::new(postern::policy::stand::Zone::default()),
         limits: PolicyLimits::default(),

@@ -24,7 +24,7 @@ mod model;
 use again::ask_again;
 use hands::Hands;
 use postern::config::PolicyLimits;
-use postern::policy::{Facts, InForce, LoadOptions, Policies, State, Verdict, Watch};
+use postern::policy::{Facts, InForce, Keep, LoadOptions, Policies, State, Verdict, Watch};
 use postern::store::memory::MemoryStore;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
@@ -98,7 +98,7 @@ impl Gateway {
 
 fn options(hands: &Hands) -> LoadOptions {
     LoadOptions {
-        cache_dir: Some(hands.compiled()),
+        keep: Keep::alone(hands.compiled()),
         store: Arc::new(MemoryStore::new()),
         dns: Arc::new(postern::policy::stand::Zone::default()),
         limits: PolicyLimits {

@@ -38,9 +38,11 @@ const LANGUAGES: [&str; 5] = ["rust", "go", "js", "python", "c"];
 /// Longer than any call takes on a busy machine.
 const PATIENT: &str = "limits: { deadline: 60s }\n";
 
-/// `postern …` there: its standard output.
+/// `postern …` there: its standard output. What it compiles outlives the test.
 fn postern(folder: &Path, arguments: &[&str]) -> String {
-    told(&mut Command::new(POSTERN), folder, arguments).unwrap_or_else(|error| panic!("{error}"))
+    let mut command = Command::new(POSTERN);
+    command.env("XDG_CACHE_HOME", toolchains::cache().join("commands"));
+    told(&mut command, folder, arguments).unwrap_or_else(|error| panic!("{error}"))
 }
 
 fn told(command: &mut Command, folder: &Path, arguments: &[&str]) -> Result<String, String> {

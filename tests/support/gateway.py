@@ -102,6 +102,7 @@ class Gateway:
     def postern(self, *arguments, stdin=None, check=True):
         return subprocess.run(
             [self.binary, *arguments, "--config", str(self.config)],
+            env=os.environ | {"XDG_CACHE_HOME": str(self.folder.resolve() / "cache")},
             input=stdin, text=True, capture_output=True, check=check, timeout=120,
         )
 

@@ -14,16 +14,16 @@ mod words;
 use super::client::Gateway;
 use super::output::Listing;
 use super::{ListFormat, output, policies};
-use crate::config::Config;
+use crate::config::{Config, StoreConfig};
 use crate::control::{AgreementRecord, Operation, PluginRecord, Record};
+use crate::gateway;
 use crate::policy::short;
-use crate::policy::stand::Keep;
-use anyhow::Context as _;
+use crate::store::embedded;
+use anyhow::{Context as _, ensure};
+use policies::keep;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Octets of a component from which on a compiler takes seconds.
-const LARGE: usize = 1_000_000;
 const NO_GATEWAY: &str = "no gateway runs; start one with postern serve";
 
 #[derive(Debug, clap::Subcommand)]
@@ -77,19 +77,34 @@ pub(super) async fn run((config, file): (&Config, &Path), command: Running) -> a
     match command {
         Running::List(format) => list(config, file, format).await,
         Running::Compare { name, format } => {
-            let mut gateway = Gateway::running(config).await?.context(NO_GATEWAY)?;
+            let mut gateway = running(config).await?.context(NO_GATEWAY)?;
             output::list(&mut gateway, &Operation::PluginCompare { name }, format).await
         }
         Running::Reset { name } => {
-            let mut gateway = Gateway::running(config).await?.context(NO_GATEWAY)?;
+            let mut gateway = running(config).await?.context(NO_GATEWAY)?;
             output::say(&gateway.tell(&Operation::PluginReset { name }).await?)?;
             Ok(ExitCode::SUCCESS)
         }
     }
 }
 
+/// The gateway that can be asked. One that starts compiles its policies before it can, and has its store already: that
+/// is told where the store is on this machine.
+async fn running(config: &Config) -> anyhow::Result<Option<Gateway>> {
+    let gateway = Gateway::running(config).await?;
+    if gateway.is_none() && matches!(config.store, StoreConfig::Embedded { .. }) {
+        let folder = gateway::store_folder(config);
+        ensure!(
+            !embedded::is_in_use(&folder),
+            "a gateway is starting, or another command has the store in {}: ask again when it is ready",
+            folder.display()
+        );
+    }
+    Ok(gateway)
+}
+
 async fn list(config: &Config, file: &Path, format: ListFormat) -> anyhow::Result<ExitCode> {
-    match Gateway::running(config).await? {
+    match running(config).await? {
         Some(mut gateway) => output::list(&mut gateway, &Operation::PluginList, format).await,
         None => list_folder(config, file, format),
     }
@@ -104,18 +119,6 @@ pub(super) fn author(command: Author, configuration: Option<PathBuf>) -> anyhow:
         Author::Test(arguments) => cases::run(&arguments),
         Author::Bench(arguments) => bench::run(&arguments),
         Author::Replay(arguments) => replay::run(&arguments, configuration),
-    }
-}
-
-/// What is compiled for an author is kept in his cache folder.
-fn keep() -> Keep {
-    Keep {
-        folder: policies::cache("compiled"),
-        compiling: |file, octets| {
-            if octets >= LARGE {
-                output::note(&format!("compiling {}, {} MB", file.display(), octets / LARGE));
-            }
-        },
     }
 }
 

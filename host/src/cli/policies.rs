@@ -1,19 +1,24 @@
 //! The policies of a folder: those that a gateway runs with, and what a person is told of them.
 //!
 //! What is wrong with one is logged in one line, and the gateway serves with the others; `check` names all
-//! that is wrong, and makes nothing but a copy of what it compiled.
+//! that is wrong, and makes nothing but a copy of what it compiled. Commands have no log: what takes long or cannot be
+//! kept is a note on standard error.
 
+use super::output;
 use crate::config::{Config, Role};
 use crate::directory::{Accounts, Directory};
 use crate::dns::Resolver;
-use crate::policy::{AddressCheck, Facts, Fault, LoadOptions, Policies, Watch};
+use crate::policy::{AddressCheck, Facts, Fault, Keep, LoadOptions, Notice, Policies, Watch, Whose};
 use crate::routing::{Routed, Router, Routes};
 use crate::store::{MemoryStore, Store};
 use anyhow::Context as _;
 use async_trait::async_trait;
 use postern_proto::Address;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Once};
+
+/// Octets of a component from which on a compiler takes seconds.
+const LARGE: usize = 1_000_000;
 
 /// Loads the folder for a gateway, and begins to watch it. None: no folder is named.
 pub(super) fn watch(
@@ -24,41 +29,67 @@ pub(super) fn watch(
     let Some(folder) = config.policy_folder.as_deref() else {
         return Ok(None);
     };
-    let options = options(config, store, dns, Some(config.state.join("compiled")));
+    let options = options(config, store, dns, Keep::alone(config.state.join("compiled")));
     let watch = Watch::open(folder, options).context("cannot run policies")?;
     Ok(Some(Arc::new(watch)))
 }
 
 /// Compiles and tries every policy as a gateway would at its start. What they store while they are tried is forgotten;
-/// what was compiled is kept for the next time, as long as it is in the folder.
+/// what was compiled is kept for the next command.
 pub(super) fn inspect(config: &Config) -> anyhow::Result<(Arc<Policies>, Vec<Fault>)> {
     let Some(folder) = config.policy_folder.as_deref() else {
         return Ok((Arc::default(), Vec::new()));
     };
     let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
-    let options = options(config, &store, &Resolver::new(&config.dns), cache("checked"));
+    let options = options(config, &store, &Resolver::new(&config.dns), keep());
     Policies::load(folder, options).context("cannot run policies")
 }
 
-/// Where commands keep what they compiled: in the cache folder of who gives them. None: there is none.
-pub(super) fn cache(name: &str) -> Option<PathBuf> {
+/// What commands compile is kept in one folder, in the cache folder of who gives them.
+pub(super) fn keep() -> Keep {
+    let folder = cache();
+    if folder.is_none() {
+        let why = "neither XDG_CACHE_HOME nor HOME is an absolute path";
+        tell(Notice::NotKept { why });
+    }
+    Keep {
+        folder,
+        whose: Whose::Commands,
+        hear: tell,
+    }
+}
+
+/// Tells who waits; once, where nothing can be kept.
+pub(super) fn tell(notice: Notice<'_>) {
+    static NOT_KEPT: Once = Once::new();
+    match notice {
+        Notice::Compiling { file, octets } if octets >= LARGE => {
+            output::note(&format!("compiling {}, {} MB", file.display(), octets / LARGE));
+        }
+        Notice::Compiling { .. } => {}
+        Notice::Unfit { path, why } => output::note(&format!("{} is not loaded: {why}", path.display())),
+        Notice::NotKept { why } => NOT_KEPT.call_once(|| {
+            output::note(&format!(
+                "what is compiled is not kept for the next command: {why} (another folder: XDG_CACHE_HOME)"
+            ));
+        }),
+    }
+}
+
+/// None: there is none.
+fn cache() -> Option<PathBuf> {
     let folder = |name: &str| {
         let path = std::env::var_os(name).map(PathBuf::from);
         path.filter(|path| path.is_absolute())
     };
     let cache = folder("XDG_CACHE_HOME").or_else(|| Some(folder("HOME")?.join(".cache")));
-    Some(cache?.join("postern").join(name))
+    Some(cache?.join("postern/compiled"))
 }
 
-fn options(
-    config: &Config,
-    store: &Arc<dyn Store>,
-    dns: &Resolver,
-    cache_dir: Option<PathBuf>,
-) -> LoadOptions {
+fn options(config: &Config, store: &Arc<dyn Store>, dns: &Resolver, keep: Keep) -> LoadOptions {
     let directory = Directory::new(Arc::clone(store), config);
     LoadOptions {
-        cache_dir,
+        keep,
         store: Arc::clone(store),
         dns: Arc::new(dns.clone()),
         limits: config.policy,

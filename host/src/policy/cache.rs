@@ -3,25 +3,94 @@
 //! A file is named by the digest of the component and by all that decides about compatibility of machine
 //! code (version, settings, processor). It is written aside, made durable and renamed, into a folder that is
 //! the owner's alone; what else may be wrong with it costs a compilation. Only what was written here is ever
-//! loaded: a `.cwasm` in the policy folder is nothing to us.
+//! loaded: a `.cwasm` in the policy folder is nothing to us. A gateway has a folder for itself, with what its policies
+//! were compiled to; a user's commands share one, whatever they are about, with the newest.
 
 use anyhow::{Context as _, ensure};
 use sha2::{Digest as _, Sha256};
 use std::collections::HashSet;
 use std::fmt::Write as _;
-use std::fs::{DirBuilder, File};
+use std::fs::{DirBuilder, File, Metadata};
 use std::hash::{Hash as _, Hasher};
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+use tempfile::NamedTempFile;
 use wasmtime::Engine;
 use wasmtime::component::Component;
+
+/// Compiled components that a user's commands keep: the policies of two large folders, and an author's last builds. One
+/// has up to 6 MB, of Python 35 MB.
+const KEPT: usize = 50;
+const COMPILED: &str = "cwasm";
+/// Of what is being written.
+const ASIDE: &str = ".new";
+
+/// Where compiled components are kept, and who hears of it.
+#[derive(Debug, Clone)]
+pub struct Keep {
+    /// The owner's alone. None: nowhere.
+    pub folder: Option<PathBuf>,
+    pub whose: Whose,
+    pub hear: fn(Notice<'_>),
+}
+
+/// Who else keeps components in a folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whose {
+    /// Nobody: what no policy here was compiled to goes.
+    Gateway,
+    /// Other commands, about other policies: the newest stay.
+    Commands,
+}
+
+/// What is told of compiling.
+#[derive(Debug, Clone, Copy)]
+pub enum Notice<'a> {
+    /// It begins, of a component of so many octets.
+    Compiling { file: &'a Path, octets: usize },
+    /// What was kept is not fit to be loaded.
+    Unfit { path: &'a Path, why: &'a str },
+    /// What was compiled cannot be kept.
+    NotKept { why: &'a str },
+}
+
+impl Keep {
+    /// For one gateway, which logs what is told.
+    pub fn alone(folder: impl Into<PathBuf>) -> Self {
+        Self {
+            folder: Some(folder.into()),
+            ..Self::default()
+        }
+    }
+}
+
+impl Default for Keep {
+    fn default() -> Self {
+        Self {
+            folder: None,
+            whose: Whose::Gateway,
+            hear: log,
+        }
+    }
+}
+
+fn log(notice: Notice<'_>) {
+    match notice {
+        Notice::Compiling { file, octets } => {
+            tracing::info!(file = %file.display(), octets, "a policy is being compiled");
+        }
+        Notice::Unfit { path, why } => tracing::warn!(path = %path.display(), error = why, "compiled anew"),
+        Notice::NotKept { why } => tracing::warn!(error = why, "compiled policies are not kept"),
+    }
+}
 
 /// Where compiled code is kept, and for which engine.
 #[derive(Debug)]
 pub(super) struct Cache {
-    /// None: the folder is not fit for it, each start compiles.
-    folder: Option<PathBuf>,
+    /// Without its folder where that is not fit for it: each start compiles.
+    keep: Keep,
     compatibility: String,
 }
 
@@ -39,73 +108,104 @@ fn hex(octets: &[u8]) -> String {
 
 impl Cache {
     /// Makes the folder where it is not there. One that cannot be made or is open to others is not used.
-    pub(super) fn open(folder: Option<&Path>, engine: &Engine) -> Self {
-        let folder = folder.filter(|folder| match private(folder) {
-            Ok(()) => true,
-            Err(error) => {
-                tracing::warn!(error = format!("{error:#}"), "compiled policies are not kept");
-                false
-            }
-        });
-        let folder = folder.map(Path::to_owned);
+    pub(super) fn open(keep: &Keep, engine: &Engine) -> Self {
+        let mut keep = keep.clone();
+        if let Some(Err(error)) = keep.folder.as_deref().map(private) {
+            let why = format!("{error:#}");
+            (keep.hear)(Notice::NotKept { why: &why });
+            keep.folder = None;
+        }
         let mut hasher = Stable(Sha256::new());
         engine.precompile_compatibility_hash().hash(&mut hasher);
         let compatibility = hex(&hasher.0.finalize()).chars().take(16).collect();
-        Self {
-            folder,
-            compatibility,
-        }
+        Self { keep, compatibility }
     }
 
-    /// Whether a component of that digest was compiled before.
-    pub(super) fn holds(&self, digest: &str) -> bool {
-        self.path(digest).is_some_and(|path| path.exists())
-    }
-
-    /// The component, from the folder if it is there, else compiled.
-    pub(super) fn component(&self, engine: &Engine, wasm: &[u8], digest: &str) -> anyhow::Result<Component> {
-        let Some(path) = self.path(digest) else {
-            return Ok(Component::from_binary(engine, wasm)?);
-        };
-        if path.exists() {
-            match load(engine, &path) {
-                Ok(component) => return Ok(component),
-                Err(error) => tracing::warn!(path = %path.display(), %error, "compiled anew"),
+    /// A component of that digest, if it was compiled before.
+    pub(super) fn find(&self, engine: &Engine, digest: &str) -> Option<Component> {
+        let path = self.path(digest)?;
+        match load(engine, &path) {
+            Ok(component) => {
+                self.touch(&path);
+                component
+            }
+            Err(error) => {
+                let why = format!("{error:#}");
+                (self.keep.hear)(Notice::Unfit {
+                    path: &path,
+                    why: &why,
+                });
+                None
             }
         }
+    }
+
+    /// Compiles the component of that file and digest, and keeps it.
+    pub(super) fn compile(
+        &self,
+        engine: &Engine,
+        (file, wasm): (&Path, &[u8]),
+        digest: &str,
+    ) -> anyhow::Result<Component> {
+        (self.keep.hear)(Notice::Compiling {
+            file,
+            octets: wasm.len(),
+        });
         let component = Component::from_binary(engine, wasm)?;
-        if let Err(error) = keep(&component, &path) {
-            tracing::warn!(path = %path.display(), error = format!("{error:#}"), "a compiled policy is not kept");
+        if let Some(path) = self.path(digest)
+            && let Err(error) = keep(&component, &path)
+        {
+            let why = format!("{}: {error:#}", path.display());
+            (self.keep.hear)(Notice::NotKept { why: &why });
         }
         Ok(component)
     }
 
-    /// Removes what no policy in force was compiled to. What cannot be removed stays.
+    /// Removes what is not wanted any more, where these are. What cannot be removed stays.
     pub(super) fn prune(&self, digests: &HashSet<&str>) {
-        let Some(folder) = &self.folder else { return };
-        let used: HashSet<PathBuf> = digests.iter().filter_map(|digest| self.path(digest)).collect();
-        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-            if !used.contains(&entry.path()) {
-                let _ = std::fs::remove_file(entry.path());
-            }
+        match self.keep.whose {
+            Whose::Gateway => self.keep_only(digests),
+            Whose::Commands => self.keep_newest(KEPT.max(digests.len())),
         }
     }
 
-    /// Removes all but so many of those that were kept last.
-    pub(super) fn keep_newest(&self, most: usize) {
-        let Some(folder) = &self.folder else { return };
-        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-        let timed = entries.filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path())));
-        let mut files: Vec<_> = timed.collect();
-        files.sort_unstable();
-        for (_, file) in files.iter().rev().skip(most) {
-            let _ = std::fs::remove_file(file);
+    fn keep_only(&self, digests: &HashSet<&str>) {
+        let used: HashSet<PathBuf> = digests.iter().filter_map(|digest| self.path(digest)).collect();
+        for file in self.files().filter(|file| !used.contains(file)) {
+            remove(&file);
+        }
+    }
+
+    /// Removes all but so many of those that were used last.
+    fn keep_newest(&self, most: usize) {
+        let (compiled, others): (Vec<_>, Vec<_>) = self
+            .files()
+            .partition(|file| file.extension().is_some_and(|extension| extension == COMPILED));
+        let used = |file: PathBuf| Some((std::fs::metadata(&file).ok()?.modified().ok()?, file));
+        let mut compiled: Vec<_> = compiled.into_iter().filter_map(used).collect();
+        compiled.sort_unstable();
+        let old = compiled.into_iter().rev().skip(most).map(|(_, file)| file);
+        for file in old.chain(others) {
+            remove(&file);
+        }
+    }
+
+    fn files(&self) -> impl Iterator<Item = PathBuf> {
+        let entries = self.keep.folder.as_deref().map(std::fs::read_dir);
+        let entries = entries.into_iter().flatten().flatten().flatten();
+        entries.map(|entry| entry.path())
+    }
+
+    /// Notes that it was used.
+    fn touch(&self, path: &Path) {
+        if self.keep.whose == Whose::Commands {
+            let _ = File::open(path).and_then(|file| file.set_modified(SystemTime::now()));
         }
     }
 
     fn path(&self, digest: &str) -> Option<PathBuf> {
-        let name = format!("{digest}-{}.cwasm", self.compatibility);
-        Some(self.folder.as_ref()?.join(name))
+        let name = format!("{digest}-{}.{COMPILED}", self.compatibility);
+        Some(self.keep.folder.as_ref()?.join(name))
     }
 }
 
@@ -135,123 +235,63 @@ fn private(folder: &Path) -> anyhow::Result<()> {
         facts.mode() & 0o077 == 0,
         "{shown} is open to others; chmod 700 it"
     );
-    let ours = rustix::process::geteuid().as_raw();
-    ensure!(facts.uid() == ours, "{shown} is another user's; chown it");
+    ensure!(is_ours(&facts), "{shown} is another user's; chown it");
     Ok(())
 }
 
 fn keep(component: &Component, path: &Path) -> anyhow::Result<()> {
-    let aside = path.with_extension(format!("{}.new", std::process::id()));
-    let mut file = File::create(&aside)?;
+    let mut file = aside(path)?;
     file.write_all(&component.serialize()?)?;
     // Machine code of which a power cut left half must never bear the name.
-    file.sync_all()?;
-    std::fs::rename(&aside, path)?;
+    file.as_file().sync_all()?;
+    file.persist(path)?;
     Ok(())
 }
 
-/// Loads compiled code.
+/// A file of the owner's alone beside it, locked as long as it is written: who tidies up leaves it alone.
+fn aside(path: &Path) -> anyhow::Result<NamedTempFile> {
+    let folder = path.parent().context("no folder")?;
+    loop {
+        let file = tempfile::Builder::new().suffix(ASIDE).tempfile_in(folder)?;
+        file.as_file().lock()?;
+        // Who came before the lock took it for one that was left behind.
+        if file.as_file().metadata()?.nlink() > 0 {
+            return Ok(file);
+        }
+    }
+}
+
+/// Removes a file of the folder, unless a process writes it.
+fn remove(path: &Path) {
+    let is_aside = path.as_os_str().as_encoded_bytes().ends_with(ASIDE.as_bytes());
+    // Locked until it is gone: who has just made it waits, and makes another.
+    let aside = is_aside.then(|| File::open(path).ok()).flatten();
+    if aside.as_ref().is_none_or(|aside| aside.try_lock().is_ok()) {
+        let _ = std::fs::remove_file(path);
+    }
+}
+
+/// Loads compiled code. None: there is none.
 #[allow(unsafe_code, reason = "the one way to load compiled code; see below")]
-fn load(engine: &Engine, path: &Path) -> wasmtime::Result<Component> {
-    // SAFETY: the file holds what `serialize` gave for a component that this program compiled. It lies in a
-    // folder that only this user (checked when the cache was opened) can write to, bears its name only after
-    // it was complete and durable, and is never changed afterwards, only replaced by rename or removed, which
-    // leaves the mapped file as it is. Code for another engine version, other settings or another processor
-    // is refused by the header that the engine checks.
-    unsafe { Component::deserialize_file(engine, path) }
+fn load(engine: &Engine, path: &Path) -> anyhow::Result<Option<Component>> {
+    let facts = match std::fs::symlink_metadata(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        facts => facts?,
+    };
+    ensure!(facts.is_file(), "is no file");
+    ensure!(is_ours(&facts), "is another user's");
+    ensure!(facts.mode() & 0o022 == 0, "others may write to it");
+    // SAFETY: the file holds what `serialize` gave for a component that this program compiled. Only this user can
+    // write to it (checked just now), and to the folder that it lies in (checked when the cache was opened). It bears
+    // its name only after it was complete and durable, and what is in it is never changed afterwards: it is only
+    // replaced by rename or removed, which leaves the mapped file as it is. Code for another engine version, other
+    // settings or another processor is refused by the header that the engine checks.
+    Ok(Some(unsafe { Component::deserialize_file(engine, path) }?))
+}
+
+fn is_ours(facts: &Metadata) -> bool {
+    facts.uid() == rustix::process::geteuid().as_raw()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::policy::engine;
-    use std::os::unix::fs::PermissionsExt as _;
-
-    const EMPTY: &[u8] = b"\0asm\x0d\0\x01\0";
-
-    fn files(folder: &Path) -> Vec<PathBuf> {
-        std::fs::read_dir(folder)
-            .unwrap()
-            .map(|entry| entry.unwrap().path())
-            .collect()
-    }
-
-    #[test]
-    fn a_component_is_compiled_once_and_found_again() {
-        let (engine, folder) = (engine::on_demand().unwrap(), tempfile::tempdir().unwrap());
-        let folder = folder.path().join("compiled");
-        let digest = digest(EMPTY);
-        let cache = Cache::open(Some(&folder), &engine);
-        assert!(!cache.holds(&digest));
-        cache.component(&engine, EMPTY, &digest).unwrap();
-        assert!(cache.holds(&digest));
-        let written = files(&folder);
-        assert_eq!(written.len(), 1, "nothing is left aside: {written:?}");
-        assert!(load(&engine, &written[0]).is_ok());
-        let before = std::fs::metadata(&written[0]).unwrap().ino();
-        Cache::open(Some(&folder), &engine)
-            .component(&engine, EMPTY, &digest)
-            .unwrap();
-        assert_eq!(
-            std::fs::metadata(&written[0]).unwrap().ino(),
-            before,
-            "not written again"
-        );
-    }
-
-    #[test]
-    fn a_file_that_is_no_compiled_component_is_compiled_anew() {
-        let (engine, folder) = (engine::on_demand().unwrap(), tempfile::tempdir().unwrap());
-        let cache = Cache::open(Some(&folder.path().join("compiled")), &engine);
-        let digest = digest(EMPTY);
-        let path = cache.path(&digest).unwrap();
-        std::fs::write(&path, b"rubbish").unwrap();
-        cache.component(&engine, EMPTY, &digest).unwrap();
-        assert_ne!(std::fs::read(&path).unwrap(), b"rubbish");
-    }
-
-    #[test]
-    fn a_folder_that_others_may_write_to_is_not_used() {
-        let (engine, folder) = (engine::on_demand().unwrap(), tempfile::tempdir().unwrap());
-        std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o770)).unwrap();
-        let cache = Cache::open(Some(folder.path()), &engine);
-        assert!(cache.component(&engine, EMPTY, &digest(EMPTY)).is_ok());
-        assert!(files(folder.path()).is_empty());
-    }
-
-    #[test]
-    fn the_newest_are_kept_and_no_more() {
-        let (engine, folder) = (engine::on_demand().unwrap(), tempfile::tempdir().unwrap());
-        let cache = Cache::open(Some(&folder.path().join("compiled")), &engine);
-        let begun = std::time::SystemTime::now();
-        for (age, digest) in ["a", "b", "c"].into_iter().enumerate() {
-            cache.component(&engine, EMPTY, digest).unwrap();
-            let file = File::options().append(true).open(cache.path(digest).unwrap());
-            let made = begun - std::time::Duration::from_secs(age as u64);
-            file.unwrap().set_modified(made).unwrap();
-        }
-        cache.keep_newest(3);
-        assert_eq!(
-            ["a", "b", "c"].map(|digest| cache.holds(digest)),
-            [true, true, true]
-        );
-        cache.keep_newest(2);
-        assert_eq!(
-            ["a", "b", "c"].map(|digest| cache.holds(digest)),
-            [true, true, false]
-        );
-    }
-
-    #[test]
-    fn what_no_policy_uses_any_more_is_removed() {
-        let (engine, folder) = (engine::on_demand().unwrap(), tempfile::tempdir().unwrap());
-        let folder = folder.path().join("compiled");
-        let cache = Cache::open(Some(&folder), &engine);
-        let digest = digest(EMPTY);
-        cache.component(&engine, EMPTY, &digest).unwrap();
-        cache.prune(&HashSet::from([digest.as_str()]));
-        assert_eq!(files(&folder).len(), 1);
-        cache.prune(&HashSet::new());
-        assert!(files(&folder).is_empty());
-    }
-}
+mod tests;

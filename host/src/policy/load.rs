@@ -7,7 +7,7 @@
 mod compiling;
 pub mod stand;
 
-use super::cache::{self, Cache};
+use super::cache::{self, Cache, Keep};
 use super::capabilities::tree::Room;
 use super::grants::DirectorySource;
 use super::guest::Guest;
@@ -38,8 +38,8 @@ const LONGEST_OBJECTION: usize = 1000;
 /// What policies are loaded with.
 #[derive(Debug, Clone)]
 pub struct LoadOptions {
-    /// Where compiled components are kept: the owner's alone. None: nowhere.
-    pub cache_dir: Option<PathBuf>,
+    /// Where compiled components are kept.
+    pub keep: Keep,
     /// For `kv`.
     pub store: Arc<dyn Store>,
     pub dns: Arc<dyn Lookup>,
@@ -276,7 +276,7 @@ impl Loader {
         let mut linker = Linker::new(&engine);
         capabilities::link(&mut linker)?;
         Ok(Self {
-            cache: Cache::open(options.cache_dir.as_deref(), &engine),
+            cache: Cache::open(&options.keep, &engine),
             compiling,
             linker,
             guests: Arc::new(Guests::start(engine, &limits)?),
@@ -352,11 +352,12 @@ impl Loader {
                 "is a module, not a component; build it for wasm32-wasip2 or wrap it with wasm-tools component new",
             ));
         }
-        let _compilation = (!self.cache.holds(digest)).then(|| {
-            tracing::info!(file = %file.display(), octets = wasm.len(), "a policy is being compiled");
-            self.compiling.begin(file)
-        });
-        let component = self.cache.component(&self.guests.engine, wasm, digest);
+        let engine = &self.guests.engine;
+        if let Some(component) = self.cache.find(engine, digest) {
+            return Ok(component);
+        }
+        let _compilation = self.compiling.begin(file);
+        let component = self.cache.compile(engine, (file, wasm), digest);
         component.map_err(|error| {
             let text = format!("is no component that runs here: {error:#}; build it for wasm32-wasip2");
             refused(file, text)

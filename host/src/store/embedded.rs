@@ -288,6 +288,12 @@ pub fn is_there(folder: &Path) -> bool {
     folder.join("db").is_dir()
 }
 
+/// Whether a process has the store of this folder, be it open yet or not. Nothing is made.
+pub fn is_in_use(folder: &Path) -> bool {
+    let lock = File::open(folder.join("lock"));
+    lock.is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
+}
+
 /// Removes texts whose message was never committed.
 fn sweep(spaces: &Spaces) -> fjall::Result<()> {
     let mut batch = spaces.db.batch();

@@ -4,7 +4,7 @@ use crate::letters::parts;
 use crate::{measured, runtime};
 use postern::config::PolicyLimits;
 use postern::policy::stand::{Anywhere, DirectoryTable, Mail, Zone};
-use postern::policy::{Facts, LoadOptions, MessageSource, Policies, State, Verdict};
+use postern::policy::{Facts, Keep, LoadOptions, MessageSource, Policies, State, Verdict};
 use postern::store::MemoryStore;
 use std::path::Path;
 use std::sync::Arc;
@@ -45,7 +45,7 @@ fn options(probe: &Path) -> LoadOptions {
     LoadOptions {
         explains: false,
         // Compiling under callgrind takes most of the time.
-        cache_dir: Some(probe.with_extension("counts")),
+        keep: Keep::alone(probe.with_extension("counts")),
         store: Arc::new(MemoryStore::new()),
         dns: Arc::new(Zone::default()),
         // Nobody's patience ends under valgrind.

@@ -7,7 +7,7 @@ use super::{Folder, Mail, PATIENT, Project, answers, facts, toolchains};
 use postern::config::{Config, DnsConfig};
 use postern::directory::{Accounts, Directory};
 use postern::dns::Resolver;
-use postern::policy::{Decision, Edit, Facts, LoadOptions, Policies, Verdict};
+use postern::policy::{Decision, Edit, Facts, Keep, LoadOptions, Policies, Verdict};
 use postern::store::memory::MemoryStore;
 use postern::store::{Account, Alias, Directory as _, Domain};
 use server::{Records, Server};
@@ -102,7 +102,7 @@ impl Surroundings {
             ..DnsConfig::default()
         });
         let options = LoadOptions {
-            cache_dir: Some(toolchains::cache().join(format!("compiled-grants-{language}"))),
+            keep: Keep::alone(toolchains::cache().join(format!("compiled-grants-{language}"))),
             dns: Arc::new(resolver),
             directory: Arc::new(Accounts::new(directory, Arc::clone(&self.store) as _)),
             ..usual(Arc::clone(&self.store) as _)

@@ -4,7 +4,7 @@
 //! instances that last as it says. Nothing watches those that are timed; what they do is counted in one call more.
 
 use super::session::{RECIPIENT, Session};
-use crate::cli::output;
+use crate::cli::{output, policies};
 use crate::config::units::ByteSize;
 use crate::policy::stand::{self, Ask, Keep, Mail, Seat, Setup, Stand};
 use crate::policy::{Fault, MessageSource};
@@ -85,8 +85,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         .map_err(fault)?;
     let message: Arc<dyn MessageSource> = Mail::new(message.as_deref().unwrap_or(MESSAGE));
     let uncached = Keep {
-        folder: None,
-        ..super::keep()
+        hear: policies::tell,
+        ..Keep::default()
     };
     let mut stand = Stand::open(&arguments.file, arguments.manifest.as_deref(), &uncached).map_err(fault)?;
     let trials = trials(&mut stand).map_err(fault)?;

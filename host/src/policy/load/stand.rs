@@ -11,6 +11,7 @@ mod mail;
 mod zone;
 
 pub(crate) use super::own_name;
+pub use crate::policy::cache::Keep;
 pub use crate::policy::http::Written;
 pub use crate::policy::observer::{Ending, HostCall, Line, Replayed, Seen};
 pub use crate::policy::overlay::Beneath;
@@ -38,7 +39,7 @@ use crate::policy::{
 use crate::store::{Kv, KvWrite, MemoryStore};
 use async_trait::async_trait;
 use bytes::Bytes;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
@@ -48,26 +49,6 @@ use wasmtime::component::Component;
 
 /// Calls at the same time: there is one, and one that was given up may still be ending.
 const INSTANCES: u32 = 4;
-/// Compiled components that commands keep.
-const KEPT: usize = 8;
-
-/// Where commands keep what was compiled, and who hears that a compiler begins.
-#[derive(Debug, Clone)]
-pub struct Keep {
-    /// The owner's alone. None: nowhere.
-    pub folder: Option<PathBuf>,
-    /// Of which component, and how many octets it has.
-    pub compiling: fn(&Path, usize),
-}
-
-impl Default for Keep {
-    fn default() -> Self {
-        Self {
-            folder: None,
-            compiling: |_, _| {},
-        }
-    }
-}
 
 /// `20-greylist` for `20-greylist.candidate`.
 pub(crate) fn enforced_name(stem: &str) -> &str {
@@ -386,7 +367,6 @@ struct Bench {
     manifest: PathBuf,
     /// Whether it was named, and must be.
     is_named: bool,
-    compiling: fn(&Path, usize),
 }
 
 impl Bench {
@@ -397,7 +377,7 @@ impl Bench {
         };
         let wasm = files::component(file, &limits)?;
         let options = LoadOptions {
-            cache_dir: keep.folder.clone(),
+            keep: keep.clone(),
             store: Arc::new(MemoryStore::new()),
             dns: Arc::new(Zone::default()),
             limits,
@@ -416,17 +396,13 @@ impl Bench {
             listed,
             manifest: manifest.map_or_else(|| file.with_extension("yaml"), Path::to_owned),
             is_named: manifest.is_some(),
-            compiling: keep.compiling,
         })
     }
 
     fn component(&self) -> Result<Component, Fault> {
         let (file, digest) = (&self.listed.file, &self.listed.digest);
-        if !self.loader.cache.holds(digest) {
-            (self.compiling)(file, self.wasm.len());
-        }
         let component = apart(file, || self.loader.component(file, &self.wasm, digest))?;
-        self.loader.cache.keep_newest(KEPT);
+        self.loader.cache.prune(&HashSet::from([digest.as_str()]));
         Ok(component)
     }
 

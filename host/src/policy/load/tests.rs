@@ -86,7 +86,7 @@ impl Folder {
 
     pub(in crate::policy) fn options(&self, trial: Duration) -> LoadOptions {
         LoadOptions {
-            cache_dir: Some(self.0.path().join("compiled")),
+            keep: Keep::alone(self.0.path().join("compiled")),
             store: Arc::new(MemoryStore::default()),
             dns: Arc::new(super::stand::Zone::default()),
             limits: PolicyLimits {
@@ -365,7 +365,7 @@ impl Loader {
 
 fn loader_of_one() -> Arc<Loader> {
     let mut options = Folder::new().options(Duration::from_millis(200));
-    options.cache_dir = None;
+    options.keep = Keep::default();
     options.limits.instances = 1;
     Arc::new(Loader::new(&options, Compiling::default()).unwrap())
 }

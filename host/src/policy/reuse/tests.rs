@@ -1,11 +1,11 @@
 use super::*;
-use crate::policy::Facts;
 use crate::policy::bindings::postern::policy::types::Verdict;
 use crate::policy::limits::tests::hits_of;
 use crate::policy::load::{Compiling, Loader};
 use crate::policy::load::tests::{Folder, REJECT};
 use crate::policy::plugin::{Failure, Plugin};
 use crate::policy::questions::{Ask, Said};
+use crate::policy::{Facts, Keep};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -20,7 +20,7 @@ fn counting(then: &str) -> String {
 
 fn loader(instances: u32) -> Loader {
     let mut options = Folder::new().options(Duration::from_secs(20));
-    options.cache_dir = None;
+    options.keep = Keep::default();
     options.limits.instances = instances;
     Loader::new(&options, Compiling::default()).unwrap()
 }

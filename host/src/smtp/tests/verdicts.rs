@@ -1,7 +1,7 @@
 //! What policies say about a message, all the way to mailbox, quarantine and reply.
 
 use super::*;
-use crate::policy::{AddressCheck, Facts, LoadOptions};
+use crate::policy::{AddressCheck, Facts, Keep, LoadOptions};
 
 /// A component that answers `message-filter` with the verdict at `place`: 0 accept, 64 reject with
 /// `550 5.7.1 not today`, 96 defer with `451 4.7.1 not today`, 160 discard, 192 quarantine as `odd`.
@@ -68,7 +68,7 @@ pub(super) async fn house_with(place: u32, (listener, more): (&str, &str), quara
     let component = wat::parse_str(filter(place)).unwrap();
     std::fs::write(folder.path().join("10-filter.wasm"), component).unwrap();
     let options = LoadOptions {
-        cache_dir: Some(folder.path().join("compiled")),
+        keep: Keep::alone(folder.path().join("compiled")),
         store: Arc::new(MemoryStore::new()),
         dns: Arc::new(crate::policy::stand::Zone::default()),
         limits: crate::config::PolicyLimits {

@@ -152,8 +152,12 @@ async fn a_second_opener_is_told_which_folder_is_in_use() {
     let error = EmbeddedStore::open(folder.path(), options()).unwrap_err();
     assert!(matches!(error, OpenError::InUse(_)));
     assert!(error.to_string().contains(&folder.path().display().to_string()));
+    assert!(is_in_use(folder.path()));
     drop(store);
+    assert!(!is_in_use(folder.path()));
     open(folder.path());
+    let nothing = folder.path().join("nothing");
+    assert!(!is_in_use(&nothing) && !nothing.exists());
 }
 
 /// A store that was closed was in use still, now and then, while another thread started a process: between its fork and

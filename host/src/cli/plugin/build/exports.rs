@@ -71,7 +71,8 @@ mod tests {
     fn every_question_is_asked() {
         let message: Arc<dyn MessageSource> = Mail::new(b"");
         let asked: Vec<Question> = asks(&message).iter().map(Ask::question).collect();
-        assert_eq!(asked, Question::ALL);
+        assert_eq!(asked.len(), Question::ALL.len());
+        assert!(Question::ALL.iter().all(|question| asked.contains(question)));
     }
 
     #[test]

@@ -11,6 +11,8 @@
 
 #[path = "languages/corpus.rs"]
 mod corpus;
+#[path = "languages/exports.rs"]
+mod exports;
 #[path = "folder.rs"]
 #[allow(dead_code, reason = "what other tests need of it")]
 mod folder;
@@ -138,6 +140,7 @@ impl Project {
         walk(&self.folder(), &mut files);
         walk(&host.join("src/cli/plugin/build"), &mut files);
         files.push(host.join("src/cli/plugin/build.rs"));
+        files.push(host.join("src/policy/load/stand/probe.rs"));
         let mut hasher =
             Sha256::new_with_prefix(fs::read(host.join("../Cargo.lock")).expect("the lock file"));
         hasher.update(self.tools.versions());

@@ -138,7 +138,8 @@ fn trials(stand: &mut Stand) -> Result<Vec<Trial>, Fault> {
     Ok([trial("fresh", fresh)].into_iter().chain(reused).collect())
 }
 
-fn asks(message: &Arc<dyn MessageSource>) -> [Ask; 6] {
+/// All but that about settings.
+pub(super) fn asks(message: &Arc<dyn MessageSource>) -> [Ask; 6] {
     [
         Ask::Connect,
         Ask::Mail,

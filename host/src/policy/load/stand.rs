@@ -8,6 +8,7 @@ mod files;
 mod given;
 mod inspection;
 mod mail;
+mod probe;
 mod zone;
 
 pub(crate) use super::own_name;
@@ -20,6 +21,7 @@ pub use files::{message, text};
 pub use given::DirectoryTable;
 pub use inspection::{Inspection, Memory, Needed, Wants, inspect};
 pub use mail::Mail;
+pub use probe::Probe;
 pub use zone::Zone;
 
 use super::{Compiling, Fault, Listed, LoadOptions, Loader, apart, listed, refused};
@@ -413,8 +415,12 @@ impl Bench {
             true => String::new(),
             false => files::text(&self.manifest)?,
         };
-        let manifest = self.loader.manifest(&text, &mut self.listed);
-        // What is asked here is asked, wherever it applies and however it went before.
+        self.understood(&text)
+    }
+
+    /// What is asked here is asked, wherever it applies and however it went before.
+    fn understood(&mut self, manifest: &str) -> Result<Manifest, Fault> {
+        let manifest = self.loader.manifest(manifest, &mut self.listed);
         let manifest = manifest.map(|manifest| Manifest {
             scope: Scope::default(),
             breaker: None,

@@ -10,6 +10,15 @@ use wit_bindgen_core::wit_parser::{Resolve, WorldId, WorldItem};
 use wit_bindgen_core::{Files, WorldGenerator};
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 
+/// An interface that a world exports.
+pub(super) struct Promise<'a> {
+    /// `message-filter`
+    pub(super) interface: &'a str,
+    /// `postern:policy/message-filter@0.1.0`
+    pub(super) id: String,
+    pub(super) functions: Vec<&'a str>,
+}
+
 /// A project's world.
 pub(super) struct World {
     resolve: Resolve,
@@ -38,20 +47,21 @@ impl World {
         Ok(files)
     }
 
-    /// The interfaces that it promises to export, each with its functions.
-    pub(super) fn promised(&self) -> Vec<(&str, Vec<&str>)> {
+    /// The interfaces that it promises to export.
+    pub(super) fn promised(&self) -> Vec<Promise<'_>> {
         let items = self.resolve.worlds.get(self.id).into_iter();
         let interfaces = items.flat_map(|world| world.exports.values()).filter_map(|item| {
             let WorldItem::Interface { id, .. } = item else {
                 return None;
             };
-            self.resolve.interfaces.get(*id)
+            let interface = self.resolve.interfaces.get(*id)?;
+            Some(Promise {
+                interface: interface.name.as_deref()?,
+                id: self.resolve.id_of(*id)?,
+                functions: interface.functions.keys().map(String::as_str).collect(),
+            })
         });
-        let named = interfaces.filter_map(|interface| {
-            let functions = interface.functions.keys().map(String::as_str);
-            Some((interface.name.as_deref()?, functions.collect()))
-        });
-        named.collect()
+        interfaces.collect()
     }
 
     /// Says in a core module which world it is for.

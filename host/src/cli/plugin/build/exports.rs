@@ -1,151 +1,55 @@
-//! Whether a JavaScript policy exports what its world promises: the encoder does not look, and each call would trap.
+//! Whether a JavaScript policy exports what its world promises.
+//!
+//! The encoder does not look. The glue of `componentize-qjs` does in each call, and where it finds nothing it traps with
+//! words of its own. So each promise is called once, about a message without an octet; what else comes of that is no matter.
 
-use std::collections::HashSet;
+use super::component::Promise;
+use crate::cli::plugin::session::Session;
+use crate::cli::plugin::{bench, keep};
+use crate::policy::MessageSource;
+use crate::policy::stand::{Ask, Keep, Mail, Probe};
+use std::path::Path;
+use std::sync::Arc;
 
-/// What is missing in the text of a module, of interfaces with their functions in the spelling of WIT. None: nothing is, or
-/// the text does not tell.
-pub(super) fn missing(text: &str, promised: &[(&str, Vec<&str>)]) -> Option<String> {
-    let code = without_comments(text)?;
-    // What another file of the project has is not looked for there.
-    if ["\"./", "'./", "\"../", "'../"]
-        .iter()
-        .any(|file| code.contains(file))
-    {
-        return None;
-    }
-    let words = words(&code);
-    let exported = exported(&words)?;
-    let lack = promised.iter().find(|(interface, functions)| {
-        let is_written = |function: &&str| words.contains(&&*camel(function));
-        !exported.contains(&*camel(interface)) || !functions.iter().all(is_written)
-    });
-    let (interface, functions) = lack?;
+/// The first promise that a component does not keep, as JavaScript spells it. None: it keeps all, or cannot be called.
+pub(super) fn missing(component: &Path, promised: &[Promise<'_>]) -> Option<String> {
+    let uncached = Keep {
+        folder: None,
+        ..keep()
+    };
+    let probe = Probe::open(component, &uncached).ok()?;
+    let message: Arc<dyn MessageSource> = Mail::new(b"");
+    let asks = asks(&message);
+    let is_denied = |promise: &&Promise<'_>| {
+        let ask = asks
+            .iter()
+            .find(|ask| ask.question().interface() == promise.interface);
+        let last_words = ask.and_then(|ask| {
+            let facts = Session::default().facts(ask.question());
+            probe.last_words(ask, facts, &message)
+        });
+        last_words.is_some_and(|words| denies(&words, promise))
+    };
+    let Promise {
+        interface, functions, ..
+    } = promised.iter().find(is_denied)?;
     let functions: Vec<String> = functions.iter().map(|function| camel(function)).collect();
     Some(format!("{} with {}", camel(interface), functions.join(" and ")))
 }
 
-fn is_name(c: char) -> bool {
-    c.is_alphanumeric() || c == '_' || c == '$'
+/// Every question once.
+fn asks(message: &Arc<dyn MessageSource>) -> Vec<Ask> {
+    let of_mail = bench::asks(message).into_iter();
+    of_mail.chain([Ask::Validate]).collect()
 }
 
-/// With a space in the place of each comment. None where something that was begun has no end: it is not understood.
-fn without_comments(text: &str) -> Option<String> {
-    let (mut code, mut rest) = (String::with_capacity(text.len()), text);
-    // Of each template that is open, how many braces are in what it takes in.
-    let mut open: Vec<usize> = Vec::new();
-    while let Some(first) = rest.chars().next() {
-        let comment = match rest.get(..2) {
-            Some("//") => Some(rest.find('\n').unwrap_or(rest.len())),
-            Some("/*") => Some(rest.get(2..)?.find("*/")? + 4),
-            _ => None,
-        };
-        let length = match (comment, first) {
-            (Some(length), _) => length,
-            (None, '"' | '\'') => quoted(rest, first)?,
-            (None, '/') if expects_value(&code) => quoted(rest, first)?,
-            (None, '`') => template(rest, &mut open)?,
-            (None, '}') if open.last() == Some(&0) => {
-                open.pop();
-                template(rest, &mut open)?
-            }
-            (None, _) => first.len_utf8(),
-        };
-        match (first, open.last_mut()) {
-            ('{', Some(braces)) if length == 1 => *braces += 1,
-            ('}', Some(braces)) if length == 1 => *braces = braces.saturating_sub(1),
-            _ => {}
-        }
-        let (token, behind) = rest.split_at_checked(length)?;
-        code.push_str(if comment.is_some() { " " } else { token });
-        rest = behind;
-    }
-    open.is_empty().then_some(code)
-}
-
-/// Octets of a template's text up to its end, or to `${`, behind which it is open.
-fn template(text: &str, open: &mut Vec<usize>) -> Option<usize> {
-    let mut before = ' ';
-    for (at, c) in text.char_indices().skip(1) {
-        before = match (before, c) {
-            ('\\', _) => ' ',
-            ('$', '{') => {
-                open.push(0);
-                return Some(at + 1);
-            }
-            (_, '`') => return Some(at + 1),
-            (_, c) => c,
-        };
-    }
-    None
-}
-
-/// Octets of the string or regular expression that a text begins with.
-fn quoted(text: &str, mark: char) -> Option<usize> {
-    let (mut is_escaped, mut is_class) = (false, false);
-    for (at, c) in text.char_indices().skip(1) {
-        match c {
-            _ if is_escaped => is_escaped = false,
-            '\\' => is_escaped = true,
-            '\n' => return None,
-            '[' if mark == '/' => is_class = true,
-            ']' => is_class = false,
-            _ if c == mark && !is_class => return Some(at + c.len_utf8()),
-            _ => {}
-        }
-    }
-    None
-}
-
-/// Whether a slash behind this code begins a regular expression; otherwise it divides.
-fn expects_value(code: &str) -> bool {
-    let code = code.trim_end();
-    let word = code.rsplit(|c| !is_name(c)).next().unwrap_or_default();
-    match code.chars().next_back() {
-        Some(')' | ']' | '"' | '\'' | '`') => false,
-        Some(c) if is_name(c) => ["return", "typeof", "case", "throw", "in", "of", "else"].contains(&word),
-        Some(_) | None => true,
-    }
-}
-
-/// Names, keywords and marks in their order.
-fn words(text: &str) -> Vec<&str> {
-    let parts = text.split_inclusive(|c: char| !is_name(c)).flat_map(|part| {
-        let name = part.trim_end_matches(|c: char| !is_name(c));
-        [name, part.get(name.len()..).unwrap_or_default()]
-    });
-    parts.filter(|part| !part.trim().is_empty()).collect()
-}
-
-/// Names that the module exports, and some that it may not. None where the words leave it open.
-fn exported<'a>(words: &[&'a str]) -> Option<HashSet<&'a str>> {
-    let mut names = HashSet::new();
-    for statement in words.split(|word| *word == "export").skip(1) {
-        match statement {
-            // `export { own as name, other }` exports what stands last before each comma; a name in quotes is of any spelling.
-            ["{", rest @ ..] => {
-                let listed = rest.split(|word| *word == "}").next()?;
-                if listed.iter().any(|word| ["\"", "'"].contains(word)) {
-                    return None;
-                }
-                names.extend(listed.split(|word| *word == ",").filter_map(|one| one.last()));
-            }
-            ["const" | "let" | "var", "{" | "[", rest @ ..] => names.extend(rest),
-            // `export const one = 1, name = 2`
-            ["const" | "let" | "var", first, rest @ ..] => {
-                names.insert(*first);
-                names.extend(rest.windows(2).filter_map(|pair| match pair {
-                    [",", name] => Some(*name),
-                    _ => None,
-                }));
-            }
-            ["function", "*", ..] | ["async", "function", "*", ..] => return None,
-            ["class" | "function", name, ..] | ["async", "function", name, ..] => {
-                names.insert(*name);
-            }
-            _ => return None,
-        }
-    }
-    Some(names)
+/// Whether these are the glue's words for an interface that the module does not export, or one without its function.
+fn denies(words: &str, promise: &Promise<'_>) -> bool {
+    let functions = promise.functions.iter();
+    let functions = functions.map(|function| format!("function '{}' not found: FromJs", camel(function)));
+    let interface = format!("interface '{}' not found: FromJs", promise.id);
+    let mut denials = functions.chain([interface]);
+    denials.any(|denial| words.lines().any(|line| line.starts_with(&denial)))
 }
 
 /// `message-filter` as JavaScript has it.
@@ -161,95 +65,43 @@ fn camel(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::stand::Question;
 
-    fn lacks(text: &str) -> Option<String> {
-        missing(
-            text,
-            &[
-                ("lifecycle", vec!["validate"]),
-                ("sender-filter", vec!["on-mail"]),
-            ],
-        )
+    #[test]
+    fn every_question_is_asked() {
+        let message: Arc<dyn MessageSource> = Mail::new(b"");
+        let asked: Vec<Question> = asks(&message).iter().map(Ask::question).collect();
+        assert_eq!(asked.len(), Question::ALL.len());
+        assert!(Question::ALL.iter().all(|question| asked.contains(question)));
     }
 
     #[test]
-    fn a_promise_that_is_misspelt_is_named() {
-        let policy = |filter: &str, function: &str| {
-            format!(
-                "// A senderFilter answers onMail.\nexport const lifecycle = {{ validate() {{}} }};\n\
-                 export const {filter} = {{\n  {function}() {{ return {{ tag: \"accept\" }}; }},\n}};\n"
+    fn only_the_glues_own_words_for_this_promise_deny_it() {
+        let promise = Promise {
+            interface: "message-filter",
+            id: "postern:policy/message-filter@0.1.0".to_owned(),
+            functions: vec!["on-message"],
+        };
+        let wrote = |words: &str| {
+            denies(
+                &format!("thread panicked at lib.rs:1:1:\n{words}\nnote: …"),
+                &promise,
             )
         };
-        assert_eq!(lacks(&policy("senderFilter", "onMail")), None);
-        let missing = Some("senderFilter with onMail".to_owned());
-        assert_eq!(lacks(&policy("senderFiltr", "onMail")), missing);
-        assert_eq!(lacks(&policy("senderFilter", "onMial")), missing);
-        assert_eq!(lacks("").as_deref(), Some("lifecycle with validate"));
-    }
-
-    #[test]
-    fn all_ways_to_export_are_known_or_leave_it_open() {
-        let filter = "const own = { onMail() {} }; const lifecycle = { validate() {} };\n";
-        for export in [
-            "export { own as senderFilter, lifecycle };",
-            "export {lifecycle,\n own as senderFilter\n}",
-            "export * from \"./other.js\";",
-            "export default own;",
-            "import { Filter } from './filter.js'; export const senderFilter = new Filter();",
-            "export class senderFilter {}; export let lifecycle;",
-            "export async function senderFilter() {}; export function lifecycle() {}",
-            "export const limits = [1, 2], senderFilter = own, lifecycle = {};",
-            "export let lifecycle, senderFilter; senderFilter = own;",
-            "export const { lifecycle, filter: senderFilter = own } = make();",
-            "export const [senderFilter, lifecycle] = both();",
-            "export { own as \"postern:policy/sender-filter@0.1.0\", lifecycle };",
-            "export { own as 'senderFilter', lifecycle };",
-            "export { senderFilter, lifecycle } from \"./other.js\";",
-            "export * as senderFilter from \"other\";",
-            "export function* senderFilter() {}",
+        assert!(wrote(
+            "interface 'postern:policy/message-filter@0.1.0' not found: FromJs { from: \"undefined\" }"
+        ));
+        assert!(wrote(
+            "function 'onMessage' not found: FromJs { from: \"undefined\" }"
+        ));
+        for other in [
+            "",
+            "interface 'postern:policy/sender-filter@0.1.0' not found: FromJs { from: \"undefined\" }",
+            "function 'onMail' not found: FromJs { from: \"undefined\" }",
+            "Failed to call 'onMessage': Exception(\"function 'onMessage' not found: FromJs\")",
+            "function 'onMessage' not found",
         ] {
-            assert_eq!(lacks(&format!("{filter}{export}")), None, "{export}");
-        }
-        for export in [
-            "export { own as sender, lifecycle };",
-            "export const sender = own, lifecycle = {};",
-            "export const lifecycle = {}; // export { own as senderFilter };",
-            "export { lifecycle, /* senderFilter, */ own };",
-            "export { lifecycle }; // as in \"./other.js\"",
-        ] {
-            let lacks = lacks(&format!("{filter}{export}"));
-            assert_eq!(lacks.as_deref(), Some("senderFilter with onMail"), "{export}");
-        }
-    }
-
-    #[test]
-    fn only_a_comment_is_left_out() {
-        let export =
-            "export const senderFilter = { onMail() {} }; export const lifecycle = { validate() {} };";
-        for before in [
-            "const url = \"http://a.example\";",
-            "const odd = 'it\\'s // not';",
-            "const pattern = /[/\"'`]\\/\\//;",
-            "const half = (1 + 1) / 2; const third = half / 3;",
-            "const text = `${[1, 2].map((n) => { return `//${n}`; })} /*`;",
-            "const text = `\\`//`;",
-            "const matches = (text) => { return /`/.test(text); };",
-            "/* export const senderFiltr */",
-        ] {
-            assert_eq!(lacks(&format!("{before} {export}")), None, "{before}");
-            let without = export.replace("onMail", "onMial");
-            assert!(
-                lacks(&format!("{before} {without}\n// onMail")).is_some(),
-                "{before}"
-            );
-        }
-        // What has no end is not judged.
-        for odd in ["const text = `", "const text = `${", "/* ", "const text = 'a\n"] {
-            assert_eq!(
-                lacks(&format!("export const lifecycl = {{}};\n{odd}")),
-                None,
-                "{odd}"
-            );
+            assert!(!wrote(other), "{other}");
         }
     }
 }

@@ -231,13 +231,10 @@ pub(super) fn js(project: &Project) -> anyhow::Result<()> {
     exports_are_there(project)
 }
 
-/// In `policy.js`, if it is called so.
+/// Those that the world promises, or there is no component.
 fn exports_are_there(project: &Project) -> anyhow::Result<()> {
-    let Ok(text) = fs::read_to_string(project.file("policy.js")) else {
-        return Ok(());
-    };
     let world = World::read(&project.file("wit"))?;
-    let Some(missing) = exports::missing(&text, &world.promised()) else {
+    let Some(missing) = exports::missing(&project.output(), &world.promised()) else {
         return Ok(());
     };
     project.clear()?;

@@ -56,6 +56,27 @@ fn a_failure_is_told_and_comes_to_what_the_file_says() {
 }
 
 #[test]
+fn a_probe_is_called_whatever_it_has_against_its_settings() {
+    let folder = Folder::new()
+        .with("10-traps", &filter(TRAP, ""))
+        .with("20-answers", &filter(ACCEPT, ""))
+        .with("30-refuses", REFUSES_SETTINGS)
+        .file("20-answers.yaml", "enabeld: true\n")
+        .file("40-noise.wasm", "noise");
+    let open = |name: &str| Probe::open(&folder.0.path().join(name), &Keep::default());
+    let called = |name: &str, ask: &Ask| {
+        let message: Arc<dyn MessageSource> = Mail::new(b"");
+        open(name).unwrap().last_words(ask, Facts::default(), &message)
+    };
+    let silent = Some(String::new());
+    assert_eq!(called("10-traps.wasm", &Ask::Connect), silent);
+    assert_eq!(called("20-answers.wasm", &Ask::Connect), None);
+    assert_eq!(called("20-answers.wasm", &Ask::Message), silent, "not answered");
+    assert_eq!(called("30-refuses.wasm", &Ask::Validate), None);
+    assert!(open("40-noise.wasm").is_err());
+}
+
+#[test]
 fn a_seat_has_nothing_of_the_one_before() {
     let folder = folder(TRAP, "grants: { kv: {} }\n");
     let mut stand = open(&folder, None).unwrap();

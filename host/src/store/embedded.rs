@@ -79,6 +79,12 @@ pub enum OpenError {
     )]
     Lost { folder: PathBuf, part: String },
     #[error(
+        "the store in {} is damaged: its keyspace `{name}` is gone; move the folder aside and restore a backup \
+         (`postern store restore DIR`)",
+        folder.display()
+    )]
+    LostKeyspace { folder: PathBuf, name: &'static str },
+    #[error(
         "journal {} is damaged at octet {at}, where it had been synced: this is no torn tail of a power cut but \
          a fault of the disk. Nothing was changed; restore a backup, or copy the folder before you mend it by hand",
         path.display()
@@ -208,7 +214,10 @@ impl EmbeddedStore {
         let db = database(&engine_folder).map_err(failed)?;
         for space in Space::ALL {
             if !db.keyspace_exists(space.name()) {
-                return Err(place::lost(folder, format!("its keyspace `{}`", space.name())));
+                return Err(OpenError::LostKeyspace {
+                    folder: folder.to_owned(),
+                    name: space.name(),
+                });
             }
         }
         let spaces = Spaces::over(db).map_err(failed)?;

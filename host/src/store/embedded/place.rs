@@ -96,7 +96,7 @@ pub(super) fn mark(folder: &Path) {
 }
 
 /// That the folder has lost a part.
-pub(super) fn lost(folder: &Path, part: String) -> OpenError {
+fn lost(folder: &Path, part: String) -> OpenError {
     OpenError::Lost {
         folder: folder.to_owned(),
         part,

@@ -248,7 +248,10 @@ fn a_store_that_another_user_may_not_look_into_is_not_said_to_be_absent() {
     });
     allow(&store, 0o700);
     let db = store.join(ENGINE).display().to_string();
-    assert!(told.starts_with(&db) && told.contains("run this as the user"), "{told}");
+    assert!(
+        told.starts_with(&db) && told.contains("run this as the user"),
+        "{told}"
+    );
     assert!(was_made(&store).unwrap());
 }
 

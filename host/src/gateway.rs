@@ -21,6 +21,7 @@ use std::fs::DirBuilder;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// The parts of a running gateway.
@@ -138,11 +139,21 @@ pub fn store_folder(config: &Config) -> PathBuf {
 
 /// Opens the store that the configuration names. The embedded one blocks while it repairs what a power cut left.
 pub async fn open_store(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
+    open_waiting(config, Duration::ZERO).await
+}
+
+/// The same for a command: another one may have the embedded store for a moment.
+pub async fn open_store_for_command(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
+    open_waiting(config, embedded::PATIENCE).await
+}
+
+async fn open_waiting(config: &Config, wait: Duration) -> anyhow::Result<Arc<dyn Store>> {
     Ok(match &config.store {
         StoreConfig::Embedded { reserve } => {
             let options = Options {
                 reserve: *reserve,
                 quarantine_max: config.quarantine.max,
+                wait,
                 ..Options::default()
             };
             EmbeddedStore::open(store_folder(config), options)?
@@ -151,18 +162,17 @@ pub async fn open_store(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
     })
 }
 
-/// The same for who only reads: one that is not there is not made, and a cluster's schema is left as it is.
+/// The same for one that only reads: a store that is not there is not made, and a cluster's schema is left as it is.
 pub async fn open_store_to_read(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
     match &config.store {
         StoreConfig::Embedded { .. } => {
             let folder = store_folder(config);
             anyhow::ensure!(
-                embedded::is_there(&folder),
+                embedded::was_made(&folder)?,
                 "there is no store in {} yet: `postern domain add` or `postern serve` makes one",
                 folder.display()
             );
-            make_state(config)?;
-            open_store(config).await
+            open_store_for_command(config).await
         }
         StoreConfig::Cassandra(cluster) => {
             Ok(CassandraStore::open_to_read(cluster, config.quarantine.max).await?)
@@ -183,6 +193,25 @@ mod tests {
         let config = Config::parse(text, folder.path()).unwrap();
         let refused = make_state(&config).unwrap_err().to_string();
         assert!(refused.contains("is a file; move it away"), "{refused}");
+    }
+
+    #[tokio::test]
+    async fn who_only_reads_leaves_the_state_folder_as_it_is() {
+        let site = tempfile::tempdir().unwrap();
+        let state = site.path().join("state");
+        let text = "hostname: mx.example.org\nstate: state\npostmaster: a@example.org\n\
+                    listeners: [ { role: mx, address: \"127.0.0.1:0\" } ]\n";
+        let config = Config::parse(text, site.path()).unwrap();
+        let refused = open_store_to_read(&config).await.unwrap_err().to_string();
+        assert!(refused.contains("there is no store in"), "{refused}");
+        assert!(!state.exists());
+        drop(open_store(&config).await.unwrap());
+        std::fs::set_permissions(&state, std::fs::Permissions::from_mode(0o755)).unwrap();
+        drop(open_store_to_read(&config).await.unwrap());
+        let mode = || state.metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(), 0o755);
+        make_state(&config).unwrap();
+        assert_eq!(mode(), 0o700);
     }
 
     /// The store was told when a message began and never when it ended: after a burst it kept four times of that

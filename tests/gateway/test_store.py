@@ -3,6 +3,7 @@
 import shutil
 import tempfile
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from gateway.base import GatewayCase, PASSWORD
@@ -105,3 +106,37 @@ class Store(GatewayCase):
         self.assertEqual(done.returncode, 1, done)
         self.assertTrue(done.stderr.startswith("postern: "), done.stderr)
         self.assertNotIn("panicked", done.stderr)
+
+    def test_a_store_that_lost_a_part_is_refused_by_all_and_no_backup_is_replaced(self):
+        self.deliver("kept", 10)
+        self.gateway.postern("store", "backup", str(self.backup))
+        archive = next(self.backup.iterdir())
+        whole = archive.read_bytes()
+        self.gateway.stop()
+        store = self.gateway.folder / "state" / "store"
+        for current in (store / "db" / "keyspaces").glob("*/current"):
+            current.unlink()
+        before = sorted(store.rglob("*"))
+        for arguments in (
+            ("domain", "list"),
+            ("domain", "list"),
+            ("domain", "add", "other.example"),
+            ("store", "check"),
+            ("store", "backup", str(self.backup)),
+        ):
+            self.refused("current is gone", *arguments)
+        served = self.gateway.postern("serve", check=False)
+        self.assertEqual(served.returncode, 1, served)
+        self.assertIn("current is gone", served.stderr)
+        self.assertEqual(sorted(store.rglob("*")), before, "nothing is made or deleted")
+        self.assertEqual(archive.read_bytes(), whole)
+        shutil.rmtree(store)
+        self.gateway.postern("store", "restore", str(self.backup))
+        self.assertIn("sound: 1 entries", self.gateway.postern("store", "check").stderr)
+
+    def test_commands_that_come_together_without_a_gateway_all_answer(self):
+        self.gateway.stop()
+        with ThreadPoolExecutor(12) as together:
+            lists = [together.submit(self.gateway.postern, "domain", "list", check=False) for _ in range(12)]
+        for done in (listed.result() for listed in lists):
+            self.assertEqual((done.returncode, done.stdout), (0, "example.org\n"), done)

@@ -33,7 +33,9 @@ impl Gateway {
     pub(super) async fn to_write(config: &Config) -> anyhow::Result<Self> {
         match Self::running(config).await? {
             Some(gateway) => Ok(gateway),
-            None => Ok(Self::Stopped(Arc::new(super::store::open(config).await?))),
+            None => Ok(Self::Stopped(Arc::new(
+                Box::pin(super::store::open(config)).await?,
+            ))),
         }
     }
 
@@ -41,7 +43,9 @@ impl Gateway {
     pub(super) async fn to_read(config: &Config) -> anyhow::Result<Self> {
         match Self::running(config).await? {
             Some(gateway) => Ok(gateway),
-            None => Ok(Self::Stopped(Arc::new(super::store::open_to_read(config).await?))),
+            None => Ok(Self::Stopped(Arc::new(
+                Box::pin(super::store::open_to_read(config)).await?,
+            ))),
         }
     }
 

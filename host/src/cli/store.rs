@@ -116,7 +116,7 @@ fn style() -> ProgressStyle {
 /// The store of a gateway that does not run, opened as its only user.
 pub(super) async fn open(config: &Config) -> anyhow::Result<ControlContext> {
     gateway::make_state(config)?;
-    let store = gateway::open_store(config).await;
+    let store = gateway::open_store_for_command(config).await;
     Ok(over(store.context("cannot open the store")?, config))
 }
 

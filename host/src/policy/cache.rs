@@ -24,7 +24,8 @@ use wasmtime::component::Component;
 /// has up to 6 MB, of Python 35 MB.
 const KEPT: usize = 50;
 const COMPILED: &str = "cwasm";
-/// Of what is being written.
+/// What is being written has a name of this beginning and end.
+const ASIDE_BEGINS: &str = "compiling-";
 const ASIDE: &str = ".new";
 
 /// Where compiled components are kept, and who hears of it.
@@ -190,10 +191,11 @@ impl Cache {
         }
     }
 
+    /// What was put there, and nothing else that lies there.
     fn files(&self) -> impl Iterator<Item = PathBuf> {
         let entries = self.keep.folder.as_deref().map(std::fs::read_dir);
         let entries = entries.into_iter().flatten().flatten().flatten();
-        entries.map(|entry| entry.path())
+        entries.map(|entry| entry.path()).filter(|path| is_named_so(path))
     }
 
     /// Notes that it was used.
@@ -223,6 +225,23 @@ impl Hasher for Stable {
     }
 }
 
+/// As a compiled component is named, or one that is being written.
+fn is_named_so(path: &Path) -> bool {
+    let is_hex =
+        |text: &str, digits| text.len() == digits && text.bytes().all(|octet| octet.is_ascii_hexdigit());
+    let compiled = |(stem, ending): (&str, &str)| {
+        let parts = stem.split_once('-');
+        ending == COMPILED && parts.is_some_and(|(digest, engine)| is_hex(digest, 64) && is_hex(engine, 16))
+    };
+    let name = path
+        .file_name()
+        .and_then(|name| name.to_str())
+        .unwrap_or_default();
+    let is_aside = name.starts_with(ASIDE_BEGINS) && name.ends_with(ASIDE);
+    is_aside || name.split_once('.').is_some_and(compiled)
+}
+
+/// A folder of the owner's alone, on whose way nobody else can put another in its place.
 fn private(folder: &Path) -> anyhow::Result<()> {
     let shown = folder.display();
     DirBuilder::new()
@@ -230,7 +249,19 @@ fn private(folder: &Path) -> anyhow::Result<()> {
         .mode(0o700)
         .create(folder)
         .with_context(|| format!("cannot make {shown}"))?;
-    let facts = std::fs::metadata(folder).with_context(|| format!("cannot read {shown}"))?;
+    let cannot_read = || format!("cannot read {shown}");
+    let facts = std::fs::symlink_metadata(folder).with_context(cannot_read)?;
+    ensure!(facts.is_dir(), "{shown} is a link; put a folder there");
+    let whole = folder.canonicalize().with_context(cannot_read)?;
+    for above in whole.ancestors().skip(1) {
+        let facts = above.metadata().with_context(cannot_read)?;
+        let (is_open, is_sticky) = (facts.mode() & 0o002 != 0, facts.mode() & 0o1000 != 0);
+        ensure!(
+            (is_ours(&facts) || facts.uid() == 0) && (!is_open || is_sticky),
+            "{shown} can be replaced by others, for {} is another user's or open to all",
+            above.display()
+        );
+    }
     ensure!(
         facts.mode() & 0o077 == 0,
         "{shown} is open to others; chmod 700 it"
@@ -252,7 +283,10 @@ fn keep(component: &Component, path: &Path) -> anyhow::Result<()> {
 fn aside(path: &Path) -> anyhow::Result<NamedTempFile> {
     let folder = path.parent().context("no folder")?;
     loop {
-        let file = tempfile::Builder::new().suffix(ASIDE).tempfile_in(folder)?;
+        let file = tempfile::Builder::new()
+            .prefix(ASIDE_BEGINS)
+            .suffix(ASIDE)
+            .tempfile_in(folder)?;
         file.as_file().lock()?;
         // Who came before the lock took it for one that was left behind.
         if file.as_file().metadata()?.nlink() > 0 {
@@ -282,7 +316,7 @@ fn load(engine: &Engine, path: &Path) -> anyhow::Result<Option<Component>> {
     ensure!(is_ours(&facts), "is another user's");
     ensure!(facts.mode() & 0o022 == 0, "others may write to it");
     // SAFETY: the file holds what `serialize` gave for a component that this program compiled. Only this user can
-    // write to it (checked just now), and to the folder that it lies in (checked when the cache was opened). It bears
+    // write to it (checked just now), and to the folder that it lies in, and only this user or root to those above it (checked when the cache was opened). It bears
     // its name only after it was complete and durable, and what is in it is never changed afterwards: it is only
     // replaced by rename or removed, which leaves the mapped file as it is. Code for another engine version, other
     // settings or another processor is refused by the header that the engine checks.

@@ -2,8 +2,9 @@
 //!
 //! Every write goes through one committer thread (`committer`) that commits in groups with fdatasync, so a write
 //! is durable when it returns and ceilings are compared with exact usage. Reads go to the engine directly, off the
-//! I/O threads where they may be long. Refused: a folder that another process has open, a journal that is damaged
-//! where it had been synced. When the engine fails the process ends with one message (`Options::fatal`).
+//! I/O threads where they may be long. Refused: a folder that another process has open, a store that lacks a part
+//! (`place`), a journal that is damaged where it had been synced. When the engine fails the process ends with one
+//! message (`Options::fatal`).
 
 mod access;
 mod archive;
@@ -14,6 +15,7 @@ mod committer;
 mod journal;
 mod moving;
 mod options;
+mod place;
 mod rows;
 mod space;
 mod upkeep;
@@ -23,7 +25,8 @@ mod tests;
 
 pub use archive::{ARCHIVE, ArchiveError, backup, restore};
 pub use check::check;
-pub use options::{Durability, Fatal, Options};
+pub use options::{Durability, Fatal, Options, PATIENCE};
+pub use place::was_made;
 pub use space::Probe;
 
 use super::{Result, StoreError};
@@ -40,6 +43,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, oneshot};
 use upkeep::Upkeep;
 
@@ -48,13 +52,38 @@ const MIB: u64 = 1024 * 1024;
 /// Chunks of uncommitted text that wait for the committer at once: 8 MiB.
 const APPENDS: usize = 32;
 
+/// Between two looks at a lock that another process holds.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
 /// Why a store does not open.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    #[error("the store in {} is in use: is a gateway running on it?", .0.display())]
+    #[error(
+        "the store in {} is in use, by a gateway (one that runs, starts or ends) or by another command: try again \
+         when it has ended",
+        .0.display()
+    )]
     InUse(PathBuf),
     #[error("{}: {error}", path.display())]
     Io { path: PathBuf, error: io::Error },
+    #[error("{}: {error}; run this as the user the gateway runs as", path.display())]
+    Forbidden { path: PathBuf, error: io::Error },
+    #[error("{} is no folder; move it away", .0.display())]
+    NoFolder(PathBuf),
+    #[error("{} is a link to nothing: is what it leads to mounted?", .0.display())]
+    Dangling(PathBuf),
+    #[error(
+        "the store in {} is damaged: {part} is gone. Nothing was changed; move the folder aside and restore a backup \
+         (`postern store restore DIR`), or, if it never held mail, start again without it",
+        folder.display()
+    )]
+    Lost { folder: PathBuf, part: String },
+    #[error(
+        "the store in {} is damaged: its keyspace `{name}` is gone; move the folder aside and restore a backup \
+         (`postern store restore DIR`)",
+        folder.display()
+    )]
+    LostKeyspace { folder: PathBuf, name: &'static str },
     #[error(
         "journal {} is damaged at octet {at}, where it had been synced: this is no torn tail of a power cut but \
          a fault of the disk. Nothing was changed; restore a backup, or copy the folder before you mend it by hand",
@@ -91,13 +120,12 @@ impl Spaces {
         }
     }
 
+    /// Makes the engine's folder and the keyspaces that are not there.
     fn open(folder: &Path) -> fjall::Result<Self> {
-        let db = Database::builder(folder)
-            .journal_compression(CompressionType::None)
-            .manual_journal_persist(true)
-            .cache_size(64 * MIB)
-            .max_journaling_size(128 * MIB)
-            .open()?;
+        Self::over(database(folder)?)
+    }
+
+    fn over(db: Database) -> fjall::Result<Self> {
         let space = |space: Space| db.keyspace(space.name(), || settings(space));
         Ok(Self {
             body: space(Space::Body)?,
@@ -107,6 +135,15 @@ impl Spaces {
             db,
         })
     }
+}
+
+fn database(folder: &Path) -> fjall::Result<Database> {
+    Database::builder(folder)
+        .journal_compression(CompressionType::None)
+        .manual_journal_persist(true)
+        .cache_size(64 * MIB)
+        .max_journaling_size(128 * MIB)
+        .open()
 }
 
 /// Bodies live apart from their keys, in files small enough to be rewritten, and are compressed by us alone.
@@ -162,15 +199,30 @@ impl EmbeddedStore {
     /// files for as long as it runs, and mail is nobody else's.
     pub fn open(folder: impl AsRef<Path>, options: Options) -> std::result::Result<Arc<Self>, OpenError> {
         let folder = folder.as_ref();
-        let lock = lock(folder)?;
-        let engine_folder = folder.join("db");
+        // Also before the lock, which makes a file.
+        place::is_whole(folder)?;
+        let lock = lock(folder, options.wait)?;
+        if !place::is_whole(folder)? {
+            place::make(folder)?;
+        }
+        let engine_folder = folder.join(place::ENGINE);
         journal::mend(&engine_folder, &folder.join("torn"))?;
         let failed = |error| OpenError::Engine {
             path: folder.to_owned(),
             error,
         };
-        let spaces = Spaces::open(&engine_folder).map_err(failed)?;
+        let db = database(&engine_folder).map_err(failed)?;
+        for space in Space::ALL {
+            if !db.keyspace_exists(space.name()) {
+                return Err(OpenError::LostKeyspace {
+                    folder: folder.to_owned(),
+                    name: space.name(),
+                });
+            }
+        }
+        let spaces = Spaces::over(db).map_err(failed)?;
         sweep(&spaces).map_err(failed)?;
+        place::mark(folder);
         Self::start(folder, spaces, lock, options).map_err(|error| OpenError::Io {
             path: folder.to_owned(),
             error,
@@ -261,8 +313,8 @@ impl Drop for EmbeddedStore {
     }
 }
 
-/// Makes the folder and locks it for this process.
-fn lock(folder: &Path) -> std::result::Result<Lock, OpenError> {
+/// Makes the folder and locks it for this process. Blocks up to `wait` while another one has it.
+fn lock(folder: &Path, wait: Duration) -> std::result::Result<Lock, OpenError> {
     rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
     let failed = |error| OpenError::Io {
         path: folder.to_owned(),
@@ -276,16 +328,20 @@ fn lock(folder: &Path) -> std::result::Result<Lock, OpenError> {
     let mut how = OpenOptions::new();
     let how = how.create(true).truncate(false).write(true).mode(0o600);
     let lock = how.open(folder.join("lock")).map_err(failed)?;
-    match lock.try_lock() {
-        Ok(()) => Ok(Lock(lock)),
-        Err(TryLockError::WouldBlock) => Err(OpenError::InUse(folder.to_owned())),
-        Err(TryLockError::Error(error)) => Err(failed(error)),
+    let began = Instant::now();
+    loop {
+        match lock.try_lock() {
+            Ok(()) => return Ok(Lock(lock)),
+            Err(TryLockError::WouldBlock) if began.elapsed() < wait => std::thread::sleep(LOOK_AGAIN),
+            Err(TryLockError::WouldBlock) => return Err(OpenError::InUse(folder.to_owned())),
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
+        }
     }
 }
 
-/// Whether a store was made in this folder.
+/// Whether a store may be in this folder; where that cannot be seen, opening it says why.
 pub fn is_there(folder: &Path) -> bool {
-    folder.join("db").is_dir()
+    was_made(folder).unwrap_or(true)
 }
 
 /// Whether a process has the store of this folder, be it open yet or not. Nothing is made.

@@ -45,12 +45,12 @@ async fn tables(config: &Config) -> anyhow::Result<Option<Tables>> {
         }
         None => {
             let folder = gateway::store_folder(config);
-            let Some(store) = folder.metadata().ok().filter(|_| embedded::is_there(&folder)) else {
+            if !embedded::was_made(&folder)? {
                 return Ok(None);
-            };
+            }
             // Whoever opens a store leaves files of its own there, which its owner could not open then.
             anyhow::ensure!(
-                store.uid() == rustix::process::geteuid().as_raw(),
+                folder.metadata()?.uid() == rustix::process::geteuid().as_raw(),
                 "the store is another user's; run this as that user"
             );
             Gateway::to_read(config).await?

@@ -79,7 +79,7 @@ pub(super) async fn run(config: &Config, arguments: Arguments) -> anyhow::Result
 }
 
 async fn into_cluster(cluster: &CassandraConfig, folder: &Path) -> anyhow::Result<Copied> {
-    if !embedded::is_there(folder) {
+    if !embedded::was_made(folder)? {
         bail!(
             "there is no store in {}: name its folder with --folder",
             folder.display()
@@ -119,6 +119,7 @@ async fn into_folder(config: &Config, cluster: &CassandraConfig, folder: &Path) 
 fn open(folder: &Path) -> anyhow::Result<Arc<EmbeddedStore>> {
     let options = Options {
         quarantine_max: u64::MAX,
+        wait: embedded::PATIENCE,
         ..Options::default()
     };
     Ok(EmbeddedStore::open(folder, options)?)

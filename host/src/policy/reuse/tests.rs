@@ -1,8 +1,8 @@
 use super::*;
 use crate::policy::bindings::postern::policy::types::Verdict;
 use crate::policy::limits::tests::hits_of;
-use crate::policy::load::{Compiling, Loader};
 use crate::policy::load::tests::{Folder, REJECT};
+use crate::policy::load::{Compiling, Loader};
 use crate::policy::plugin::{Failure, Plugin};
 use crate::policy::questions::{Ask, Said};
 use crate::policy::{Facts, Keep};

@@ -7,7 +7,7 @@
 
 use super::access::View;
 use super::rows::Space;
-use super::{EmbeddedStore, OpenError, Spaces};
+use super::{EmbeddedStore, OpenError, Spaces, place};
 use crate::store::StoreError;
 use fjall::PersistMode;
 use sha2::{Digest, Sha256};
@@ -15,6 +15,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// The archive's name in its folder.
 pub const ARCHIVE: &str = "postern.backup";
@@ -41,6 +42,11 @@ pub enum ArchiveError {
     Damaged { path: PathBuf, what: &'static str },
     #[error("{} is not empty; a store is restored into an empty folder only: move this one aside first", .0.display())]
     NotEmpty(PathBuf),
+    #[error(
+        "the store is empty and {} is a backup of one that is not; name another folder, or move that file away first",
+        .0.display()
+    )]
+    Emptied(PathBuf),
     #[error(transparent)]
     Open(#[from] OpenError),
     #[error(transparent)]
@@ -57,7 +63,7 @@ fn at(path: &Path) -> impl Fn(io::Error) -> ArchiveError {
 }
 
 /// Writes the store as it is at this moment to [`ARCHIVE`] in `folder`, replacing an older one when all is
-/// written; answers the octets. `progress` is told the octets so far. Deliveries go on meanwhile. Blocks.
+/// written, but not by that of an empty store; answers the octets. `progress` is told the octets so far. Deliveries go on meanwhile. Blocks.
 pub fn backup(store: &EmbeddedStore, folder: &Path, progress: impl FnMut(u64)) -> Result<u64, ArchiveError> {
     let (aside, whole) = (folder.join(format!("{ARCHIVE}.part")), folder.join(ARCHIVE));
     fs::create_dir_all(folder).map_err(at(folder))?;
@@ -73,7 +79,11 @@ pub fn backup(store: &EmbeddedStore, folder: &Path, progress: impl FnMut(u64)) -
         sum: Sha256::new(),
         octets: 0,
     };
-    let written = write_rows(&view, &mut archive, progress, &aside).and_then(|()| {
+    let written = write_rows(&view, &mut archive, progress, &aside).and_then(|rows| {
+        let older = fs::metadata(&whole).map_or(0, |older| older.len());
+        if rows == 0 && older > archive.octets {
+            return Err(ArchiveError::Emptied(whole.clone()));
+        }
         let file = archive
             .to
             .into_inner()
@@ -95,7 +105,7 @@ fn write_rows(
     archive: &mut Writer,
     mut progress: impl FnMut(u64),
     path: &Path,
-) -> Result<(), ArchiveError> {
+) -> Result<u64, ArchiveError> {
     archive.put(MAGIC).map_err(at(path))?;
     let mut rows = 0_u64;
     for space in Space::ALL {
@@ -110,7 +120,7 @@ fn write_rows(
     }
     archive.end(rows).map_err(at(path))?;
     progress(archive.octets);
-    Ok(())
+    Ok(rows)
 }
 
 fn sync_folder(folder: &Path) -> io::Result<()> {
@@ -170,8 +180,8 @@ pub fn restore(folder: &Path, target: &Path, progress: impl FnMut(u64)) -> Resul
 }
 
 fn fill(archive: &Path, folder: &Path, mut progress: impl FnMut(u64)) -> Result<u64, ArchiveError> {
-    let _lock = super::lock(folder)?;
-    let spaces = Spaces::open(&folder.join("db"))?;
+    let _lock = super::lock(folder, Duration::ZERO)?;
+    let spaces = Spaces::open(&folder.join(place::ENGINE))?;
     let (mut batch, mut waiting, mut done) = (spaces.db.batch(), 0, 0);
     let rows = read(archive, |space, key, value| {
         waiting += key.len() + value.len();
@@ -186,6 +196,7 @@ fn fill(archive: &Path, folder: &Path, mut progress: impl FnMut(u64)) -> Result<
     })?;
     batch.commit()?;
     spaces.db.persist(PersistMode::SyncAll)?;
+    place::mark(folder);
     progress(done + waiting as u64);
     Ok(rows)
 }

@@ -2,9 +2,13 @@
 
 use super::space::Probe;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Told the one reason why the process must end.
 pub type Fatal = Arc<dyn Fn(&str) + Send + Sync>;
+
+/// How long a command waits for another one that has the store open.
+pub const PATIENCE: Duration = Duration::from_secs(10);
 
 const MIB: u64 = 1024 * 1024;
 
@@ -31,6 +35,8 @@ pub struct Options {
     pub quarantine_max: u64,
     /// Octets of garbage below which no compaction is made for its sake.
     pub garbage: u64,
+    /// How long to wait for another process that has the store open.
+    pub wait: Duration,
     /// Answers free octets; None asks the file system.
     pub free_space: Option<Probe>,
     /// Called when the engine has failed; None logs and ends the process.
@@ -45,6 +51,7 @@ impl Default for Options {
             reserve: 512 * MIB,
             quarantine_max: 1024 * MIB,
             garbage: 256 * MIB,
+            wait: Duration::ZERO,
             free_space: None,
             fatal: None,
             durability: Durability::Synced,
@@ -58,6 +65,7 @@ impl std::fmt::Debug for Options {
             .field("reserve", &self.reserve)
             .field("quarantine_max", &self.quarantine_max)
             .field("garbage", &self.garbage)
+            .field("wait", &self.wait)
             .field("durability", &self.durability)
             .finish_non_exhaustive()
     }

@@ -147,3 +147,25 @@ async fn a_backup_replaces_the_last_one_only_when_it_is_whole() {
     assert!(backup(&store, place.path(), |_| {}).is_err());
     assert_eq!(std::fs::read(place.path().join(ARCHIVE)).unwrap(), first);
 }
+
+#[tokio::test]
+async fn a_backup_of_mail_is_not_replaced_by_one_of_an_empty_store() {
+    let (_folder, store, ..) = filled().await;
+    let (_empty_folder, empty) = opened();
+    let place = tempfile::tempdir().unwrap();
+    let archive = place.path().join(ARCHIVE);
+    for _ in 0..2 {
+        backup(&empty, place.path(), |_| {}).unwrap();
+    }
+    let octets = backup(&store, place.path(), |_| {}).unwrap();
+    let whole = std::fs::read(&archive).unwrap();
+    let refused = backup(&empty, place.path(), |_| {}).unwrap_err();
+    assert!(matches!(refused, ArchiveError::Emptied(_)));
+    assert!(
+        refused.to_string().contains(&archive.display().to_string()),
+        "{refused}"
+    );
+    assert_eq!(std::fs::read(&archive).unwrap(), whole);
+    assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 1);
+    assert_eq!(backup(&store, place.path(), |_| {}).unwrap(), octets);
+}

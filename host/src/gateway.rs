@@ -153,16 +153,6 @@ pub async fn open_store_for_command(config: &Config) -> anyhow::Result<Arc<dyn S
     })
 }
 
-fn open_embedded(config: &Config, reserve: u64, wait: Duration) -> Result<Arc<EmbeddedStore>, OpenError> {
-    let options = Options {
-        reserve,
-        quarantine_max: config.quarantine.max,
-        wait,
-        ..Options::default()
-    };
-    EmbeddedStore::open(store_folder(config), options)
-}
-
 /// The same for one that only reads: a store that is not there is not made, and a cluster's schema is left as it is.
 pub async fn open_store_to_read(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
     match &config.store {
@@ -179,6 +169,16 @@ pub async fn open_store_to_read(config: &Config) -> anyhow::Result<Arc<dyn Store
             Ok(CassandraStore::open_to_read(cluster, config.quarantine.max).await?)
         }
     }
+}
+
+fn open_embedded(config: &Config, reserve: u64, wait: Duration) -> Result<Arc<EmbeddedStore>, OpenError> {
+    let options = Options {
+        reserve,
+        quarantine_max: config.quarantine.max,
+        wait,
+        ..Options::default()
+    };
+    EmbeddedStore::open(store_folder(config), options)
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use crate::policy::InForce;
 use crate::pop3::{Leasing, Locks};
 use crate::senders::Senders;
 use crate::smtp::Stages;
-use crate::store::embedded::{self, Options};
+use crate::store::embedded::{self, OpenError, Options};
 use crate::store::{CassandraStore, EmbeddedStore, Store};
 use crate::tls::{Tls, TlsError};
 use anyhow::Context as _;
@@ -139,25 +139,16 @@ pub fn store_folder(config: &Config) -> PathBuf {
 
 /// Opens the store that the configuration names. The embedded one blocks while it repairs what a power cut left.
 pub async fn open_store(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
-    open_waiting(config, Duration::ZERO).await
+    Ok(match &config.store {
+        StoreConfig::Embedded { reserve } => open_embedded(config, *reserve, Duration::ZERO)?,
+        StoreConfig::Cassandra(cluster) => CassandraStore::open(cluster, config.quarantine.max).await?,
+    })
 }
 
 /// The same for a command: another one may have the embedded store for a moment.
 pub async fn open_store_for_command(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
-    open_waiting(config, embedded::PATIENCE).await
-}
-
-async fn open_waiting(config: &Config, wait: Duration) -> anyhow::Result<Arc<dyn Store>> {
     Ok(match &config.store {
-        StoreConfig::Embedded { reserve } => {
-            let options = Options {
-                reserve: *reserve,
-                quarantine_max: config.quarantine.max,
-                wait,
-                ..Options::default()
-            };
-            EmbeddedStore::open(store_folder(config), options)?
-        }
+        StoreConfig::Embedded { reserve } => open_embedded(config, *reserve, embedded::PATIENCE)?,
         StoreConfig::Cassandra(cluster) => CassandraStore::open(cluster, config.quarantine.max).await?,
     })
 }
@@ -165,19 +156,29 @@ async fn open_waiting(config: &Config, wait: Duration) -> anyhow::Result<Arc<dyn
 /// The same for one that only reads: a store that is not there is not made, and a cluster's schema is left as it is.
 pub async fn open_store_to_read(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
     match &config.store {
-        StoreConfig::Embedded { .. } => {
+        StoreConfig::Embedded { reserve } => {
             let folder = store_folder(config);
             anyhow::ensure!(
                 embedded::was_made(&folder)?,
                 "there is no store in {} yet: `postern domain add` or `postern serve` makes one",
                 folder.display()
             );
-            open_store_for_command(config).await
+            Ok(open_embedded(config, *reserve, embedded::PATIENCE)?)
         }
         StoreConfig::Cassandra(cluster) => {
             Ok(CassandraStore::open_to_read(cluster, config.quarantine.max).await?)
         }
     }
+}
+
+fn open_embedded(config: &Config, reserve: u64, wait: Duration) -> Result<Arc<EmbeddedStore>, OpenError> {
+    let options = Options {
+        reserve,
+        quarantine_max: config.quarantine.max,
+        wait,
+        ..Options::default()
+    };
+    EmbeddedStore::open(store_folder(config), options)
 }
 
 #[cfg(test)]

@@ -21,12 +21,7 @@ fn contents(folder: &Path) -> BTreeMap<PathBuf, Option<Vec<u8>>> {
                 found.insert(path, None);
             } else {
                 let octets = fs::read(&path).unwrap();
-                // A journal is 64 MiB of zeros at first.
-                let end = octets
-                    .iter()
-                    .rposition(|octet| *octet != 0)
-                    .map_or(0, |at| at + 1);
-                found.insert(path, Some(octets[..end].to_vec()));
+                found.insert(path, Some(octets));
             }
         }
     }

@@ -137,16 +137,21 @@ fn of_commands_the_newest_are_kept_and_no_more() {
     let place = Place::new();
     let cache = place.of(Whose::Commands);
     let begun = SystemTime::now();
-    for (age, digest) in ["a", "b", "c"].into_iter().enumerate() {
+    let digests = ["a", "b", "c"].map(|name| digest(name.as_bytes()));
+    for (age, digest) in digests.iter().enumerate() {
         place.takes(&cache, digest);
         let file = File::options().append(true).open(cache.path(digest).unwrap());
         let made = begun - Duration::from_secs(60 + age as u64);
         file.unwrap().set_modified(made).unwrap();
     }
-    let kept = || ["a", "b", "c"].map(|digest| cache.path(digest).unwrap().exists());
+    let kept = || {
+        digests
+            .each_ref()
+            .map(|digest| cache.path(digest).unwrap().exists())
+    };
     cache.keep_newest(3);
     assert_eq!(kept(), [true, true, true]);
-    assert!(place.takes(&cache, "c"), "what is used is new again");
+    assert!(place.takes(&cache, &digests[2]), "what is used is new again");
     cache.keep_newest(2);
     assert_eq!(kept(), [true, false, true]);
 }
@@ -155,7 +160,9 @@ fn of_commands_the_newest_are_kept_and_no_more() {
 fn commands_keep_what_no_policy_of_theirs_uses_as_far_as_there_is_room() {
     let place = Place::new();
     let cache = place.of(Whose::Commands);
-    let digests: Vec<String> = (0..=KEPT).map(|number| number.to_string()).collect();
+    let digests: Vec<String> = (0..=KEPT)
+        .map(|number| digest(number.to_string().as_bytes()))
+        .collect();
     for digest in &digests[..KEPT] {
         place.takes(&cache, digest);
     }
@@ -170,6 +177,39 @@ fn commands_keep_what_no_policy_of_theirs_uses_as_far_as_there_is_room() {
     );
     cache.prune(&HashSet::new());
     assert_eq!(files(&place.folder()).len(), KEPT);
+}
+
+#[test]
+fn what_was_not_put_there_is_left_alone() {
+    for whose in [Whose::Gateway, Whose::Commands] {
+        let place = Place::new();
+        let cache = place.of(whose);
+        let name = digest(EMPTY);
+        for other in ["id_ed25519", "a.cwasm", "a.new", &format!("{name}.cwasm"), &name] {
+            std::fs::write(place.folder().join(other), "").unwrap();
+        }
+        place.takes(&cache, &name);
+        cache.prune(&HashSet::new());
+        cache.keep_newest(0);
+        assert_eq!(files(&place.folder()).len(), 5, "{whose:?}");
+    }
+}
+
+#[test]
+fn a_folder_that_others_can_put_another_in_the_place_of_is_not_used() {
+    let place = Place::new();
+    let (above, folder) = (place.0.path(), place.folder());
+    let why = || private(&folder).map_err(|error| error.to_string());
+    assert_eq!(why(), Ok(()));
+    permit(above, 0o777);
+    assert!(why().unwrap_err().contains("open to all"));
+    permit(above, 0o1777);
+    assert_eq!(why(), Ok(()));
+    permit(above, 0o700);
+    let (there, other) = (folder.clone(), above.join("other"));
+    std::fs::rename(&there, &other).unwrap();
+    symlink(&other, &there).unwrap();
+    assert!(why().unwrap_err().contains("is a link"));
 }
 
 #[test]

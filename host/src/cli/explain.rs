@@ -196,7 +196,7 @@ pub(super) fn line(told: &ExplainRecord) -> String {
 mod tests {
     use super::*;
 
-    fn record(explained: Option<Explanation>) -> ExplainRecord {
+    pub(super) fn record(explained: Option<Explanation>) -> ExplainRecord {
         ExplainRecord {
             id: "Q".to_owned(),
             time: 1_700_000_000,

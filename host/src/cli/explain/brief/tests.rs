@@ -1,23 +1,9 @@
+use super::super::tests::record;
 use super::*;
-use crate::control::Source;
 use std::slice::from_ref;
 
 const NOBODY: &str = "no policy refused it or held it back";
 const FULL: &str = "452 4.2.2 Mailbox full";
-
-fn record(explained: Option<Explanation>) -> ExplainRecord {
-    ExplainRecord {
-        id: "Q".to_owned(),
-        time: 1_700_000_000,
-        source: Source::Attempt("rcpt".to_owned()),
-        listener: "mx".to_owned(),
-        client_ip: "192.0.2.1".to_owned(),
-        helo: "h".to_owned(),
-        mail_from: String::new(),
-        rcpt_to: vec!["ann@example.org".to_owned()],
-        explained,
-    }
-}
 
 fn brief(record: &ExplainRecord) -> String {
     let mut out = Vec::new();

@@ -98,10 +98,10 @@ async fn sent(gateway: &Gateway, words: &[&str], folder: &Path) -> anyhow::Resul
     let mut postal = Postal::start(words, folder)?;
     postal.minute().await?;
     let meter = Meter::of([("gateway".to_owned(), gateway.pid())]);
-    let before = meter.read()?;
-    let [messages, kib, errors] = postal.minute().await?;
-    let octets = kib * 1024.0;
-    let mut figures = meter.since(&before, messages as u64, octets as u64)?;
+    let (before, traffic) = (meter.read()?, gateway.traffic());
+    let [messages, errors] = postal.minute().await?;
+    let octets = gateway.traffic().since(traffic).received;
+    let mut figures = meter.since(&before, messages as u64, octets)?;
     let rate = messages / MINUTE.as_secs_f64();
     merge(
         &mut figures,
@@ -116,7 +116,7 @@ async fn read(gateway: &Gateway, words: &[&str], folder: &Path) -> anyhow::Resul
     let before = meter.read()?;
     let rabid = programs::rabid(words, folder)?;
     tokio::time::sleep(MINUTE).await;
-    let read = gateway.read();
+    let read = gateway.traffic();
     let mut figures = meter.since(&before, read.messages, read.octets)?;
     drop(rabid);
     merge(

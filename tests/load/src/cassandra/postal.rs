@@ -68,17 +68,17 @@ async fn load(lab: &mut Lab, site: &Opened, arguments: &[&str]) -> anyhow::Resul
     // Its first minute is not whole.
     postal.minute().await?;
     let meter = lab.meter(&site.gateways);
-    let (before, read_before) = (meter.read()?, gateway.read());
-    let [messages, kib, errors] = postal.minute().await?;
-    let read = gateway.read().since(read_before);
-    let octets = kib * 1024.0;
-    let mut figures = meter.since(&before, messages as u64, octets as u64)?;
+    let (before, traffic_before) = (meter.read()?, gateway.traffic());
+    let [messages, errors] = postal.minute().await?;
+    let traffic = gateway.traffic().since(traffic_before);
+    let octets = traffic.received;
+    let mut figures = meter.since(&before, messages as u64, octets)?;
     crate::merge(
         &mut figures,
         json!({
             "messages": messages, "octets": octets, "seconds": 60, "rate": messages / 60.0, "errors": errors,
-            "read_messages": read.messages, "read_octets": read.octets, "read_sessions": read.sessions,
-            "read_broken": read.broken,
+            "read_messages": traffic.messages, "read_octets": traffic.octets, "read_sessions": traffic.sessions,
+            "read_broken": traffic.broken,
         }),
     );
     Ok(figures)

@@ -13,6 +13,7 @@ mod check;
 mod chunks;
 mod committer;
 mod journal;
+mod memtables;
 mod moving;
 mod options;
 mod place;
@@ -34,6 +35,7 @@ use change::Change;
 use committer::{Committer, Failure, Need, Queue};
 use fjall::config::CompressionPolicy;
 use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions};
+use memtables::Memtables;
 use rows::Space;
 use space::FreeSpace;
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
@@ -148,9 +150,9 @@ fn database(folder: &Path) -> fjall::Result<Database> {
 
 /// Bodies live apart from their keys, in files small enough to be rewritten, and are compressed by us alone.
 fn settings(space: Space) -> KeyspaceCreateOptions {
-    let settings = KeyspaceCreateOptions::default();
+    let settings = KeyspaceCreateOptions::default().max_memtable_size(memtables::most(space));
     if space != Space::Body {
-        return settings.max_memtable_size(16 * MIB);
+        return settings;
     }
     let apart = KvSeparationOptions::default()
         .compression(CompressionType::None)
@@ -159,7 +161,6 @@ fn settings(space: Space) -> KeyspaceCreateOptions {
         .staleness_threshold(0.2)
         .age_cutoff(1.0);
     settings
-        .max_memtable_size(32 * MIB)
         .data_block_compression_policy(CompressionPolicy::disabled())
         .with_kv_separation(Some(apart))
 }
@@ -234,8 +235,10 @@ impl EmbeddedStore {
         let free = Arc::new(FreeSpace::new(probe, options.reserve));
         let failure = Failure::new(options.fatal.unwrap_or_else(|| Arc::new(options::end_process)));
         let removed = Arc::<AtomicU64>::default();
+        let (memtables, rotating) = Memtables::start(spaces.clone(), failure.clone())?;
         let committer = Committer {
             spaces: spaces.clone(),
+            memtables,
             quarantine_max: options.quarantine_max,
             durability: options.durability,
             free: Arc::clone(&free),
@@ -266,7 +269,7 @@ impl EmbeddedStore {
             failure,
             removed,
             stop: Some(stop),
-            threads: vec![committing, keeping],
+            threads: vec![committing, rotating, keeping],
             _lock: lock,
         }))
     }

@@ -8,6 +8,7 @@
 //! When the engine fails, what it holds in memory can no longer be trusted: [`Failure`] ends the process.
 
 use super::change::Change;
+use super::memtables::Memtables;
 use super::options::{Durability, Fatal};
 use super::space::FreeSpace;
 use super::{Spaces, engine};
@@ -166,6 +167,7 @@ impl Failure {
 #[derive(Debug)]
 pub(super) struct Committer {
     pub(super) spaces: Spaces,
+    pub(super) memtables: Memtables,
     pub(super) quarantine_max: u64,
     pub(super) durability: Durability,
     pub(super) free: Arc<FreeSpace>,
@@ -249,6 +251,8 @@ impl Committer {
         let (rows, freed) = change.finish();
         let mut batch = self.spaces.db.batch();
         for (space, key, value) in rows {
+            let octets = key.len() + value.as_ref().map_or(0, |value| value.len());
+            self.memtables.wrote(space, octets);
             match value {
                 Some(value) => batch.insert(self.spaces.of(space), key, value),
                 None => batch.remove(self.spaces.of(space), key),

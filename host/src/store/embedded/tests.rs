@@ -15,6 +15,7 @@ use std::sync::{Mutex, mpsc as std_mpsc};
 
 mod archives;
 mod full_disk;
+mod memtables;
 mod places;
 mod torn_tails;
 mod upkeep;

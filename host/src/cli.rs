@@ -145,7 +145,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_command_that_only_reads_makes_no_store() {
+    fn a_command_that_can_do_nothing_without_a_store_makes_none() {
         let site = tempfile::tempdir().unwrap();
         let config = site.path().join("postern.yaml");
         let text = "hostname: a.example\npostmaster: a@b.example\nstate: state\n\
@@ -157,7 +157,7 @@ mod tests {
                 .chain(words.split(' '));
             carry_out(Cli::try_parse_from(words).unwrap())
         };
-        let reads = [
+        let refused = [
             "domain list",
             "user list",
             "alias list --json",
@@ -170,8 +170,17 @@ mod tests {
             "explain 0",
             "explain --address a@b.example",
             "plugin replay no.wasm --from store",
+            "domain remove b.example",
+            "user passwd --generate a@b.example",
+            "user quota a@b.example",
+            "user remove --yes a@b.example",
+            "alias remove a@b.example",
+            "quarantine release 0",
+            "quarantine drop 0",
+            "store check --mend",
+            "store sweep",
         ];
-        for words in reads {
+        for words in refused {
             let refused = format!("{:#}", done(words).unwrap_err());
             assert!(refused.contains("there is no store in "), "{words}: {refused}");
             assert_eq!(std::fs::read_dir(site.path()).unwrap().count(), 1, "{words}");
@@ -179,5 +188,6 @@ mod tests {
         done("domain add b.example").unwrap();
         done("domain list").unwrap();
         done("store check").unwrap();
+        done("domain remove b.example").unwrap();
     }
 }

@@ -159,9 +159,19 @@ pub enum Operation {
     },
 }
 
+/// How an operation works on the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// It leaves it as it is.
+    Reads,
+    /// It changes what is there, and can do nothing where no store is.
+    Changes,
+    /// It may be the first there.
+    Begins,
+}
+
 impl Operation {
-    /// Whether it leaves the store as it is.
-    pub fn only_reads(&self) -> bool {
+    pub fn access(&self) -> Access {
         match self {
             Self::DomainList
             | Self::UserList
@@ -177,21 +187,22 @@ impl Operation {
             | Self::ExplainAddress { .. }
             | Self::MailList { .. }
             | Self::MailRead { .. }
-            | Self::KvRead { .. } => true,
-            Self::DomainAdd { .. }
-            | Self::DomainRemove { .. }
-            | Self::UserAdd { .. }
+            | Self::KvRead { .. } => Access::Reads,
+            Self::DomainRemove { .. }
             | Self::UserPasswd { .. }
             | Self::UserQuota { .. }
             | Self::UserRemove { .. }
-            | Self::UserImport { .. }
-            | Self::AliasAdd { .. }
             | Self::AliasRemove { .. }
             | Self::QuarantineRelease { .. }
             | Self::QuarantineDrop { .. }
             | Self::StoreCheck { .. }
             | Self::StoreSweep
-            | Self::PluginReset { .. } => false,
+            | Self::PluginReset { .. } => Access::Changes,
+            // Where a domain is missing these say how it is added.
+            Self::DomainAdd { .. }
+            | Self::UserAdd { .. }
+            | Self::UserImport { .. }
+            | Self::AliasAdd { .. } => Access::Begins,
         }
     }
 }

@@ -10,7 +10,7 @@ mod saved;
 
 pub(crate) use attempts::kept_of;
 pub use attempts::{Attempts, Search};
-pub(crate) use effect::{Effect, refusal};
+pub(crate) use effect::{Effect, KEPT, refusal};
 pub use saved::save;
 
 use serde::{Deserialize, Serialize};
@@ -78,9 +78,12 @@ pub struct Explanation {
     /// What it came to for each recipient: `ann@example.org: deliver`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub outcomes: Vec<String>,
+    /// Of these that are left out.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub outcomes_cut: usize,
     /// `250 2.0.0 Delivered as …`; in LMTP one for each recipient.
     pub replies: Vec<String>,
-    /// Steps and lines that are left out.
+    /// Steps and replies that are left out.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub cut: usize,
 }
@@ -100,6 +103,9 @@ pub struct Attempt {
     pub mail_from: String,
     /// The first of them.
     pub rcpt_to: Vec<String>,
+    /// The others.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub rcpt_cut: usize,
     pub explained: Explanation,
 }
 
@@ -165,7 +171,8 @@ impl Explanation {
     /// before those whose facts are cut. What is left out is counted; `unkept` are steps of which nothing is known any more.
     pub(crate) fn of(steps: Vec<Step>, unkept: usize, outcomes: Vec<String>, replies: Vec<String>) -> Self {
         let mut explained = Self {
-            cut: unkept + outcomes.len().saturating_sub(OUTCOMES) + replies.len().saturating_sub(REPLIES),
+            cut: unkept + replies.len().saturating_sub(REPLIES),
+            outcomes_cut: outcomes.len().saturating_sub(OUTCOMES),
             outcomes: outcomes
                 .iter()
                 .take(OUTCOMES)
@@ -192,7 +199,8 @@ impl Explanation {
                 kept.push((place, step));
             }
         }
-        if kept.len() < all || kept.iter().any(|(_, step)| step.cut > 0) || explained.cut > 0 {
+        let lines_cut = explained.cut + explained.outcomes_cut;
+        if kept.len() < all || kept.iter().any(|(_, step)| step.cut > 0) || lines_cut > 0 {
             metrics::counter!("postern_explain_limit_hits_total", "limit" => "message").increment(1);
         }
         explained.cut += all - kept.len();
@@ -221,8 +229,9 @@ pub(crate) fn size(value: &impl Serialize) -> usize {
 impl Attempt {
     /// With the first of these recipients.
     #[must_use]
-    pub(crate) fn to(mut self, recipients: impl Iterator<Item = String>) -> Self {
-        self.rcpt_to = recipients.take(RECIPIENTS).collect();
+    pub(crate) fn to(mut self, mut recipients: impl Iterator<Item = String>) -> Self {
+        self.rcpt_to = recipients.by_ref().take(RECIPIENTS).collect();
+        self.rcpt_cut = recipients.count();
         self
     }
 }

@@ -157,18 +157,39 @@ pub async fn open_store_for_command(config: &Config) -> anyhow::Result<Arc<dyn S
 pub async fn open_store_to_read(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
     match &config.store {
         StoreConfig::Embedded { reserve } => {
-            let folder = store_folder(config);
-            anyhow::ensure!(
-                embedded::was_made(&folder)?,
-                "there is no store in {} yet: `postern domain add` or `postern serve` makes one",
-                folder.display()
-            );
+            was_made(config)?;
             Ok(open_embedded(config, *reserve, embedded::PATIENCE)?)
         }
         StoreConfig::Cassandra(cluster) => {
             Ok(CassandraStore::open_to_read(cluster, config.quarantine.max).await?)
         }
     }
+}
+
+/// The same for one that changes what is there: a store that is not there is not made, and a schema is brought up.
+pub async fn open_store_to_change(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
+    match &config.store {
+        StoreConfig::Embedded { reserve } => {
+            was_made(config)?;
+            make_state(config)?;
+            Ok(open_embedded(config, *reserve, embedded::PATIENCE)?)
+        }
+        StoreConfig::Cassandra(cluster) => {
+            let store = CassandraStore::open_to_change(cluster, config.quarantine.max).await?;
+            make_state(config)?;
+            Ok(store)
+        }
+    }
+}
+
+fn was_made(config: &Config) -> anyhow::Result<()> {
+    let folder = store_folder(config);
+    anyhow::ensure!(
+        embedded::was_made(&folder)?,
+        "there is no store in {} yet: `postern domain add` or `postern serve` makes one",
+        folder.display()
+    );
+    Ok(())
 }
 
 fn open_embedded(config: &Config, reserve: u64, wait: Duration) -> Result<Arc<EmbeddedStore>, OpenError> {

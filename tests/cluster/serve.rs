@@ -141,7 +141,7 @@ fn of_two_who_create_one_login_at_once_one_succeeds_and_its_password_counts() {
 }
 
 #[test]
-fn a_command_that_only_reads_makes_no_keyspace() {
+fn a_command_that_can_do_nothing_without_a_keyspace_makes_none() {
     let _turn = turn();
     let keyspace = cassandra::keyspace();
     let nodes = [cassandra::shared()];
@@ -153,7 +153,7 @@ fn a_command_that_only_reads_makes_no_keyspace() {
         !rows.is_empty()
     };
     let folder = site.path("copy");
-    let reads: [&[&str]; 4] = [
+    let refused: [&[&str]; 7] = [
         &["domain", "list"],
         &[
             "store",
@@ -167,9 +167,12 @@ fn a_command_that_only_reads_makes_no_keyspace() {
         ],
         &["explain", "--address", "ann@example.org"],
         &["plugin", "replay", "no.wasm", "--from", "store"],
+        &["user", "remove", "--yes", "ann@example.org"],
+        &["quarantine", "release", "0"],
+        &["store", "sweep"],
     ];
     let says = format!("keyspace {keyspace} is absent");
-    for command in reads {
+    for command in refused {
         let output = site.run(command, "");
         let error = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{command:?}: {error}");

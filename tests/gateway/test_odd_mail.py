@@ -51,6 +51,15 @@ class OddMail(GatewayCase):
     def test_a_message_that_begins_with_a_dot(self):
         self.comes_back(b".\r\n")
 
+    def test_a_body_without_a_header_section_is_kept_out_of_the_trace(self):
+        for how in ["data", "bdat"]:
+            for content in [b" by evil.example; today\r\nSubject: x\r\n\r\ntext\r\n", b"\tevil\r\n", b"Hello\r\n"]:
+                self.comes_back(content, b"\r\n\r\n" + content, how=how)
+
+    def test_the_line_of_an_mbox_is_a_field(self):
+        line = b"From ann@example.org Thu Jan  1 00:00:00 1970\r\n" + HEAD
+        self.comes_back(line, b"\r\nX-Mailbox-Line: " + line)
+
     def test_undeclared_eight_bit(self):
         self.comes_back(HEAD + bytes(range(128, 256)) + b"\r\n")
 

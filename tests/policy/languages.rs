@@ -20,6 +20,8 @@ mod folder;
 mod grants;
 #[path = "languages/reused.rs"]
 mod reused;
+#[path = "languages/scanner.rs"]
+mod scanner;
 #[path = "../support/toolchains.rs"]
 mod toolchains;
 

@@ -3,7 +3,7 @@
 
 use super::output::printable;
 use crate::config::Config;
-use crate::control::{self, ControlContext, Operation, Record, Records, Refusal, Reply, execute};
+use crate::control::{self, Access, ControlContext, Operation, Record, Records, Refusal, Reply, execute};
 use anyhow::{Context as _, bail};
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
@@ -21,30 +21,21 @@ pub(super) enum Gateway {
 }
 
 impl Gateway {
-    /// The gateway that runs, or else the store itself: to read where the operation does no more.
+    /// The gateway that runs, or else the store itself, for no more than the operation does.
     pub(super) async fn of(config: &Config, operation: &Operation) -> anyhow::Result<Self> {
-        match operation.only_reads() {
-            true => Self::to_read(config).await,
-            false => Self::to_write(config).await,
-        }
-    }
-
-    /// Where none runs, the store is made if it is not there, and a schema is brought up.
-    pub(super) async fn to_write(config: &Config) -> anyhow::Result<Self> {
-        match Self::running(config).await? {
-            Some(gateway) => Ok(gateway),
-            None => Ok(Self::Stopped(Arc::new(
-                Box::pin(super::store::open(config)).await?,
-            ))),
-        }
+        Self::to(config, operation.access()).await
     }
 
     /// Where none runs, a store that is not there is not made, and a schema is left as it is.
     pub(super) async fn to_read(config: &Config) -> anyhow::Result<Self> {
+        Self::to(config, Access::Reads).await
+    }
+
+    pub(super) async fn to(config: &Config, access: Access) -> anyhow::Result<Self> {
         match Self::running(config).await? {
             Some(gateway) => Ok(gateway),
             None => Ok(Self::Stopped(Arc::new(
-                Box::pin(super::store::open_to_read(config)).await?,
+                Box::pin(super::store::open(config, access)).await?,
             ))),
         }
     }

@@ -69,17 +69,33 @@ fn write(out: &mut impl Write, told: &ExplainRecord) -> io::Result<()> {
     key(out, "known", source(&told.source))?;
     key(out, "client", &client(told))?;
     key(out, "from", &format!("<{}>", told.mail_from))?;
-    key(out, "to", &told.rcpt_to.join(", "))?;
+    key(
+        out,
+        "to",
+        &listed((&told.rcpt_to, told.rcpt_cut), usize::MAX, ", "),
+    )?;
     let Some(explained) = &told.explained else {
         return unexplained(out);
     };
     for outcome in &explained.outcomes {
         key(out, "outcome", outcome)?;
     }
+    if explained.outcomes_cut > 0 {
+        let cut = explained.outcomes_cut;
+        key(out, "outcome", &format!("… {cut} more were not recorded"))?;
+    }
     for reply in &explained.replies {
         key(out, "reply", reply)?;
     }
     steps(out, explained)
+}
+
+/// The first ones, and how many there are besides, with those that are left out.
+fn listed((all, cut): (&[String], usize), shown: usize, between: &str) -> String {
+    let more = all.len().saturating_sub(shown) + cut;
+    let more = (more > 0).then(|| format!("and {more} more"));
+    let parts: Vec<String> = all.iter().take(shown).cloned().chain(more).collect();
+    parts.join(between)
 }
 
 fn key(out: &mut impl Write, key: &str, text: &str) -> io::Result<()> {
@@ -111,7 +127,7 @@ fn steps(out: &mut impl Write, explained: &Explanation) -> io::Result<()> {
     }
     match explained.cut {
         0 => Ok(()),
-        cut => writeln!(out, "… {cut} more steps and lines were not recorded"),
+        cut => writeln!(out, "… {cut} more steps and replies were not recorded"),
     }
 }
 
@@ -206,6 +222,7 @@ mod tests {
             helo: "h\u{1b}".to_owned(),
             mail_from: String::new(),
             rcpt_to: vec!["ann@example.org".to_owned()],
+            rcpt_cut: 0,
             explained,
         }
     }
@@ -245,6 +262,7 @@ mod tests {
         let explained = Explanation {
             steps: vec![step],
             outcomes: vec!["ann@example.org: deliver".to_owned()],
+            outcomes_cut: 2,
             replies: vec!["451 4.7.1 later".to_owned()],
             cut: 1,
         };
@@ -256,6 +274,7 @@ client    192.0.2.1, which says h\\u{1b}, at mx
 from      <>
 to        ann@example.org
 outcome   ann@example.org: deliver
+outcome   … 2 more were not recorded
 reply     451 4.7.1 later
 rcpt ann@example.org  10-one
   version  0123 with settings 4567
@@ -265,9 +284,15 @@ rcpt ann@example.org  10-one
   read     session.helo -> \"h\" (2 times)
   read     … 3 more reads and edits were not recorded
   time     1.2 ms
-… 1 more steps and lines were not recorded
+… 1 more steps and replies were not recorded
 ";
         assert_eq!(told(Some(explained)), expected);
+        let mut many = record(None);
+        many.rcpt_cut = 3;
+        let mut out = Vec::new();
+        write(&mut out, &many).unwrap();
+        let out = String::from_utf8(out).unwrap();
+        assert!(out.contains("to        ann@example.org, and 3 more\n"), "{out}");
         assert!(
             told(None).ends_with("older version, or with explain.keep: 0s\n"),
             "{}",

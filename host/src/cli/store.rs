@@ -5,7 +5,7 @@ mod copy;
 use super::client::Gateway;
 use super::{ListFormat, output};
 use crate::config::{Config, StoreConfig};
-use crate::control::{ControlContext, Operation};
+use crate::control::{Access, ControlContext, Operation};
 use crate::directory::Directory;
 use crate::gateway;
 use crate::store::{Mend, Store, embedded};
@@ -114,15 +114,15 @@ fn style() -> ProgressStyle {
 }
 
 /// The store of a gateway that does not run, opened as its only user.
-pub(super) async fn open(config: &Config) -> anyhow::Result<ControlContext> {
-    gateway::make_state(config)?;
-    let store = gateway::open_store_for_command(config).await;
-    Ok(over(store.context("cannot open the store")?, config))
-}
-
-/// The same for who only reads: nothing is made or brought up.
-pub(super) async fn open_to_read(config: &Config) -> anyhow::Result<ControlContext> {
-    let store = gateway::open_store_to_read(config).await;
+pub(super) async fn open(config: &Config, access: Access) -> anyhow::Result<ControlContext> {
+    let store = match access {
+        Access::Reads => gateway::open_store_to_read(config).await,
+        Access::Changes => gateway::open_store_to_change(config).await,
+        Access::Begins => {
+            gateway::make_state(config)?;
+            gateway::open_store_for_command(config).await
+        }
+    };
     Ok(over(store.context("cannot open the store")?, config))
 }
 

@@ -28,6 +28,9 @@ pub struct ExplainRecord {
     pub helo: String,
     pub mail_from: String,
     pub rcpt_to: Vec<String>,
+    /// Further ones that were not recorded.
+    #[serde(default)]
+    pub rcpt_cut: usize,
     /// None where nothing was recorded when it came.
     pub explained: Option<Explanation>,
 }
@@ -173,6 +176,7 @@ fn of_stored(id: &str, parsed: MessageId, octets: &[u8]) -> Outcome<Box<ExplainR
         helo: facts.helo,
         mail_from: facts.mail_from,
         rcpt_to: facts.rcpt_to,
+        rcpt_cut: 0,
         explained: stored.explained,
     }))
 }
@@ -187,6 +191,7 @@ fn of_attempt(attempt: Attempt, source: Source) -> Box<ExplainRecord> {
         helo: attempt.helo,
         mail_from: attempt.mail_from,
         rcpt_to: attempt.rcpt_to,
+        rcpt_cut: attempt.rcpt_cut,
         explained: Some(attempt.explained),
     })
 }

@@ -37,9 +37,14 @@ impl Effect {
     }
 }
 
+/// What stands before the reply that refused a recipient whose copy is in quarantine: one reply of SMTP speaks for all.
+/// No policy's reason is written so.
+pub(crate) const KEPT: &str = "quarantine, refused with ";
+
 /// The reply that a line of what became of a recipient refuses with.
 pub(crate) fn refusal(outcome: &str) -> Option<&str> {
-    behind_address(outcome)?.strip_prefix("refuse ")
+    let told = behind_address(outcome)?;
+    told.strip_prefix("refuse ").or_else(|| told.strip_prefix(KEPT))
 }
 
 /// What follows the space behind an address. A quoted local part may have spaces (RFC 5321 §4.1.2).
@@ -100,6 +105,8 @@ mod tests {
     #[test]
     fn the_refusal_of_a_recipient_is_found_in_its_outcome() {
         assert_eq!(refusal("ann@example.org: refuse 550 no"), Some("550 no"));
+        assert_eq!(refusal(&format!("ann@example.org: {KEPT}550 no")), Some("550 no"));
+        assert_eq!(refusal("ann@example.org: quarantine refused with 550 no"), None);
         assert_eq!(refusal(r#""a: refuse b"@example.org: deliver"#), None);
         assert_eq!(refusal(r#""a b"@example.org: refuse 550 no"#), Some("550 no"));
     }

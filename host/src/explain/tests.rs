@@ -105,13 +105,30 @@ fn lines_and_edits_are_as_many_as_a_person_reads() {
     let more = Explanation::of(Vec::new(), 3, lines(OUTCOMES + 1), lines(REPLIES + 1));
     assert_eq!(
         (more.outcomes.len(), more.replies.len(), more.cut),
-        (OUTCOMES, REPLIES, 5)
+        (OUTCOMES, REPLIES, 4)
     );
+    assert_eq!((whole.outcomes_cut, more.outcomes_cut), (0, 1));
+    let to = |count| Attempt::default().to(lines(count).into_iter());
+    assert_eq!(
+        (to(RECIPIENTS).rcpt_to.len(), to(RECIPIENTS).rcpt_cut),
+        (RECIPIENTS, 0)
+    );
+    let more = to(RECIPIENTS + 2);
+    assert_eq!((more.rcpt_to.len(), more.rcpt_cut), (RECIPIENTS, 2));
     assert_eq!(Step::default().with_edits(lines(EDITS)).cut, 0);
     let more = Step::default().with_edits(lines(EDITS + 1));
     assert_eq!((more.edits.len(), more.cut), (EDITS, 1));
     assert_eq!(cut(&"é".repeat(80), LINE), "é".repeat(80));
     assert_eq!(cut(&"é".repeat(81), LINE), format!("{}…", "é".repeat(80)));
+}
+
+#[test]
+fn a_record_of_thousands_of_recipients_is_bounded_and_counts_them() {
+    let long = |count| vec!["x".repeat(LINE); count];
+    let kept = Explanation::of(vec![step("accept", 0); 5000], 0, long(5000), long(5000));
+    assert_eq!(kept.outcomes_cut, 5000 - OUTCOMES);
+    assert_eq!(kept.cut, 5000 - REPLIES + 5000 - kept.steps.len());
+    assert!(!kept.steps.is_empty() && size(&kept) <= MOST, "{}", size(&kept));
 }
 
 #[test]

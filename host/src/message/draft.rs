@@ -33,12 +33,18 @@ pub struct Draft {
     head: Head,
     text: BytesMut,
     chunks: u32,
+    /// Octets of these chunks.
+    appended: u64,
 }
 
 /// The header section, until its empty line has come and after it.
 #[derive(Debug)]
 enum Head {
-    Growing { bytes: BytesMut, scanned: usize },
+    /// Nothing is scanned until it shows what must stand before it.
+    Growing {
+        bytes: BytesMut,
+        scanned: usize,
+    },
     Complete(Bytes),
 }
 
@@ -93,10 +99,11 @@ impl Draft {
             },
             text: BytesMut::new(),
             chunks: 0,
+            appended: 0,
         })
     }
 
-    /// Octets so far.
+    /// Octets that came so far.
     pub fn size(&self) -> u64 {
         self.received
     }
@@ -123,6 +130,13 @@ impl Draft {
             return None;
         };
         bytes.extend_from_slice(piece);
+        if *scanned == 0 {
+            match head::opening(bytes) {
+                None => return Some(BytesMut::new()),
+                Some("") => {}
+                Some(before) => *bytes = [before.as_bytes(), bytes.as_ref()].concat().as_slice().into(),
+            }
+        }
         let Some(end) = head::end(bytes, *scanned) else {
             *scanned = bytes.len();
             return Some(BytesMut::new());
@@ -163,6 +177,7 @@ impl Draft {
 
     async fn append(&mut self, chunk: Bytes) -> Result<()> {
         self.body.removable.store(true, Ordering::Relaxed);
+        self.appended += chunk.len() as u64;
         self.body.store.append(self.body.id, self.chunks, chunk).await?;
         self.chunks += 1;
         Ok(())
@@ -174,14 +189,14 @@ impl Draft {
             let last = self.text.split().freeze();
             self.append(last).await?;
         }
-        let head = match self.head {
-            Head::Growing { bytes, .. } => bytes.freeze(),
-            Head::Complete(head) => head,
+        let (head, text) = match self.head {
+            Head::Growing { bytes, .. } => head::parted(bytes.freeze()),
+            Head::Complete(head) => (head, self.text.freeze()),
         };
         let text = match self.chunks {
-            0 => Text::Inline(self.text.freeze()),
+            0 => Text::Inline(text),
             chunks => Text::Appended {
-                size: self.received - head.len() as u64,
+                size: self.appended,
                 chunks,
             },
         };

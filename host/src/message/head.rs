@@ -2,6 +2,7 @@
 //!
 //! Nothing here refuses: a line that is no field is a field without a name, and stays as it is.
 
+use bytes::Bytes;
 use mail_parser::HeaderName;
 use memchr::memmem;
 use postern_proto::Address;
@@ -21,6 +22,44 @@ pub fn end(bytes: &[u8], scanned: usize) -> Option<usize> {
     let from = scanned.saturating_sub(3);
     let found = memmem::find(bytes.get(from..)?, b"\r\n\r\n");
     found.map(|at| from + at + 4)
+}
+
+/// The empty line before a body that comes without a header section.
+const BODY: &str = "\r\n";
+
+/// What must stand before content, lest it go on with the trace above it: nothing before a header field; an empty line
+/// before a body without a header section; the name of a field before the line that begins a message in an mbox
+/// (RFC 4155), which senders leave there. None if it does not show yet.
+pub fn opening(content: &[u8]) -> Option<&'static str> {
+    let in_name = |octet: &u8| octet.is_ascii_graphic() && *octet != b':';
+    let (name, behind) = content.split_at(content.iter().position(|octet| !in_name(octet))?);
+    let blank = behind.iter().position(|octet| !matches!(octet, b' ' | b'\t'))?;
+    Some(match (name, behind.get(blank)?) {
+        ([], b'\r') if blank == 0 => "",
+        ([_, ..], b':') => "",
+        _ if is_from(name) && behind.starts_with(b" ") => "X-Mailbox-Line: ",
+        _ => BODY,
+    })
+}
+
+/// `From`, and as mail readers write it where it is text.
+fn is_from(name: &[u8]) -> bool {
+    let quoted = name.iter().take_while(|octet| **octet == b'>').count();
+    name.get(quoted..) == Some(b"From".as_slice())
+}
+
+/// The header section, with its empty line, and the text of whole content, behind what must stand before it.
+pub fn parted(content: Bytes) -> (Bytes, Bytes) {
+    let before = match content.as_ref() {
+        [] => "",
+        content => opening(content).unwrap_or(BODY),
+    };
+    let mut text = match before {
+        "" => content,
+        before => [before.as_bytes(), &content].concat().into(),
+    };
+    let end = end(&text, 0).unwrap_or(text.len());
+    (text.split_to(end), text)
 }
 
 /// One field: its name and all its octets, continuation lines and final CRLF included.
@@ -139,6 +178,50 @@ mod tests {
             end(b"A: b\r\n\r\n", 7),
             Some(8),
             "the end may lie across two pieces"
+        );
+    }
+
+    #[test]
+    fn content_that_begins_with_no_field_is_a_body() {
+        for field in ["A:", "A: b\r\n", "A \t: b", "from : x", "\r\n", "!#~:"] {
+            assert_eq!(opening(field.as_bytes()), Some(""), "{field}");
+        }
+        for body in [
+            " A: b",
+            "\tx",
+            " \r\n",
+            "Hello\r\n",
+            "two words: x",
+            ": x",
+            "\u{fc}: x",
+            "A\x0b: x",
+            "FROM x",
+        ] {
+            assert_eq!(opening(body.as_bytes()), Some(BODY), "{body}");
+        }
+        for line in ["From ann@example.org Thu", ">>From x", "From \t\r\n"] {
+            assert_eq!(opening(line.as_bytes()), Some("X-Mailbox-Line: "), "{line}");
+        }
+        for short in ["", "Subject", "Subject \t", "From "] {
+            assert_eq!(opening(short.as_bytes()), None, "{short}");
+        }
+    }
+
+    #[test]
+    fn whole_content_parts_behind_what_must_stand_before_it() {
+        let cut = |content: &'static str| {
+            let (head, text) = parted(content.into());
+            [head, text].map(|octets| String::from_utf8(octets.to_vec()).unwrap())
+        };
+        assert_eq!(cut(""), ["", ""]);
+        assert_eq!(cut("A: b\r\n"), ["A: b\r\n", ""]);
+        assert_eq!(cut("A: b\r\n\r\nx"), ["A: b\r\n\r\n", "x"]);
+        assert_eq!(cut("\r\nx"), ["\r\n", "x"]);
+        assert_eq!(cut("Hello"), ["\r\n", "Hello"]);
+        assert_eq!(cut(" x\r\nA: b\r\n\r\ny"), ["\r\n", " x\r\nA: b\r\n\r\ny"]);
+        assert_eq!(
+            cut("From x\r\nA: b\r\n\r\ny"),
+            ["X-Mailbox-Line: From x\r\nA: b\r\n\r\n", "y"]
         );
     }
 

@@ -29,7 +29,9 @@ impl Answers {
             Coming::Refused(reply) => (0, Answer::Reply(reply)),
             Coming::Discarded { size } => {
                 let answer = Answer::Reply(self.delivered(&transaction));
-                self.explain_unkept(&transaction, &answer);
+                let outcomes = transaction.facts.rcpt_to.iter();
+                let outcomes = outcomes.map(|recipient| explain::discarded(recipient)).collect();
+                self.explain_unkept(&transaction, &answer, outcomes);
                 (size, answer)
             }
             Coming::Coming(draft) => {
@@ -41,7 +43,7 @@ impl Answers {
         let told = (&self.client, &self.gateway.stages);
         record::message(told, &transaction, size, complete, &answer);
         if record::outcome(&answer) != "accepted" {
-            self.explain_unkept(&transaction, &answer);
+            self.explain_unkept(&transaction, &answer, Vec::new());
         }
         answer
     }

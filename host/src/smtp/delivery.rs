@@ -200,6 +200,30 @@ impl Consignment {
         !self.targets.iter().any(added)
     }
 
+    /// What becomes of each copy, on one line; of a recipient who has none too.
+    fn outcomes(&self, transaction: &Transaction, groups: &[Group]) -> Vec<String> {
+        let refused = |place: usize| {
+            groups.iter().find_map(|group| match &group.settled {
+                Settled::Refused(reply) if group.targets.contains(&place) => Some(reply),
+                _ => None,
+            })
+        };
+        let copies = self.copies(groups);
+        let targets = self.targets.iter().zip(&copies).enumerate();
+        let told = targets.map(|(place, (target, copy))| {
+            explain::outcome(&target.mailbox, (&target.fate, copy), refused(place))
+        });
+        let answered: HashSet<&usize> = self
+            .targets
+            .iter()
+            .flat_map(|target| &target.answers_for)
+            .collect();
+        let recipients = transaction.recipients().iter().enumerate();
+        let dropped = recipients.filter(|(place, _)| !answered.contains(place));
+        told.chain(dropped.map(|(_, recipient)| explain::discarded(&recipient.address.to_string())))
+            .collect()
+    }
+
     fn delivery(&self, transaction: &Transaction, copies: &[Copy], atomicity: Atomicity) -> Delivery {
         let mut delivered = HashSet::new();
         let mut held = HashSet::new();
@@ -303,7 +327,8 @@ impl Answers {
         if is_kept {
             self.keep_beyond(transaction, explained).await;
         } else if is_taken {
-            self.explain_unkept(transaction, &Answer::Each(replies.clone()));
+            let outcomes = consignment.outcomes(transaction, &groups);
+            self.explain_unkept(transaction, &Answer::Each(replies.clone()), outcomes);
         }
         if self.client.role == Role::Lmtp && is_taken {
             self.explain_refusals(transaction, &consignment, (&groups, &replies));
@@ -321,10 +346,7 @@ impl Answers {
         consignment: &Consignment,
         groups: &[Group],
     ) -> Option<Explanation> {
-        let targets = consignment.targets.iter();
-        let outcomes = targets
-            .map(|target| explain::outcome(&target.mailbox, &target.fate))
-            .collect();
+        let outcomes = consignment.outcomes(transaction, groups);
         let replies: Vec<Reply> = groups
             .iter()
             .map(|group| self.reply(transaction, group))

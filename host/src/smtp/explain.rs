@@ -2,9 +2,9 @@
 
 use super::answer::Answers;
 use super::envelope::Transaction;
-use super::outcome::Fate;
+use super::outcome::{Copy, Fate};
 use crate::clock::unix_millis;
-use crate::explain::{Attempt, Explanation, Step};
+use crate::explain::{Attempt, Explanation, KEPT, Step};
 use crate::message::MessageId;
 use crate::policy::{Facts, Opinion, told};
 use postern_proto::smtp::{Answer, Reply};
@@ -16,19 +16,16 @@ impl Answers {
     /// Remembers that the connection was refused.
     pub(super) fn explain_connection(&self, facts: &Facts, reply: &Reply) {
         let id = MessageId::new().to_string();
-        self.remember(("connect", &id), facts, (Vec::new(), 0), vec![told::reply(reply)]);
+        let replies = vec![told::reply(reply)];
+        self.remember(("connect", &id), facts, (Vec::new(), 0), (Vec::new(), replies));
     }
 
     /// Remembers that MAIL was refused.
     pub(super) fn explain_sender(&self, transaction: &Transaction, reply: &Reply) {
         let id = transaction.id.to_string();
         let replies = vec![told::reply(reply)];
-        self.remember(
-            ("mail", &id),
-            &transaction.facts,
-            steps(&transaction.opinions),
-            replies,
-        );
+        let steps = steps(&transaction.opinions);
+        self.remember(("mail", &id), &transaction.facts, steps, (Vec::new(), replies));
     }
 
     /// Remembers that RCPT was refused for `named`. What was asked about it are the opinions behind the first `before`.
@@ -49,22 +46,20 @@ impl Answers {
             rcpt_to: vec![named.to_owned()],
             ..Facts::clone(&transaction.facts)
         };
-        self.remember(
-            ("rcpt", &id),
-            &facts,
-            (steps.collect(), 0),
-            vec![told::reply(reply)],
-        );
+        let told = (Vec::new(), vec![told::reply(reply)]);
+        self.remember(("rcpt", &id), &facts, (steps.collect(), 0), told);
     }
 
-    /// Remembers a message that was refused as a whole, or taken and kept nowhere.
-    pub(super) fn explain_unkept(&self, transaction: &Transaction, answer: &Answer) {
+    /// Remembers a message that was refused as a whole, or taken and kept nowhere, with what it came to for each recipient
+    /// where the reply does not say so.
+    pub(super) fn explain_unkept(&self, transaction: &Transaction, answer: &Answer, outcomes: Vec<String>) {
         if !self.gateway.attempts.is_on() {
             return;
         }
         let id = transaction.id.to_string();
         let steps = steps(&transaction.opinions);
-        self.remember(("message", &id), &transaction.facts, steps, replies(answer));
+        let told = (outcomes, replies(answer));
+        self.remember(("message", &id), &transaction.facts, steps, told);
     }
 
     /// Remembers that a message which others have was refused for one recipient of LMTP, behind which these mailboxes
@@ -92,7 +87,8 @@ impl Answers {
             rcpt_to: vec![named.to_owned()],
             ..Facts::clone(&transaction.facts)
         };
-        self.remember(("message", &id), &facts, (steps, 0), vec![told::reply(reply)]);
+        let told = (Vec::new(), vec![told::reply(reply)]);
+        self.remember(("message", &id), &facts, (steps, 0), told);
     }
 
     fn remember(
@@ -100,13 +96,13 @@ impl Answers {
         (stage, id): (&str, &str),
         facts: &Facts,
         (steps, unkept): (Vec<Step>, usize),
-        replies: Vec<String>,
+        (outcomes, replies): (Vec<String>, Vec<String>),
     ) {
         if !self.gateway.attempts.is_on() {
             return;
         }
         let steps = self.with_connection(steps);
-        let explained = Explanation::of(steps, unkept, Vec::new(), replies);
+        let explained = Explanation::of(steps, unkept, outcomes, replies);
         self.gateway.attempts.add(&attempt((stage, id), facts, explained));
     }
 
@@ -174,14 +170,22 @@ pub(super) fn forget_details(opinions: &mut [Opinion]) {
     }
 }
 
-/// What is to become of a message in one mailbox, on one line.
-pub(super) fn outcome(mailbox: &str, fate: &Fate) -> String {
-    match fate {
-        Fate::Deliver(_) => format!("{mailbox}: deliver"),
-        Fate::Quarantine(reason) => format!("{mailbox}: quarantine {reason}"),
-        Fate::Discard => format!("{mailbox}: discard"),
-        Fate::Refuse(reply) => format!("{mailbox}: refuse {}", told::reply(reply)),
+/// What becomes of a message in one mailbox, on one line. `refused` is the reply of its group, if that refuses.
+pub(super) fn outcome(mailbox: &str, (fate, copy): (&Fate, &Copy), refused: Option<&Reply>) -> String {
+    match (copy, fate, refused) {
+        (Copy::Deliver(_), _, _) => format!("{mailbox}: deliver"),
+        (Copy::Quarantine(_), Fate::Refuse(reply), _) => format!("{mailbox}: {KEPT}{}", told::reply(reply)),
+        (Copy::Quarantine(reason), _, _) => format!("{mailbox}: quarantine {reason}"),
+        (Copy::Nothing, Fate::Refuse(reply), _) | (Copy::Nothing, _, Some(reply)) => {
+            format!("{mailbox}: refuse {}", told::reply(reply))
+        }
+        (Copy::Nothing, _, None) => discarded(mailbox),
     }
+}
+
+/// The line of a recipient for whom a policy accepted and dropped it.
+pub(super) fn discarded(recipient: &str) -> String {
+    format!("{recipient}: discard")
 }
 
 fn replies(answer: &Answer) -> Vec<String> {
@@ -201,8 +205,8 @@ fn attempt((stage, id): (&str, &str), facts: &Facts, explained: Explanation) -> 
         client_ip: facts.client_ip.clone(),
         helo: facts.helo.clone(),
         mail_from: facts.mail_from.clone(),
-        rcpt_to: Vec::new(),
         explained,
+        ..Attempt::default()
     };
     attempt.to(facts.rcpt_to.iter().cloned())
 }

@@ -126,6 +126,26 @@ impl CassandraStore {
         quarantine_max: u64,
     ) -> std::result::Result<Arc<Self>, OpenError> {
         let session = session::connect(config).await?;
+        Self::brought_up(session, config, quarantine_max).await
+    }
+
+    /// The same for who changes what is there: makes nothing where there is no schema, and brings an older one up.
+    pub async fn open_to_change(
+        config: &CassandraConfig,
+        quarantine_max: u64,
+    ) -> std::result::Result<Arc<Self>, OpenError> {
+        let session = session::connect(config).await?;
+        schema::begun(&session, &Layout::of(config)).await?;
+        let store = Self::brought_up(session, config, quarantine_max).await?;
+        store.is_whole().await?;
+        Ok(store)
+    }
+
+    async fn brought_up(
+        session: Session,
+        config: &CassandraConfig,
+        quarantine_max: u64,
+    ) -> std::result::Result<Arc<Self>, OpenError> {
         let survey = Survey::first(&session, &config.datacenter).await?;
         schema::apply(&session, &Layout::of(config)).await?;
         let made = schema::made(&session, &config.keyspace).await?;

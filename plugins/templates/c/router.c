@@ -46,27 +46,40 @@ static bool is_among(const char *words, const char *word, size_t length) {
     }
 }
 
-/* Refuses a setting that is not among these: what is misspelt would go unnoticed. The host writes all of them as one
- * JSON object; a string of its first level with a colon behind it is a name. */
+/* The octet at a place of a text, behind white space; NUL at the end. Moves there. */
+static char next(plugin_string_t text, size_t *at) {
+    while (*at < text.len && memchr(" \t\r\n", text.ptr[*at], 4)) ++*at;
+    return *at < text.len ? (char)text.ptr[*at] : 0;
+}
+
+/* Refuses a setting that is not among these, for it may be misspelt, and one that is a list or a map. The host
+ * writes all of them as one JSON object; a string of its first level with a colon behind it is a name. */
 static bool known(const char *names, plugin_string_t *error) {
     plugin_string_t json;
-    bool all = true;
+    char *wrong = NULL;
     postern_policy_config_json(&json);
-    for (size_t at = 0, depth = 0; all && at < json.len; at++) {
+    for (size_t at = 0, depth = 0; !wrong && at < json.len; at++) {
         if (json.ptr[at] == '{' || json.ptr[at] == '[') depth++;
         if (json.ptr[at] == '}' || json.ptr[at] == ']') depth--;
         if (json.ptr[at] != '"') continue;
         const char *name = (const char *)json.ptr + at + 1;
-        while (json.ptr[++at] != '"') at += json.ptr[at] == '\\';
-        size_t length = (size_t)((const char *)json.ptr + at - name);
-        char *text = NULL;
-        if (depth > 1 || json.ptr[at + 1] != ':' || is_among(names, name, length)) continue;
-        if (asprintf(&text, "unknown setting `%.*s`: known are %s", (int)length, name, names) < 0) abort();
-        plugin_string_dup(error, text);
-        free(text);
-        all = false;
+        while (++at < json.len && json.ptr[at] != '"') at += json.ptr[at] == '\\';
+        if (at >= json.len) break;
+        size_t length = (size_t)((const char *)json.ptr + at - name), behind = at + 1;
+        if (depth > 1 || next(json, &behind) != ':') continue;
+        behind++;
+        char value = next(json, &behind);
+        int made = 0;
+        if (!is_among(names, name, length))
+            made = asprintf(&wrong, "unknown setting `%.*s`: known are %s", (int)length, name, names);
+        else if (value == '[' || value == '{')
+            made = asprintf(&wrong, "%.*s must be one value, not a list or a map", (int)length, name);
+        if (made < 0) abort();
     }
+    if (wrong) plugin_string_dup(error, wrong);
     plugin_string_free(&json);
+    bool all = !wrong;
+    free(wrong);
     return all;
 }
 

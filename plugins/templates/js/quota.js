@@ -43,11 +43,15 @@ function settings() {
   };
 }
 
-// Refuses a setting that is not among these: what is misspelt would go unnoticed.
+// Refuses a setting that is not among these, for it may be misspelt, and one that is a list or a map.
 function known(...names) {
-  const unknown = Object.keys(JSON.parse(config.json())).find((name) => !names.includes(name));
-  if (unknown !== undefined) {
-    throw `unknown setting \`${unknown}\`: known are ${names.join(", ")}`;
+  for (const [name, value] of Object.entries(JSON.parse(config.json()))) {
+    if (!names.includes(name)) {
+      throw `unknown setting \`${name}\`: known are ${names.join(", ")}`;
+    }
+    if (value !== null && typeof value === "object") {
+      throw `${name} must be one value, not a list or a map`;
+    }
   }
 }
 

@@ -37,10 +37,12 @@ def setting(name: str, usual: str) -> str:
 
 
 def known(*names: str) -> None:
-    """Refuses a setting that is not among these: what is misspelt would go unnoticed."""
-    for name in json.loads(config.json()):
+    """Refuses a setting that is not among these, for it may be misspelt, and one that is a list or a map."""
+    for name, value in json.loads(config.json()).items():
         if name not in names:
             raise Err(f"unknown setting `{name}`: known are {', '.join(names)}")
+        if isinstance(value, (list, dict)):
+            raise Err(f"{name} must be one value, not a list or a map")
 
 
 class Lifecycle(exports.Lifecycle):

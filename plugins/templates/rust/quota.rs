@@ -39,13 +39,18 @@ fn number(name: &str, usual: u64, most: u64) -> Result<u64, String> {
     }
 }
 
-/// Refuses a setting that is not among these: what is misspelt would go unnoticed.
+/// Refuses a setting that is not among these, for it may be misspelt, and one that is a list or a map.
 fn known(names: &[&str]) -> Result<(), String> {
     let settings: Map<String, Value> = serde_json::from_str(&config::json()).expect("one JSON object");
-    match settings.keys().find(|key| !names.contains(&key.as_str())) {
-        Some(key) => Err(format!("unknown setting `{key}`: known are {}", names.join(", "))),
-        None => Ok(()),
+    for (name, value) in &settings {
+        if !names.contains(&name.as_str()) {
+            return Err(format!("unknown setting `{name}`: known are {}", names.join(", ")));
+        }
+        if value.is_array() || value.is_object() {
+            return Err(format!("{name} must be one value, not a list or a map"));
+        }
     }
+    Ok(())
 }
 
 impl lifecycle::Guest for Policy {

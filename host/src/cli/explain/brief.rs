@@ -3,7 +3,7 @@
 //! Within a question the first answer that refuses or discards ends it, and makes void what was said in it before;
 //! one about the message as a whole does so for all questions before it. Whose words a refusal has, gave it.
 
-use super::{asked, key, time, unexplained};
+use super::{asked, key, listed, time, unexplained};
 use crate::control::ExplainRecord;
 use crate::explain::{Effect, Explanation, Step, refusal};
 use crate::policy::told;
@@ -16,7 +16,8 @@ const SHOWN: usize = 3;
 
 /// The record without what decided nothing.
 pub(super) fn write(out: &mut impl Write, told: &ExplainRecord) -> io::Result<()> {
-    let (from, to) = (&told.mail_from, first(&told.rcpt_to, ", "));
+    let from = &told.mail_from;
+    let to = listed((&told.rcpt_to, told.rcpt_cut), SHOWN, ", ");
     key(
         out,
         "id",
@@ -27,17 +28,15 @@ pub(super) fn write(out: &mut impl Write, told: &ExplainRecord) -> io::Result<()
     };
     key(out, "reply", &explained.replies.join("; "))?;
     if !explained.outcomes.is_empty() {
-        key(out, "outcome", &explained.outcomes.join("; "))?;
+        let outcomes = (&explained.outcomes[..], explained.outcomes_cut);
+        key(out, "outcome", &listed(outcomes, usize::MAX, "; "))?;
     }
     key(out, "decided", &decided(explained))
 }
 
 /// The first ones, and how many there are besides.
 fn first(all: &[String], between: &str) -> String {
-    let more = all.len().saturating_sub(SHOWN);
-    let more = (more > 0).then(|| format!("and {more} more"));
-    let parts: Vec<String> = all.iter().take(SHOWN).cloned().chain(more).collect();
-    parts.join(between)
+    listed((all, 0), SHOWN, between)
 }
 
 fn decided(explained: &Explanation) -> String {
@@ -213,14 +212,15 @@ fn full(steps: &[Step], is_whole: bool) -> String {
 
 /// What is left out of the record and may have decided.
 fn lacking(explained: &Explanation) -> Vec<String> {
-    let steps =
-        (explained.cut > 0).then(|| format!("{} more steps and lines were not recorded", explained.cut));
+    let counted = |cut: usize, what: &str| (cut > 0).then(|| format!("{cut} more {what} were not recorded"));
+    let steps = counted(explained.cut, "steps and replies");
+    let outcomes = counted(explained.outcomes_cut, "outcomes");
     let cut = explained.steps.iter().filter(|step| step.lacks_edits());
     let edits = cut.map(|step| {
         let (cut, policy, asked) = (step.cut, &step.policy, asked(step));
         format!("{cut} more reads and edits of {policy} at {asked} were not recorded")
     });
-    steps.into_iter().chain(edits).collect()
+    steps.into_iter().chain(outcomes).chain(edits).collect()
 }
 
 #[cfg(test)]

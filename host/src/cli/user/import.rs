@@ -7,7 +7,7 @@
 use crate::cli::client::Gateway;
 use crate::cli::output;
 use crate::config::Config;
-use crate::control::{Hidden, Imported, Operation, Proof, Record};
+use crate::control::{Access, Hidden, Imported, Operation, Proof, Record};
 use crate::directory::is_hash;
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -28,7 +28,7 @@ pub(super) async fn run(config: &Config, file: &Path) -> anyhow::Result<ExitCode
     let text = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
     let (users, mut faults) = read(&text);
     let unread = faults.len();
-    let mut gateway = Gateway::to_write(config).await?;
+    let mut gateway = Gateway::to(config, Access::Begins).await?;
     let bar = ProgressBar::new(users.len() as u64).with_style(style());
     for batch in users.chunks(BATCH) {
         let operation = Operation::UserImport {

@@ -81,16 +81,43 @@ async fn text_has_room_for_a_chunk_at_most_and_a_small_one_for_no_more_than_itse
 
 #[tokio::test]
 async fn odd_messages_keep_every_octet() {
-    for content in [
-        b"".as_slice(),
-        b"\r\n",
-        b"Subject: x\r\n",
-        b".\r\n",
-        b"\r\n\r\n\r\n",
-    ] {
+    for content in [b"".as_slice(), b"\r\n", b"Subject: x\r\n", b"\r\n\r\n\r\n"] {
         let message = bench(1000).sealed(content, 1).await;
         assert_eq!(whole(&message).await, content);
     }
+}
+
+#[tokio::test]
+async fn a_body_without_a_header_section_begins_behind_an_empty_line_however_the_pieces_fall() {
+    let long = format!(" evil\r\nA: b\r\n\r\n{}\r\n", "x".repeat(2 * CHUNK));
+    for content in [".\r\n", "Hello\r\nA: b\r\n\r\ntext\r\n", "Hello", long.as_str()] {
+        for pieces in [1, 2, 5, 9000, CHUNK + 1] {
+            let message = bench(u64::MAX).sealed(content.as_bytes(), pieces).await;
+            assert_eq!(message.content().head, b"\r\n".as_slice());
+            assert!(whole(&message).await == format!("\r\n{content}").into_bytes());
+            assert_eq!(message.content().size(), content.len() as u64 + 2);
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_line_of_an_mbox_becomes_a_field_however_the_pieces_fall() {
+    let content = b"From ann@example.org Thu Jan  1 00:00:00 1970\r\nA: b\r\n\r\ntext\r\n";
+    for pieces in 1..content.len() {
+        let message = bench(1000).sealed(content, pieces).await;
+        let expected = [b"X-Mailbox-Line: ".as_slice(), content].concat();
+        assert_eq!(whole(&message).await, expected);
+        assert!(message.content().head.ends_with(b"A: b\r\n\r\n"));
+        assert_eq!(message.size(), expected.len() as u64);
+    }
+}
+
+#[tokio::test]
+async fn edits_and_missing_fields_stand_between_the_trace_and_a_body_without_a_header_section() {
+    let message = bench(1000).sealed(b"\tevil\r\n", 1).await;
+    let message = message.completed("Date: d\r\n").shown_behind("Received: r\r\n");
+    assert_eq!(message.head(), b"Received: r\r\nDate: d\r\n\r\n".as_slice());
+    assert_eq!(whole(&message).await, b"Date: d\r\n\r\n\tevil\r\n");
 }
 
 #[tokio::test]

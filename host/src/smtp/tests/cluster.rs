@@ -97,3 +97,10 @@ async fn from_data_to_250_nothing_is_asked_but_how_full_a_mailbox_is_and_that_on
     }
     drop(keyspace);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn content_that_begins_with_no_field_is_a_body_over_cassandra_too() {
+    let (keyspace, _store, house) = house().await;
+    content::content_stays_out_of_the_trace(&house).await;
+    drop(keyspace);
+}

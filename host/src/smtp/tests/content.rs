@@ -119,21 +119,56 @@ async fn what_is_over_the_octets_in_flight_is_deferred_at_data_and_in_content() 
 async fn odd_messages_come_back_behind_their_trace() {
     let house = House::mx().await;
     let many = format!("{}\r\n", "X: y\r\n".repeat(10_000));
-    for content in [
-        "",
-        "\r\n",
-        "no header\r\n",
-        "A: b\r\n",
-        "A: ü\r\n\r\nü\r\n",
-        many.as_str(),
-    ] {
+    for content in ["", "\r\n", "A: b\r\n", "A: ü\r\n\r\nü\r\n", many.as_str()] {
         let mut client = house.client().await;
         client.envelope(&["ann"]).await;
         let reply = client.data(content).await;
         assert!(reply.starts_with("250 "), "{reply}");
         let mail = house.mailbox("ann").await;
-        let message = mail.last().unwrap();
-        let (_, behind) = message.split_once(" +0000\r\n").unwrap();
-        assert_eq!(behind, content);
+        assert_eq!(behind_trace(mail.last().unwrap()), content);
     }
+}
+
+/// Behind this hop's `Received`.
+fn behind_trace(message: &str) -> &str {
+    message.split_once(" +0000\r\n").unwrap().1
+}
+
+/// A stranger could write into our trace.
+pub(super) async fn content_stays_out_of_the_trace(house: &House) {
+    let long = format!(" evil\r\nA: b\r\n\r\n{}", "0123456789abcdef\r\n".repeat(40_000));
+    let mbox = "From a@b.example Thu Jan  1 00:00:00 1970\r\nA: b\r\n\r\nx\r\n";
+    for (content, before) in [
+        (" by evil.example; today\r\nA: b\r\n\r\ntext\r\n", "\r\n"),
+        ("\tevil\r\n", "\r\n"),
+        ("Hello\r\n", "\r\n"),
+        ("two words: x\r\n\r\ny\r\n", "\r\n"),
+        (long.as_str(), "\r\n"),
+        (mbox, "X-Mailbox-Line: "),
+    ] {
+        let mut client = house.client().await;
+        client.envelope(&["ann"]).await;
+        assert!(client.data(content).await.starts_with("250 "), "{content:.20}");
+        client.envelope(&["ann"]).await;
+        let (first, rest) = content.split_at(1);
+        client.send(format!("BDAT 1\r\n{first}").as_bytes()).await;
+        assert!(client.reply().await.starts_with("250 "), "{content:.20}");
+        client
+            .send(format!("BDAT {} LAST\r\n{rest}", rest.len()).as_bytes())
+            .await;
+        assert!(client.reply().await.starts_with("250 "), "{content:.20}");
+        let mail = house.mailbox("ann").await;
+        for message in mail.iter().rev().take(2) {
+            assert!(
+                behind_trace(message) == format!("{before}{content}"),
+                "{content:.20}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn content_that_begins_with_no_field_is_a_body_and_none_of_our_trace() {
+    content_stays_out_of_the_trace(&House::embedded("role: mx").await).await;
+    content_stays_out_of_the_trace(&House::open("role: lmtp, tls: none", "").await).await;
 }

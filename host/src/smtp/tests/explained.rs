@@ -1,6 +1,6 @@
 //! What is told afterwards of a message, as it is kept with it or remembered.
 
-use super::verdicts::{house_with, quarantined};
+use super::verdicts::{filter, house_of, house_with, quarantined};
 use super::*;
 use crate::explain::{Attempt, Explanation, Search, Stored, kept_of};
 
@@ -91,10 +91,67 @@ async fn a_refused_message_is_remembered_by_each_address_and_its_id() {
             assert_eq!((found.len(), found[0].stage.as_str()), (1, stage));
             assert_eq!(found[0].explained.steps[0].said, said);
             assert_eq!(found[0].explained.replies, [reply.trim_end()]);
+            let outcomes: &[&str] = match said {
+                "discard" => &["ann@example.org: discard"],
+                _ => &[],
+            };
+            assert_eq!(found[0].explained.outcomes, outcomes);
             let by_id = house.gateway.attempts.find(Search::Id(&found[0].id), 10);
             assert_eq!(by_id, found);
         }
     }
+}
+
+#[tokio::test]
+async fn a_message_that_was_discarded_before_it_came_is_told_for_each_recipient() {
+    let at_mail = filter(160)
+        .replace("on-message", "on-mail")
+        .replace("message-filter", "sender-filter");
+    let house = house_of(&at_mail, ("role: mx", ""), u64::MAX).await;
+    let mut client = house.client().await;
+    client.envelope(&["ann", "bob"]).await;
+    assert!(client.data("A: b\r\n\r\n").await.starts_with("250 "));
+    let found = attempts(&house, "bob@example.org");
+    let outcomes = ["ann@example.org: discard", "bob@example.org: discard"];
+    assert_eq!(found[0].explained.outcomes, outcomes);
+}
+
+/// The message goes round for ann, who is refused; one reply speaks for both.
+#[tokio::test]
+async fn a_refused_recipient_beside_others_is_told_with_what_became_of_the_copy() {
+    let house = house(0, "role: mx").await;
+    let mut client = house.client().await;
+    client.envelope(&["ann", "bob"]).await;
+    let reply = client.data("Delivered-To: ann@example.org\r\n\r\n").await;
+    assert!(reply.starts_with("250 "), "{reply}");
+    let held = quarantined(&house).await.remove(0);
+    let facts = house.gateway.store.facts(Holder::Quarantine, held.id).await;
+    let told = serde_json::from_slice::<Stored>(&facts.unwrap())
+        .unwrap()
+        .explained
+        .unwrap();
+    let refused = crate::policy::told::reply(&Reply::mail_loop());
+    let kept = format!("ann@example.org: quarantine, refused with {refused}");
+    assert_eq!(told.outcomes, [kept.as_str(), "bob@example.org: deliver"]);
+}
+
+/// In LMTP one that is full refuses its whole group.
+#[tokio::test]
+async fn a_copy_that_was_refused_with_its_group_is_not_told_as_delivered() {
+    let house = house(0, "role: lmtp, tls: none").await;
+    house
+        .alias("both@example.org", &["bob@example.org", "small@example.org"])
+        .await;
+    let mut client = house.client().await;
+    client.envelope(&["ann", "both"]).await;
+    let content = format!("A: b\r\n\r\n{}\r\n", "x".repeat(2000));
+    assert!(client.data(&content).await.starts_with("250 "));
+    assert!(client.reply().await.starts_with("452 4.2.2 "));
+    let full = crate::policy::told::reply(&Reply::mailbox_full());
+    let outcomes = ["bob", "small"].map(|name| format!("{name}@example.org: refuse {full}"));
+    let told = stored(&house).await.unwrap().outcomes;
+    assert_eq!(told[0], "ann@example.org: deliver");
+    assert_eq!(told[1..], outcomes);
 }
 
 #[tokio::test]

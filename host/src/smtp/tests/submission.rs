@@ -111,6 +111,28 @@ async fn missing_date_and_message_id_are_added_and_present_ones_kept() {
     assert_eq!(full.matches("Message-ID").count(), 1);
 }
 
+/// What stands behind the empty line that was put before it is text.
+#[tokio::test]
+async fn a_body_without_a_header_section_has_no_fields() {
+    let house = house("submission: { check_from: true }\nlimits: { hops: 1 }\n").await;
+    let mut client = logged_in(&house).await;
+    let body = "text: \r\nReceived: x\r\nFrom: bob@example.org\r\nDate: x\r\n\r\n";
+    for (before, expected) in [("", "554 5.4.6 "), (" ", "250 "), ("no ", "250 ")] {
+        client.say("MAIL FROM:<ann@example.org>").await;
+        client.say("RCPT TO:<bob@example.org>").await;
+        let reply = client.data(&format!("{before}{body}")).await;
+        assert!(reply.starts_with(expected), "{before:?}: {reply}");
+    }
+    let ids = house.gateway.store.list("bob@example.org").await.unwrap();
+    let mail = house.mailbox("bob").await;
+    for ((message, line), before) in mail.iter().zip(ids).zip([" ", "no "]) {
+        let added = format!("Message-ID: <{}@mx.example.org>\r\n\r\n{before}{body}", line.id);
+        assert!(message.ends_with(&added), "{message}");
+        assert!(message.contains(" +0000\r\nDate: "), "{message}");
+    }
+    assert_eq!(mail.len(), 2);
+}
+
 #[tokio::test]
 async fn an_account_has_no_more_sessions_than_it_may_have() {
     let house = house("limits: { sessions_per_account: 1 }\n").await;

@@ -5,7 +5,7 @@ use crate::policy::{AddressCheck, Facts, Keep, LoadOptions};
 
 /// A component that answers `message-filter` with the verdict at `place`: 0 accept, 64 reject with
 /// `550 5.7.1 not today`, 96 defer with `451 4.7.1 not today`, 160 discard, 192 quarantine as `odd`.
-fn filter(place: u32) -> String {
+pub(super) fn filter(place: u32) -> String {
     format!(
         r#"(component
             (core module $m
@@ -64,8 +64,13 @@ async fn house(place: u32, listener: &str, quarantine_max: u64) -> House {
 
 /// The same with further lines of the configuration.
 pub(super) async fn house_with(place: u32, (listener, more): (&str, &str), quarantine_max: u64) -> House {
+    house_of(&filter(place), (listener, more), quarantine_max).await
+}
+
+/// A house whose only policy is this component, in text.
+pub(super) async fn house_of(component: &str, (listener, more): (&str, &str), quarantine_max: u64) -> House {
     let folder = tempfile::tempdir().unwrap();
-    let component = wat::parse_str(filter(place)).unwrap();
+    let component = wat::parse_str(component).unwrap();
     std::fs::write(folder.path().join("10-filter.wasm"), component).unwrap();
     let options = LoadOptions {
         keep: Keep::alone(folder.path().join("compiled")),

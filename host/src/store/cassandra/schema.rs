@@ -16,7 +16,7 @@ mod tables;
 mod tests;
 
 pub use apply::{Applied, SchemaError, Status, apply, status};
-pub(super) use made::{Made, found, made};
+pub(super) use made::{Made, begun, found, made};
 
 use crate::config::CassandraConfig;
 use std::fmt::Write as _;

@@ -208,6 +208,8 @@ async fn who_only_reads_makes_no_keyspace_and_brings_none_up() {
     let refused = opened(absent.clone()).await.unwrap_err();
     let says = format!("keyspace {} is absent", absent.keyspace);
     assert!(refused.starts_with(&says), "{refused}");
+    let changed = CassandraStore::open_to_change(&absent, QUARANTINE_MAX).await;
+    assert_eq!(changed.map(drop).unwrap_err().to_string(), refused);
     let (keyspace, store) = empty().await;
     let session = &store.cluster.session;
     let there = "SELECT keyspace_name FROM system_schema.keyspaces WHERE keyspace_name = ?";
@@ -226,7 +228,8 @@ async fn who_only_reads_makes_no_keyspace_and_brings_none_up() {
         let refused = opened(there.clone()).await.unwrap_err();
         assert!(refused.contains(&format!("is version {older} of ")), "{refused}");
     }
-    drop(keyspace.beside().await);
+    let changed = CassandraStore::open_to_change(&there, QUARANTINE_MAX).await;
+    drop(changed.unwrap());
     opened(there).await.unwrap();
 }
 

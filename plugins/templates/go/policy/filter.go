@@ -45,7 +45,7 @@ func read() (settings, error) {
 	return settings{phrase, int64(hourly)}, nil
 }
 
-// Refuses a setting that is not among these: what is misspelt would go unnoticed.
+// Refuses a setting that is not among these, for it may be misspelt, and one that is a list or a map.
 func known(names ...string) error {
 	var settings map[string]json.RawMessage
 	if err := json.Unmarshal([]byte(postern_policy_config.Json()), &settings); err != nil {
@@ -54,6 +54,9 @@ func known(names ...string) error {
 	for _, name := range slices.Sorted(maps.Keys(settings)) {
 		if !slices.Contains(names, name) {
 			return fmt.Errorf("unknown setting `%s`: known are %s", name, strings.Join(names, ", "))
+		}
+		if value := settings[name]; value[0] == '[' || value[0] == '{' {
+			return fmt.Errorf("%s must be one value, not a list or a map", name)
 		}
 	}
 	return nil

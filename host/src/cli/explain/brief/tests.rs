@@ -39,9 +39,8 @@ fn edited(policy: &str, edits: &[&str]) -> Step {
 fn explained(reply: &str, steps: &[Step]) -> Explanation {
     Explanation {
         steps: steps.to_vec(),
-        outcomes: Vec::new(),
         replies: vec![reply.to_owned()],
-        cut: 0,
+        ..Explanation::default()
     }
 }
 
@@ -61,6 +60,17 @@ outcome   ann@example.org: quarantine odd
 decided   40-four at message: quarantine odd\\u{1b}
 ";
     assert_eq!(brief(&record), expected);
+    record.rcpt_cut = 4;
+    if let Some(explained) = &mut record.explained {
+        explained.outcomes_cut = 5;
+    }
+    let more = brief(&record);
+    assert!(more.contains("to ann@example.org, and 4 more\n"), "{more}");
+    assert!(
+        more.contains("ann@example.org: quarantine odd; and 5 more\n"),
+        "{more}"
+    );
+    assert!(more.ends_with("; 5 more outcomes were not recorded\n"), "{more}");
     record.explained = None;
     assert_eq!(brief(&record).lines().count(), 2);
 }
@@ -192,6 +202,11 @@ fn verdicts_about_recipients_are_told_whatever_their_addresses_are() {
         ..explained("250 2.0.0 ok", &steps)
     };
     assert_eq!(decided(&both), text);
+    let kept = Explanation {
+        outcomes: vec![r#""a b"@example.org: quarantine, refused with 550 5.7.1 no"#.to_owned()],
+        ..explained("250 2.0.0 ok", &steps)
+    };
+    assert_eq!(decided(&kept), text);
     let long = format!("550 5.7.1 {}", "x".repeat(200));
     let cut = |most| crate::explain::cut(&long, most);
     let verdict = format!("recipient-verdict ann@example.org reject {}", cut(100));
@@ -251,7 +266,7 @@ fn what_was_left_out_and_may_have_decided_is_counted() {
             ..explained(reply, steps)
         })
     };
-    let steps = "2 more steps and lines were not recorded";
+    let steps = "2 more steps and replies were not recorded";
     assert_eq!(
         cut(2, "250 2.0.0 ok", &[]),
         format!("nothing that was recorded refused it or held it back; {steps}")

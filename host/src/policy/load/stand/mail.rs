@@ -15,11 +15,10 @@ pub struct Mail {
 }
 
 impl Mail {
-    /// Editors write line ends that no mail has on its way: a bare LF becomes CRLF.
+    /// Editors write line ends that no mail has on its way: a bare LF becomes CRLF. What has no header section is
+    /// a body, as it is when it comes.
     pub fn new(octets: impl AsRef<[u8]>) -> Arc<Self> {
-        let mut text = Bytes::from(with_crlf(octets.as_ref()));
-        let end = head::end(&text, 0).unwrap_or(text.len());
-        let head = text.split_to(end);
+        let (head, text) = head::parted(with_crlf(octets.as_ref()).into());
         Arc::new(Self { head, text })
     }
 }
@@ -66,5 +65,6 @@ mod tests {
         assert_eq!(mail.read_text(11, 1).await.unwrap(), "");
         assert_eq!(Mail::new(b"A: b\n").head(), "A: b\r\n");
         assert_eq!(Mail::new(b"\r\ntext").head(), "\r\n");
+        assert_eq!(Mail::new(b"just text\n").head(), "\r\n");
     }
 }

@@ -76,6 +76,19 @@ pub(in crate::store::cassandra) async fn found(
     holder(&row)
 }
 
+/// Refuses where there is no schema that could be brought up.
+pub(in crate::store::cassandra) async fn begun(
+    session: &Session,
+    layout: &Layout,
+) -> Result<(), SchemaError> {
+    match apply::status(session, layout).await? {
+        Status::Absent => Err(SchemaError::Absent {
+            keyspace: layout.keyspace.clone(),
+        }),
+        Status::Current | Status::Older(_) | Status::Newer(_) => Ok(()),
+    }
+}
+
 fn holder(row: &NamedRow) -> Result<Uuid, SchemaError> {
     match row.get("holder") {
         Some(CqlValue::Uuid(id)) => Ok(*id),

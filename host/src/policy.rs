@@ -191,7 +191,7 @@ pub struct InForce {
     pub(crate) compiling: Compiling,
 }
 
-/// A look at the folder, until it is dropped.
+/// A look at the folder and what it leaves to the compiler, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Looking<'a>(&'a AtomicBool);
 
@@ -223,8 +223,8 @@ impl InForce {
         self.set.store(policies);
     }
 
-    /// Whether a look at the folder is under way: what changed is compiled and tried.
-    pub(crate) fn is_looking(&self) -> bool {
+    /// Whether a look at the folder is under way, or what it found is being compiled.
+    pub fn is_looking(&self) -> bool {
         self.looks.load(Ordering::Relaxed)
     }
 

@@ -79,11 +79,15 @@ struct Gateway {
 }
 
 impl Gateway {
-    /// Asks for a look, and waits for one that has seen what is sought.
+    /// Asks for a look, and waits for one that has seen what is sought, and until what it found is compiled.
     fn look(&self, has_seen: impl Fn(&Policies) -> bool) -> Arc<Policies> {
         self.watch.ask();
         let seen = || Some(self.in_force.now()).filter(|set| has_seen(set));
-        let set = tokio::task::block_in_place(|| ask_again(PATIENCE, seen));
+        let rested = || (!self.in_force.is_looking()).then(|| self.in_force.now());
+        let set = tokio::task::block_in_place(|| {
+            ask_again(PATIENCE, seen)?;
+            ask_again(PATIENCE, rested)
+        });
         set.unwrap_or_else(|| panic!("no look in time: {:?}", self.in_force.now().list()))
     }
 

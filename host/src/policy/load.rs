@@ -4,6 +4,7 @@
 //! on a thread of its own that stands back: a compiler that panics costs that file. What is wrong is a [`Fault`]
 //! of one line (what, where, how to mend).
 
+mod compiled;
 mod compiling;
 pub mod stand;
 
@@ -22,7 +23,9 @@ use crate::config::PolicyLimits;
 use crate::config::units::Span;
 use crate::dns::Lookup;
 use crate::store::Store;
+use compiled::Compiled;
 pub(crate) use compiling::Compiling;
+use std::collections::HashSet;
 use std::fmt;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -260,6 +263,7 @@ pub(super) struct Loader {
     pub(super) guests: Arc<Guests>,
     linker: Linker<Guest>,
     pub(super) cache: Cache,
+    compiled: Compiled,
     compiling: Compiling,
     limits: PolicyLimits,
     listeners: Vec<String>,
@@ -277,6 +281,7 @@ impl Loader {
         capabilities::link(&mut linker)?;
         Ok(Self {
             cache: Cache::open(&options.keep, &engine),
+            compiled: Compiled::default(),
             compiling,
             linker,
             guests: Arc::new(Guests::start(engine, &limits)?),
@@ -341,6 +346,19 @@ impl Loader {
     }
 
     fn component(&self, file: &Path, wasm: &[u8], digest: &str) -> Result<Component, Fault> {
+        match self.compiled(file, wasm, digest)? {
+            Some(component) => Ok(component),
+            None => self.compile(file, wasm, digest),
+        }
+    }
+
+    /// What was compiled of these octets before. None: it is for the compiler to say what they are.
+    pub(super) fn compiled(
+        &self,
+        file: &Path,
+        wasm: &[u8],
+        digest: &str,
+    ) -> Result<Option<Component>, Fault> {
         if !wasm.starts_with(b"\0asm") {
             let begin = wasm.get(..8).unwrap_or(wasm).escape_ascii();
             let text = format!("is no WebAssembly: it begins with \"{begin}\"; put the whole component here");
@@ -352,16 +370,40 @@ impl Loader {
                 "is a module, not a component; build it for wasm32-wasip2 or wrap it with wasm-tools component new",
             ));
         }
-        let engine = &self.guests.engine;
-        if let Some(component) = self.cache.find(engine, digest) {
-            return Ok(component);
+        if let Some(made) = self.compiled.find(digest) {
+            // The same octets may lie there under two names.
+            let here = |fault| Fault {
+                path: file.to_owned(),
+                ..fault
+            };
+            return made.map(Some).map_err(here);
         }
+        let found = self.cache.find(&self.guests.engine, digest);
+        Ok(found.inspect(|component| self.compiled.put(digest, Ok(component.clone()))))
+    }
+
+    fn compile(&self, file: &Path, wasm: &[u8], digest: &str) -> Result<Component, Fault> {
         let _compilation = self.compiling.begin(file);
-        let component = self.cache.compile(engine, (file, wasm), digest);
-        component.map_err(|error| {
+        let component = self.cache.compile(&self.guests.engine, (file, wasm), digest);
+        let component = component.map_err(|error| {
             let text = format!("is no component that runs here: {error:#}; build it for wasm32-wasip2");
             refused(file, text)
-        })
+        })?;
+        self.compiled.put(digest, Ok(component.clone()));
+        Ok(component)
+    }
+
+    /// Compiles these octets, for who loads them next: what the compiler has against them is told then.
+    pub(super) fn prepare(&self, file: &Path, wasm: &[u8], digest: &str) {
+        if let Err(fault) = apart(file, || self.compile(file, wasm, digest)) {
+            self.compiled.put(digest, Err(fault));
+        }
+    }
+
+    /// Forgets what was compiled of all but these, and what the compiler has against others than those that wait.
+    pub(super) fn prune(&self, wanted: &HashSet<&str>, waiting: &HashSet<&str>) {
+        self.cache.prune(wanted);
+        self.compiled.keep(wanted, waiting);
     }
 
     fn plugin(

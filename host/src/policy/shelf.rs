@@ -3,25 +3,29 @@
 //! A load is a look from nothing. A later look keeps the very policy of each file whose octets and settings are
 //! the same. One that is wrong now leaves its last good version deciding, under its old settings; a new one that is
 //! wrong is not there; one whose file is gone goes. Of several with one name the first that is right has it. All is
-//! read before any of it is compiled, and whatever changes, changes in one new set.
+//! read before any of it is judged, and whatever changes, changes in one new set.
+//!
+//! A load compiles what it loads. A later look does not: what is to be compiled stays as it was, until it is compiled
+//! and another look has found it there still.
 
+mod exchange;
+mod judge;
 mod stuck;
 
 use super::Policies;
 use super::cache;
 use super::folder::{Folder, Size};
 use super::limits::Limit;
-use super::load::{
-    Compiling, Fault, Listed, LoadOptions, Loader, State, listed, own_name, passing, refused, short,
-};
-use super::manifest::{self, Mode, Place, placed};
+use super::load::{Compiling, Fault, Listed, LoadOptions, Loader, State, listed, own_name, passing, short};
+use super::manifest::{Mode, Place, placed};
 use super::plugin::Plugin;
 use super::slot::Slot;
 use super::standing::measure;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use exchange::{Exchanges, Mark};
+use judge::{Judge, Readiness};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
 use stuck::Stuck;
 
 /// A policy folder's files as they are known, and the set that came of them.
@@ -29,9 +33,10 @@ pub(super) struct Shelf {
     folder: PathBuf,
     options: LoadOptions,
     /// None until there is something to run.
-    loader: Option<Loader>,
+    loader: Option<Arc<Loader>>,
     pub(super) compiling: Compiling,
     files: BTreeMap<PathBuf, Entry>,
+    exchanges: Exchanges,
     set: Arc<Policies>,
     told: HashSet<Known>,
     /// The folder was there when it was last looked at.
@@ -54,6 +59,14 @@ pub(super) enum Which {
     All,
 }
 
+/// When a look's components are compiled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Compile {
+    Within,
+    /// They wait for it, and for another look.
+    Behind,
+}
+
 /// What a look found.
 #[derive(Debug)]
 pub(super) struct Look {
@@ -68,6 +81,37 @@ pub(super) struct Look {
     /// Policies whose files are again what they were before they were wrong.
     pub(super) mended: Vec<String>,
     pub(super) site: Site,
+    /// What has waited longest for the compiler; there may be more.
+    pub(super) uncompiled: Option<Uncompiled>,
+}
+
+/// A component that is to be compiled before a look can judge it.
+pub(super) struct Uncompiled {
+    loader: Arc<Loader>,
+    file: PathBuf,
+    octets: Octets,
+}
+
+impl Uncompiled {
+    fn of(loader: &Arc<Loader>, content: Content) -> Option<Self> {
+        Some(Self {
+            loader: Arc::clone(loader),
+            file: content.file,
+            octets: content.wasm.ok()??,
+        })
+    }
+
+    /// Takes as long as the compiler does. What comes of it is there for the next look.
+    pub(super) fn compile(self) {
+        self.loader
+            .prepare(&self.file, &self.octets.wasm, &self.octets.digest);
+    }
+}
+
+impl std::fmt::Debug for Uncompiled {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Uncompiled").field(&self.file).finish()
+    }
 }
 
 /// What became of the folder itself.
@@ -152,6 +196,14 @@ struct Entry {
     listed: Listed,
 }
 
+/// What a look knows of the files.
+#[derive(Default)]
+struct Found {
+    files: BTreeMap<PathBuf, Entry>,
+    exchanges: Exchanges,
+    uncompiled: Option<Uncompiled>,
+}
+
 /// A policy and the file beside it, as they were read together.
 struct Content {
     file: PathBuf,
@@ -166,7 +218,7 @@ struct Octets {
 }
 
 impl Shelf {
-    /// The first look. Err only where nothing can be run at all.
+    /// The first look, which compiles what it finds. Err only where nothing can be run at all.
     pub(super) fn open(folder: &Path, options: LoadOptions) -> anyhow::Result<(Self, Look)> {
         let mut shelf = Self {
             folder: folder.to_owned(),
@@ -174,22 +226,25 @@ impl Shelf {
             loader: None,
             compiling: Compiling::default(),
             files: BTreeMap::new(),
+            exchanges: Exchanges::default(),
             set: Arc::default(),
             told: HashSet::new(),
             there: false,
         };
-        shelf.try_look(Which::All).map(|look| (shelf, look))
+        let look = shelf.try_look(Which::All, Compile::Within)?;
+        Ok((shelf, look))
     }
 
-    /// Looks at the folder. What keeps all of it from being read leaves the set as it is.
+    /// Looks at the folder, and leaves to others what is to be compiled. What keeps all of it from being read leaves
+    /// the set as it is.
     pub(super) fn look(&mut self, which: Which) -> Look {
-        self.try_look(which).unwrap_or_else(|error| {
+        self.try_look(which, Compile::Behind).unwrap_or_else(|error| {
             let text = format!("policies cannot run: {error:#}; mend that");
             self.closed(which, passing(&self.folder, text))
         })
     }
 
-    fn try_look(&mut self, which: Which) -> anyhow::Result<Look> {
+    fn try_look(&mut self, which: Which, compile: Compile) -> anyhow::Result<Look> {
         let read = Folder::read_whole(&self.folder, |folder, files| self.contents(folder, files));
         let read = match read {
             Ok(read) => read,
@@ -202,12 +257,12 @@ impl Shelf {
         };
         let contents = read.unwrap_or_default();
         if self.loader.is_none() && !contents.is_empty() {
-            self.loader = Some(Loader::new(&self.options, self.compiling.clone())?);
+            self.loader = Some(Arc::new(Loader::new(&self.options, self.compiling.clone())?));
         }
         // All that was found is put in its place at the end, so that a panic on the way changes nothing.
         let found = match &self.loader {
-            Some(loader) => self.judge(&Judge { loader, which }, contents),
-            None => BTreeMap::new(),
+            Some(loader) => self.judge(loader, which, compile, contents),
+            None => Found::default(),
         };
         Ok(self.put(which, found, site))
     }
@@ -248,18 +303,72 @@ impl Shelf {
         }
     }
 
-    fn judge(&self, judge: &Judge<'_>, contents: Vec<Content>) -> BTreeMap<PathBuf, Entry> {
-        let (mut names, mut found) = (HashMap::<_, String>::new(), BTreeMap::new());
-        for content in contents {
-            let (file, name) = (content.file.clone(), name_of(&content.file));
+    fn judge(&self, loader: &Arc<Loader>, which: Which, compile: Compile, contents: Vec<Content>) -> Found {
+        let judge = Judge {
+            loader,
+            which,
+            exchanges: &self.exchanges,
+        };
+        let uncompiled = match compile {
+            Compile::Within => BTreeSet::new(),
+            Compile::Behind => self.uncompiled(&judge, &contents),
+        };
+        let seen = contents
+            .iter()
+            .map(|content| (content.file.clone(), Mark::from(content)));
+        let exchanges = self.exchanges.after(seen.collect(), &uncompiled);
+        let mut contents: BTreeMap<_, _> = contents
+            .into_iter()
+            .map(|content| (content.file.clone(), Some(content)))
+            .collect();
+        // What is gone may have to wait, too.
+        exchanges.waiting().for_each(|file| {
+            contents.entry(file.clone()).or_default();
+        });
+        let (mut names, mut files) = (HashMap::<_, String>::new(), BTreeMap::new());
+        for (file, content) in &contents {
+            let (name, before) = (name_of(file), self.files.get(file));
             let other = names.get(&name).map(String::as_str);
-            let entry = judge.entry(content, self.files.get(&file), other);
+            let entry = match exchanges.holds(file) && other.is_none() {
+                true => before.cloned(),
+                false => content
+                    .as_ref()
+                    .map(|content| judge.entry(content, before, other)),
+            };
+            let Some(entry) = entry else { continue };
             if entry.good.is_some() {
                 names.insert(name, entry.listed.name.clone());
             }
-            found.insert(file, entry);
+            files.insert(file.clone(), entry);
         }
-        found
+        let next = exchanges.waiting().find(|file| uncompiled.contains(*file));
+        let next = next.and_then(|file| contents.remove(file)?);
+        Found {
+            files,
+            uncompiled: next.and_then(|content| Uncompiled::of(loader, content)),
+            exchanges,
+        }
+    }
+
+    /// The files that cannot be judged before the compiler was at them.
+    fn uncompiled(&self, judge: &Judge<'_>, contents: &[Content]) -> BTreeSet<PathBuf> {
+        let (mut names, mut uncompiled) = (HashSet::new(), BTreeSet::new());
+        for content in contents {
+            let name = name_of(&content.file);
+            if names.contains(&name) {
+                continue;
+            }
+            match judge.readiness(content, self.files.get(&content.file)) {
+                Readiness::Ready => {}
+                Readiness::Good => {
+                    names.insert(name);
+                }
+                Readiness::Uncompiled => {
+                    uncompiled.insert(content.file.clone());
+                }
+            }
+        }
+        uncompiled
     }
 
     /// The folder as a whole is refused: what decides goes on to.
@@ -272,21 +381,21 @@ impl Shelf {
         look
     }
 
-    fn put(&mut self, which: Which, found: BTreeMap<PathBuf, Entry>, site: Site) -> Look {
+    fn put(&mut self, which: Which, found: Found, site: Site) -> Look {
         let is_mended = |(file, entry): &(&PathBuf, &Entry)| {
             let before = self.files.get(*file);
             before.is_some_and(|before| entry.mends(before))
         };
-        let mended = found.iter().filter(is_mended);
+        let mended = found.files.iter().filter(is_mended);
         let mended = mended.map(|(_, entry)| entry.listed.known_as()).collect();
-        self.files = found;
+        (self.files, self.exchanges) = (found.files, found.exchanges);
         self.there = site == Site::There;
         // What was compiled is wanted again when a folder comes back.
         if let Some(loader) = self.loader.as_ref().filter(|_| self.there) {
-            loader.cache.prune(&self.digests());
+            loader.prune(&self.digests(), &self.exchanges.digests_waiting());
         }
         let mut look = self.renew(which, None);
-        (look.site, look.mended) = (site, mended);
+        (look.site, look.mended, look.uncompiled) = (site, mended, found.uncompiled);
         look
     }
 
@@ -323,6 +432,7 @@ impl Shelf {
             changes,
             mended: Vec::new(),
             site: Site::There,
+            uncompiled: None,
         }
     }
 
@@ -355,7 +465,7 @@ impl Shelf {
     fn digests(&self) -> HashSet<&str> {
         let serving = self.plugins().map(|plugin| plugin.digest.as_str());
         let listed = self.files.values().map(|entry| entry.listed.digest.as_str());
-        serving.chain(listed).collect()
+        serving.chain(listed).chain(self.exchanges.digests()).collect()
     }
 }
 
@@ -400,144 +510,6 @@ fn is_compiled(file: &Path) -> bool {
 
 fn name_of(file: &Path) -> String {
     own_name(&listed(file).name).to_owned()
-}
-
-/// What one look decides with.
-struct Judge<'a> {
-    loader: &'a Loader,
-    which: Which,
-}
-
-impl Judge<'_> {
-    /// `other` is a policy before it that has its name and is right.
-    fn entry(&self, content: Content, before: Option<&Entry>, other: Option<&str>) -> Entry {
-        let mut listed = listed(&content.file);
-        if let Ok(Some(octets)) = &content.wasm {
-            listed.digest.clone_from(&octets.digest);
-        }
-        let earlier = before.and_then(|entry| entry.good.clone().filter(|_| other.is_none()));
-        match self.version(content, before, other, &mut listed) {
-            Ok(version) => Entry {
-                earlier: version.as_ref().and_then(|version| version.behind(before)),
-                listed: version.as_ref().map_or(listed, |version| version.listed.clone()),
-                good: version,
-                wrong: None,
-            },
-            Err(told) => {
-                let wrong = before.and_then(|entry| entry.wrong.as_ref());
-                let same = wrong.filter(|wrong| told.1.is_some() && wrong.told.1 == told.1);
-                let stuck = match same {
-                    // It was not tried in this look.
-                    Some(wrong) if wrong.rests(self.which) => wrong.stuck,
-                    same => Stuck::after(&told.0, same.and_then(|wrong| wrong.stuck), Instant::now()),
-                };
-                let wrong = Wrong { told, stuck, listed };
-                Entry {
-                    listed: wrong.listed(earlier.as_ref()),
-                    earlier: before.and_then(|entry| entry.earlier.clone()),
-                    good: earlier,
-                    wrong: Some(wrong),
-                }
-            }
-        }
-    }
-
-    /// The version that this file is now. None: it is disabled.
-    fn version(
-        &self,
-        content: Content,
-        before: Option<&Entry>,
-        other: Option<&str>,
-        listed: &mut Listed,
-    ) -> Result<Option<Version>, Told> {
-        let shown = self.evidence(content, other, listed);
-        let Some((evidence, wasm, manifest)) = shown.map_err(|fault| (fault, None))? else {
-            return Ok(None);
-        };
-        let good = before.and_then(|entry| entry.good.as_ref());
-        if let Some(good) = good.filter(|good| good.evidence == evidence) {
-            return Ok(Some(good.clone()));
-        }
-        let wrong = before.and_then(|entry| entry.wrong.as_ref());
-        let same = wrong.filter(|wrong| wrong.told.1.as_ref() == Some(&evidence));
-        if let Some(wrong) = same.filter(|wrong| wrong.rests(self.which)) {
-            *listed = wrong.listed.clone();
-            return Err(wrong.told.clone());
-        }
-        match self.loader.load(&wasm, manifest, listed) {
-            Ok(plugin) => {
-                listed.serving = Some(listed.digest.clone());
-                Ok(Some(Version {
-                    evidence,
-                    listed: listed.clone(),
-                    plugin,
-                }))
-            }
-            Err(fault) => Err((fault, Some(evidence))),
-        }
-    }
-
-    /// None: it is disabled, and what is wrong with its octets is nobody's business.
-    fn evidence(
-        &self,
-        content: Content,
-        other: Option<&str>,
-        listed: &mut Listed,
-    ) -> Result<Option<(Evidence, Vec<u8>, manifest::Manifest)>, Fault> {
-        let file = &content.file;
-        if is_compiled(file) {
-            let text =
-                "is compiled code, which is never loaded from here; put the .wasm here that it was made of";
-            return Err(refused(file, text));
-        }
-        let beside = file.with_extension("yaml");
-        let text = String::from_utf8(content.yaml?.unwrap_or_default())
-            .map_err(|error| refused(&beside, format!("is no text: {error}; write it in UTF-8")))?;
-        let manifest = self.loader.manifest(&text, listed)?;
-        if manifest.state == manifest::State::Disabled {
-            listed.state = State::Disabled;
-            return Ok(None);
-        }
-        if let Some(other) = other {
-            let text = format!("another policy has this name behind its number, {other}; rename one of them");
-            return Err(refused(file, text));
-        }
-        let Some(octets) = content.wasm? else {
-            return Err(refused(file, "was removed while it was looked at; put it back"));
-        };
-        let evidence = Evidence {
-            digest: octets.digest,
-            manifest: text,
-        };
-        Ok(Some((evidence, octets.wasm, manifest)))
-    }
-}
-
-impl Wrong {
-    /// Whether the same file is not tried again in this look.
-    fn rests(&self, which: Which) -> bool {
-        let is_early = self.stuck.is_some_and(|stuck| Instant::now() < stuck.next);
-        which == Which::Changed && (!self.told.0.passes || is_early)
-    }
-
-    /// The file in a listing: what decides in its stead, if anything does, or how far it came.
-    fn listed(&self, earlier: Option<&Version>) -> Listed {
-        let fault = self.told.0.text.clone();
-        match earlier {
-            Some(earlier) => Listed {
-                digest: self.listed.digest.clone(),
-                state: State::Earlier {
-                    digest: earlier.evidence.digest.clone(),
-                    fault,
-                },
-                ..earlier.listed.clone()
-            },
-            None => Listed {
-                state: State::Refused(fault),
-                ..self.listed.clone()
-            },
-        }
-    }
 }
 
 impl Changes {

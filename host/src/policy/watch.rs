@@ -4,15 +4,20 @@
 //! file system, the compiler, trials) does so off the I/O threads, and a panic there costs that look. Where a folder
 //! cannot be watched, or a refusal may be over by itself, it is looked at every few seconds; and every minute in any
 //! case, for mounts and network file systems make no events.
+//!
+//! What a look finds that is to be compiled is compiled beside further looks, one component at a time. When that is
+//! over the folder is looked at again, and what is there then is put in force.
 
 mod sight;
 
 use super::limits::Limit;
 use super::load::{LoadOptions, State, short};
-use super::shelf::{Instead, Look, Shelf, Site, Which};
+use super::shelf::{Instead, Look, Shelf, Site, Uncompiled, Which};
 use super::{InForce, Listed, runtime};
 use sight::Sight;
+use std::future::pending;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -45,6 +50,9 @@ pub struct Watch {
     /// Something may be well at the next try.
     passes: AtomicBool,
 }
+
+/// The compiler at a component, if it is at one.
+type Compiler = Option<Pin<Box<dyn Future<Output = Result<(), String>> + Send>>>;
 
 /// Begins to watch a folder.
 type Begin = fn(&Path, &Arc<Notify>) -> Result<Sight, String>;
@@ -105,13 +113,17 @@ impl Watch {
         self.asked.notify_one();
     }
 
-    /// Looks whenever there is a reason to, until `end`.
+    /// Looks whenever there is a reason to, until `end`. It waits for the end of a look, and for no compiler.
     pub async fn run(self: Arc<Self>, end: CancellationToken) {
+        let in_force = self.in_force();
+        let (mut compiler, mut looking): (Compiler, _) = (None, None);
         loop {
             let which = tokio::select! {
                 () = end.cancelled() => return,
-                which = self.next() => which,
+                which = self.next(&mut compiler) => which,
             };
+            // Until nothing is left to be compiled.
+            looking = looking.or_else(|| Some(in_force.begin_look()));
             let watch = Arc::clone(&self);
             let look = apart(move || watch.look(which));
             let long = || {
@@ -119,36 +131,59 @@ impl Watch {
                     "a look at the policy folder takes long: its file system, or the trial of a policy, hangs; \
                      the policies before serve on");
             };
-            if let Err(error) = told_when_long(look, long).await {
-                count("refused");
-                tracing::error!(folder = %self.folder.display(), %error,
-                    "the policy folder could not be looked at; the set before serves on");
+            match told_when_long(look, long).await {
+                Ok(Some(uncompiled)) if compiler.is_none() => {
+                    compiler = Some(Box::pin(apart(move || uncompiled.compile())));
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    count("refused");
+                    tracing::error!(folder = %self.folder.display(), %error,
+                        "the policy folder could not be looked at; the set before serves on");
+                }
+            }
+            if compiler.is_none() {
+                looking = None;
             }
         }
     }
 
     /// Waits for a reason to look, and says at what.
-    async fn next(&self) -> Which {
+    async fn next(&self, compiler: &mut Compiler) -> Which {
         tokio::select! {
             () = self.asked.notified() => Which::All,
-            () = self.reason() => Which::Changed,
+            () = self.reason(compiler) => Which::Changed,
         }
     }
 
     /// Something happened, and is over.
-    async fn reason(&self) {
+    async fn reason(&self, compiler: &mut Compiler) {
         let often = self.passes.load(Ordering::Relaxed) || locked(&self.sight).is_none();
         tokio::select! {
             () = self.stirred.notified() => quiet(&self.stirred, self.settle).await,
+            () = self.compiled(compiler) => {}
             () = sleep(if often { LOOK } else { SILENT_LOOK }) => {}
         }
     }
 
+    /// Waits until the compiler has done what it is at. Where it could not begin it is asked again later.
+    async fn compiled(&self, compiler: &mut Compiler) {
+        let Some(work) = compiler else {
+            return pending().await;
+        };
+        let done = work.await;
+        *compiler = None;
+        if let Err(error) = done {
+            tracing::error!(folder = %self.folder.display(), %error, again = ?LOOK, "a policy could not be compiled");
+            sleep(LOOK).await;
+        }
+    }
+
     /// Links may lead elsewhere by now, so the folder is watched anew first: what is missed in between is seen. Two
-    /// watches at a time would be one too many where they are scarce.
-    fn look(&self, which: Which) {
+    /// watches at a time would be one too many where they are scarce. Some: this is to be compiled, and then it is
+    /// time for another look.
+    fn look(&self, which: Which) -> Option<Uncompiled> {
         let begun = Instant::now();
-        let _looking = self.in_force.begin_look();
         let mut sight = locked(&self.sight);
         let before = sight.take().is_some();
         *sight = see(self.begin, &self.folder, &self.stirred, before);
@@ -161,6 +196,7 @@ impl Watch {
         tell_faults(&look);
         self.tell_site(&look);
         tell_changes(&look);
+        look.uncompiled
     }
 
     fn tell_site(&self, look: &Look) {
@@ -171,20 +207,23 @@ impl Watch {
     }
 }
 
-/// On a thread of its own that stands back: all files are read each time.
-async fn apart(look: impl FnOnce() + Send + 'static) -> Result<(), String> {
+/// On a thread of its own, which begins at once and stands back: all files are read each time, and compilers compute.
+fn apart<T: Send + 'static>(
+    deed: impl FnOnce() -> T + Send + 'static,
+) -> impl Future<Output = Result<T, String>> {
     let (done, over) = oneshot::channel();
     let thread = std::thread::Builder::new()
         .name("policy-watch".to_owned())
         .spawn(move || {
             runtime::step_back();
-            look();
             // Nobody waits any more where the gateway ends.
-            let _ = done.send(());
+            let _ = done.send(deed());
         });
-    thread.map_err(|error| format!("no thread for it: {error}"))?;
-    over.await
-        .map_err(|_| "a fault of this program, which the log tells of".to_owned())
+    async move {
+        thread.map_err(|error| format!("no thread for it: {error}"))?;
+        over.await
+            .map_err(|_| "a fault of this program, which the log tells of".to_owned())
+    }
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -1,3 +1,5 @@
+mod compiling;
+
 use super::super::load::Ended;
 use super::super::load::tests::{ACCEPT, Folder as Dir, REFUSES_SETTINGS, REJECT, filter};
 use super::Site::{Gone, Missing, Refused, There};
@@ -5,7 +7,7 @@ use super::*;
 use crate::config::PolicyLimits;
 use std::fs::Permissions;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A folder on disk, and what is known of it.
 struct Shop {
@@ -51,7 +53,20 @@ impl Shop {
     }
 
     fn look(&mut self) -> Look {
-        self.shelf.look(Which::Changed)
+        self.shelf.look_through(Which::Changed)
+    }
+}
+
+impl Shelf {
+    /// Looks until nothing is left to be compiled.
+    pub(in crate::policy) fn look_through(&mut self, which: Which) -> Look {
+        loop {
+            let look = self.look(which);
+            match look.uncompiled {
+                Some(uncompiled) => uncompiled.compile(),
+                None => return look,
+            }
+        }
     }
 }
 
@@ -476,7 +491,7 @@ fn a_folder_may_be_a_link_that_is_exchanged() {
     let first = Arc::clone(&look.policies.plugins[0]);
     symlink("b", outer.path().join("new")).unwrap();
     std::fs::rename(outer.path().join("new"), &link).unwrap();
-    let look = shelf.look(Which::Changed);
+    let look = shelf.look_through(Which::Changed);
     assert!(!is(&look, &first));
     assert_eq!(look.changes.replaced.len(), 1);
 }

@@ -58,7 +58,7 @@ impl Shop {
     fn place(&mut self, name: &str, wat: &str) {
         let path = self.dir.0.path().join(format!("{name}.wasm"));
         std::fs::write(path, wat::parse_str(wat).unwrap()).unwrap();
-        let look = self.shelf.look(Which::Changed);
+        let look = self.shelf.look_through(Which::Changed);
         assert_eq!(look.faults, []);
         self.set = look.policies;
     }
@@ -450,7 +450,7 @@ async fn another_yaml_alone_is_no_earlier_version() {
     let mut shop = Shop::open(dir);
     let yaml = shop.dir.0.path().join("20-x.yaml");
     std::fs::write(&yaml, BREAKS).unwrap();
-    shop.set = shop.shelf.look(Which::Changed).policies;
+    shop.set = shop.shelf.look_through(Which::Changed).policies;
     for _ in 0..3 {
         assert_eq!(shop.said("192.0.2.1").await, by("20-x", "trap"));
     }
@@ -458,7 +458,7 @@ async fn another_yaml_alone_is_no_earlier_version() {
     shop.place("20-x", &filter(ACCEPT, ""));
     shop.place("20-x", &filter("unreachable (i32.const 0)", ""));
     std::fs::write(&yaml, format!("{BREAKS}\nsettings: {{ a: 1 }}\n")).unwrap();
-    shop.set = shop.shelf.look(Which::Changed).policies;
+    shop.set = shop.shelf.look_through(Which::Changed).policies;
     for _ in 0..3 {
         assert_eq!(shop.said("192.0.2.1").await, by("20-x", "trap"));
     }
@@ -523,7 +523,7 @@ async fn the_gauge_of_a_breaker_is_the_version_in_force_alone() {
     assert!(first.health.reset());
     assert_eq!(open().as_deref(), Some("1"));
     std::fs::remove_file(shop.dir.0.path().join("20-x.wasm")).unwrap();
-    shop.set = shop.shelf.look(Which::Changed).policies;
+    shop.set = shop.shelf.look_through(Which::Changed).policies;
     assert_eq!(open().as_deref(), Some("0"), "it is gone");
 }
 

@@ -41,6 +41,13 @@ fn blind(_: &Path, _: &Arc<Notify>) -> Result<Sight, String> {
     Err("no watches left".to_owned())
 }
 
+/// Looks until nothing is left to be compiled.
+fn look_through(watch: &Watch) {
+    while let Some(uncompiled) = watch.look(Which::Changed) {
+        uncompiled.compile();
+    }
+}
+
 /// How often it was tried to watch by [`counted`].
 static TRIES: AtomicUsize = AtomicUsize::new(0);
 
@@ -59,20 +66,24 @@ async fn a_folder_that_cannot_be_watched_is_looked_at_every_ten_seconds_and_at_o
     assert!(watch.in_force().now().list().is_empty());
     let folder = folder.with("10-strict", &filter(REJECT, ""));
     assert_eq!(waits(&watch).await, (LOOK, Which::Changed));
-    watch.look(Which::Changed);
+    look_through(&watch);
     assert_eq!(watch.in_force().now().list().len(), 1);
     let _folder = folder.file("20-broken.wasm", "noise");
     watch.ask();
     assert_eq!(waits(&watch).await, (Duration::ZERO, Which::All));
     watch.look(Which::All);
     assert_eq!(watch.in_force().now().list().len(), 2);
-    assert_eq!(TRIES.load(Ordering::SeqCst), 3, "each look tries to watch again");
+    assert_eq!(
+        TRIES.load(Ordering::SeqCst),
+        4,
+        "each look tries to watch again, the one behind the compiler too"
+    );
 }
 
 /// How long it waits for a reason to look, in whole milliseconds, and at what.
 async fn waits(watch: &Watch) -> (Duration, Which) {
     let begun = Instant::now();
-    let which = watch.next().await;
+    let which = watch.next(&mut None).await;
     (Duration::from_millis(begun.elapsed().as_millis() as u64), which)
 }
 
@@ -145,7 +156,7 @@ async fn a_folder_that_makes_no_events_is_looked_at_every_minute() {
     let watch = Watch::open_by(dull, folder.0.path(), options).unwrap();
     let _folder = folder.with("10-strict", &filter(REJECT, ""));
     assert_eq!(waits(&watch).await, (SILENT_LOOK, Which::Changed));
-    watch.look(Which::Changed);
+    look_through(&watch);
     assert_eq!(watch.in_force().now().list().len(), 1);
 }
 
@@ -254,24 +265,164 @@ async fn a_look_stands_back_behind_the_sessions_and_a_panic_costs_that_look() {
     assert!(apart(|| panic!("on purpose")).await.is_err());
 }
 
+/// A watched folder whose compiler is held at each component until the second word of it is taken.
+struct Held {
+    folder: Folder,
+    in_force: Arc<InForce>,
+    compiler: std::sync::mpsc::Receiver<()>,
+    end: CancellationToken,
+    running: tokio::task::JoinHandle<()>,
+}
+
+impl Held {
+    /// What lies in the folder by now is loaded.
+    fn open(folder: Folder) -> Self {
+        let mut options = folder.options(Duration::from_secs(60));
+        options.limits.settle = Duration::from_millis(10);
+        let watch = Arc::new(Watch::open(folder.0.path(), options).unwrap());
+        let (in_force, end) = (watch.in_force(), CancellationToken::new());
+        Self {
+            folder,
+            compiler: in_force.compiling.hold(),
+            in_force,
+            running: tokio::spawn(watch.run(end.clone())),
+            end,
+        }
+    }
+
+    fn place(&self, name: &str, body: &str) {
+        let component = wat::parse_str(filter(body, "")).unwrap();
+        let aside = self.folder.0.path().join(".new");
+        std::fs::write(&aside, component).unwrap();
+        std::fs::rename(aside, self.path(name)).unwrap();
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.0.path().join(name)
+    }
+
+    /// The next word of the compiler.
+    fn heard(&self) {
+        let word = || self.compiler.recv_timeout(Duration::from_secs(60));
+        tokio::task::block_in_place(word).unwrap();
+    }
+
+    fn compiling(&self) -> Option<String> {
+        self.in_force.compiling.now().map(|listed| listed.name)
+    }
+
+    fn names(&self) -> Vec<String> {
+        let set = self.in_force.now();
+        set.list().iter().map(|listed| listed.name.clone()).collect()
+    }
+
+    async fn until(&self, is_so: impl Fn(&Self) -> bool) {
+        let waiting = async {
+            while !is_so(self) {
+                tokio::task::yield_now().await;
+            }
+        };
+        let waited = tokio::time::timeout(Duration::from_secs(60), waiting).await;
+        waited.unwrap_or_else(|_| panic!("it never is so: {:?}", self.names()));
+    }
+
+    /// Nothing is left to be done.
+    async fn rests(&self) {
+        self.until(|held| !held.in_force.is_looking()).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn looks_go_on_while_the_compiler_is_at_a_file_and_one_follows_it() {
+    let held = Held::open(
+        Folder::new()
+            .with("20-old", &filter(REJECT, ""))
+            .with("30-other", &filter("(i32.const 64) nop", "")),
+    );
+    held.place("10-new.wasm", "(i32.const 0) nop");
+    held.heard();
+    assert_eq!(held.compiling().as_deref(), Some("10-new"));
+    assert_eq!(held.names(), ["20-old", "30-other"]);
+    std::fs::remove_file(held.path("20-old.wasm")).unwrap();
+    held.until(|held| held.names() == ["30-other"]).await;
+    std::fs::write(held.path("30-other.yaml"), "limits: { deadline: 7s }\n").unwrap();
+    let is_changed = |held: &Held| held.in_force.now().list()[0].deadline == Duration::from_secs(7);
+    held.until(is_changed).await;
+    assert!(held.in_force.is_looking(), "not all is in force yet");
+    assert_eq!(held.compiling().as_deref(), Some("10-new"));
+    held.heard();
+    held.until(|held| held.names() == ["10-new", "30-other"]).await;
+    held.rests().await;
+    assert_eq!(held.compiling(), None);
+    held.end.cancel();
+    held.running.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_removed_while_it_is_compiled_is_forgotten_and_the_next_is_compiled_behind_it() {
+    let held = Held::open(Folder::new().with("20-old", &filter(REJECT, "")));
+    held.place("10-new.wasm", "(i32.const 0) nop");
+    held.heard();
+    held.place("20-old.wasm", "(i32.const 0) nop nop");
+    std::fs::remove_file(held.path("10-new.wasm")).unwrap();
+    held.heard();
+    held.heard();
+    assert_eq!(held.compiling().as_deref(), Some("20-old"));
+    assert_eq!(held.names(), ["20-old"]);
+    let before = held.in_force.now().list()[0].digest.clone();
+    held.heard();
+    held.rests().await;
+    assert_eq!(held.names(), ["20-old"]);
+    assert_ne!(held.in_force.now().list()[0].digest, before);
+    held.end.cancel();
+    held.running.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_waits_for_no_compiler() {
+    let held = Held::open(Folder::new());
+    held.place("10-new.wasm", REJECT);
+    held.heard();
+    held.end.cancel();
+    held.running.await.unwrap();
+    assert!(held.in_force.compiling.now().is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_the_compiler_could_not_begin_it_is_asked_again_after_ten_seconds() {
+    let folder = Folder::new();
+    let options = folder.options(Duration::from_secs(5));
+    let watch = Watch::open_by(dull, folder.0.path(), options).unwrap();
+    for (done, wait) in [(Ok(()), Duration::ZERO), (Err("no thread".to_owned()), LOOK)] {
+        let mut compiler: Compiler = Some(Box::pin(std::future::ready(done)));
+        let begun = Instant::now();
+        assert_eq!(watch.next(&mut compiler).await, Which::Changed);
+        assert_eq!(begun.elapsed().as_secs(), wait.as_secs());
+        assert!(compiler.is_none());
+    }
+}
+
 #[test]
-fn what_the_compiler_is_at_is_known_meanwhile() {
+fn a_look_that_leaves_something_to_the_compiler_is_over_before_it() {
     let folder = Folder::new();
     let options = folder.options(Duration::from_secs(60));
     let watch = Watch::open_by(blind, folder.0.path(), options).unwrap();
     let in_force = watch.in_force();
-    assert!(in_force.compiling.now().is_none());
     let folder = folder.with("10-new", &filter(REJECT, ""));
     std::thread::scope(|scope| {
         let held = in_force.compiling.hold();
-        let look = scope.spawn(|| watch.look(Which::Changed));
+        let uncompiled = watch.look(Which::Changed).unwrap();
+        assert!(in_force.compiling.now().is_none());
+        let compiler = scope.spawn(|| uncompiled.compile());
         held.recv_timeout(Duration::from_secs(60)).unwrap();
         let now = in_force.compiling.now().map(|listed| (listed.name, listed.file));
         let file = folder.0.path().join("10-new.wasm");
         assert_eq!(now, Some(("10-new".to_owned(), file)));
-        assert!(in_force.now().list().is_empty() && !look.is_finished());
+        assert!(watch.look(Which::Changed).is_some(), "and so is another one");
+        assert!(in_force.now().list().is_empty() && !compiler.is_finished());
         held.recv_timeout(Duration::from_secs(60)).unwrap();
     });
     assert!(in_force.compiling.now().is_none());
+    assert!(watch.look(Which::Changed).is_none());
     assert_eq!(in_force.now().list()[0].state, State::Loaded);
 }

@@ -4,13 +4,13 @@
     tests/load/report.py RUNS.jsonl --into tests/results
     tests/load/report.py RUNS.jsonl --against tests/results/bench.jsonl
 
-The first writes bench.md and the pictures beside it, and keeps a copy of the runs as bench.jsonl; the second prints
-the main ratios of both. Medians of rounds; what was not run has no figure. Nothing comes from elsewhere than the runs.
+The first writes bench.md and the pictures beside it, and keeps the runs as bench.jsonl; parts that were not run now
+stay there as they were run before. The second prints the main ratios of both. Medians of rounds; what was never run
+has no figure. Nothing comes from elsewhere than the runs.
 """
 
 import argparse
 import json
-import shutil
 import statistics
 import time
 from collections import defaultdict
@@ -22,15 +22,14 @@ from tables import curves, median, show, table
 class Runs:
     """Lines of the file by what they measured: part, subject and what was varied."""
 
-    def __init__(self, path):
-        self.lines = []
-        for text in path.read_text().splitlines():
-            try:
-                self.lines.append(json.loads(text))
-            except ValueError:
-                continue  # Cut off by a kill; its run was made again.
+    def __init__(self, path, before=None):
+        """`before` has the parts that are not in `path`."""
+        self.lines = runs_in(path)
         if not self.lines:
             raise SystemExit(f"{path} holds no runs")
+        if before:
+            parts = {line["part"] for line in self.lines}
+            self.lines += [line for line in runs_in(before) if line["part"] not in parts]
         self.trials = defaultdict(list)
         for line in self.lines:
             self.trials[line["id"].rsplit("#", 1)[0]].append(line)
@@ -46,6 +45,16 @@ class Runs:
             if all(rounds[0].get(name) == value for name, value in varied.items()):
                 return rounds
         return []
+
+
+def runs_in(path):
+    lines = []
+    for text in path.read_text().splitlines():
+        try:
+            lines.append(json.loads(text))
+        except ValueError:
+            continue  # Cut off by a kill; its run was made again.
+    return lines
 
 
 def rate(rounds):
@@ -350,17 +359,17 @@ def document(runs, drawn):
     return "\n".join(parts + [f"## {heading}\n\n{text}" for heading, text in sections])
 
 
-def write(runs, source, into):
+def write(source, into):
     into.mkdir(parents=True, exist_ok=True)
+    kept = into / "bench.jsonl"
+    runs = Runs(source, before=kept if kept.is_file() else None)
     drawn = set()
     for name, drawing in pictures(runs):
         if drawing:
             (into / name).write_text(drawing)
             drawn.add(name)
     (into / "bench.md").write_text(document(runs, drawn))
-    kept = into / "bench.jsonl"
-    if source.resolve() != kept.resolve():
-        shutil.copyfile(source, kept)
+    kept.write_text("".join(json.dumps(line, separators=(",", ":"), ensure_ascii=False) + "\n" for line in runs.lines))
 
 
 def main():
@@ -370,13 +379,12 @@ def main():
     what.add_argument("--into", type=Path)
     what.add_argument("--against", type=Path)
     options = parser.parse_args()
-    runs = Runs(options.runs)
     if options.into:
-        write(runs, options.runs, options.into)
+        write(options.runs, options.into)
     elif options.against.is_file():
-        print(compared(runs, Runs(options.against)), end="")
+        print(compared(Runs(options.runs), Runs(options.against)), end="")
     else:
-        print(wanted(runs) + f"\nNothing to compare with: `make bench` writes {options.against}.")
+        print(wanted(Runs(options.runs)) + f"\nNothing to compare with: `make bench` writes {options.against}.")
 
 
 if __name__ == "__main__":

@@ -85,8 +85,13 @@ fn load_average() -> String {
     text.split(' ').next().unwrap_or_default().to_owned()
 }
 
+/// What was typed; what lies in this folder is named from here.
 pub(crate) fn command() -> String {
-    let words: Vec<_> = std::env::args().skip(1).collect();
+    let here = std::env::current_dir().map_or_else(|_| String::new(), |here| format!("{}/", here.display()));
+    let words = std::env::args().skip(1);
+    let words: Vec<_> = words
+        .map(|word| word.strip_prefix(&here).unwrap_or(&word).to_owned())
+        .collect();
     format!("load {}", words.join(" "))
 }
 

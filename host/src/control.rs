@@ -198,7 +198,7 @@ impl Operation {
             | Self::StoreCheck { .. }
             | Self::StoreSweep
             | Self::PluginReset { .. } => Access::Changes,
-            // Where a domain is missing these say how it is added.
+            // Adding a domain makes the store; the others are refused there for want of one, and say how it is added.
             Self::DomainAdd { .. }
             | Self::UserAdd { .. }
             | Self::UserImport { .. }

@@ -5,6 +5,7 @@ mod counts;
 pub use counts::{AccountSession, AccountSessions, Budget, Claim};
 
 use crate::config::{Config, Role, StoreConfig};
+use crate::control::Access;
 use crate::directory::Directory;
 use crate::dns::Resolver;
 use crate::explain::Attempts;
@@ -145,51 +146,36 @@ pub async fn open_store(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
     })
 }
 
-/// The same for a command: another one may have the embedded store for a moment.
-pub async fn open_store_for_command(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
-    Ok(match &config.store {
-        StoreConfig::Embedded { reserve } => open_embedded(config, *reserve, embedded::PATIENCE)?,
-        StoreConfig::Cassandra(cluster) => CassandraStore::open(cluster, config.quarantine.max).await?,
-    })
-}
-
-/// The same for one that only reads: a store that is not there is not made, and a cluster's schema is left as it is.
-pub async fn open_store_to_read(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
-    match &config.store {
+/// The same for a command that does no more than `access` says; another one may have the embedded store for a moment.
+/// A store that is not there is made only by those that may be the first there, and a cluster's schema is left as it is
+/// by those that read.
+pub async fn open_store_for_command(config: &Config, access: Access) -> anyhow::Result<Arc<dyn Store>> {
+    let cluster = match &config.store {
         StoreConfig::Embedded { reserve } => {
-            was_made(config)?;
-            Ok(open_embedded(config, *reserve, embedded::PATIENCE)?)
+            let folder = store_folder(config);
+            anyhow::ensure!(
+                access == Access::Begins || embedded::was_made(&folder)?,
+                "there is no store in {} yet: `postern domain add` or `postern serve` makes one",
+                folder.display()
+            );
+            if access != Access::Reads {
+                make_state(config)?;
+            }
+            return Ok(open_embedded(config, *reserve, embedded::PATIENCE)?);
         }
-        StoreConfig::Cassandra(cluster) => {
-            Ok(CassandraStore::open_to_read(cluster, config.quarantine.max).await?)
-        }
+        StoreConfig::Cassandra(cluster) => cluster,
+    };
+    let most = config.quarantine.max;
+    let store = match access {
+        Access::Reads => CassandraStore::open_to_read(cluster, most).await?,
+        Access::Changes => CassandraStore::open_to_change(cluster, most).await?,
+        Access::Begins => CassandraStore::open(cluster, most).await?,
+    };
+    // Where there is no keyspace, nothing is left behind.
+    if access != Access::Reads {
+        make_state(config)?;
     }
-}
-
-/// The same for one that changes what is there: a store that is not there is not made, and a schema is brought up.
-pub async fn open_store_to_change(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
-    match &config.store {
-        StoreConfig::Embedded { reserve } => {
-            was_made(config)?;
-            make_state(config)?;
-            Ok(open_embedded(config, *reserve, embedded::PATIENCE)?)
-        }
-        StoreConfig::Cassandra(cluster) => {
-            let store = CassandraStore::open_to_change(cluster, config.quarantine.max).await?;
-            make_state(config)?;
-            Ok(store)
-        }
-    }
-}
-
-fn was_made(config: &Config) -> anyhow::Result<()> {
-    let folder = store_folder(config);
-    anyhow::ensure!(
-        embedded::was_made(&folder)?,
-        "there is no store in {} yet: `postern domain add` or `postern serve` makes one",
-        folder.display()
-    );
-    Ok(())
+    Ok(store)
 }
 
 fn open_embedded(config: &Config, reserve: u64, wait: Duration) -> Result<Arc<EmbeddedStore>, OpenError> {
@@ -224,12 +210,15 @@ mod tests {
         let text = "hostname: mx.example.org\nstate: state\npostmaster: a@example.org\n\
                     listeners: [ { role: mx, address: \"127.0.0.1:0\" } ]\n";
         let config = Config::parse(text, site.path()).unwrap();
-        let refused = open_store_to_read(&config).await.unwrap_err().to_string();
+        let refused = open_store_for_command(&config, Access::Reads)
+            .await
+            .unwrap_err()
+            .to_string();
         assert!(refused.contains("there is no store in"), "{refused}");
         assert!(!state.exists());
         drop(open_store(&config).await.unwrap());
         std::fs::set_permissions(&state, std::fs::Permissions::from_mode(0o755)).unwrap();
-        drop(open_store_to_read(&config).await.unwrap());
+        drop(open_store_for_command(&config, Access::Reads).await.unwrap());
         let mode = || state.metadata().unwrap().permissions().mode() & 0o777;
         assert_eq!(mode(), 0o755);
         make_state(&config).unwrap();

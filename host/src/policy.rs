@@ -224,6 +224,7 @@ impl InForce {
     }
 
     /// Whether a look at the folder is under way, or what it found is being compiled.
+    #[doc(hidden)]
     pub fn is_looking(&self) -> bool {
         self.looks.load(Ordering::Relaxed)
     }

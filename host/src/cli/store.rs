@@ -115,14 +115,7 @@ fn style() -> ProgressStyle {
 
 /// The store of a gateway that does not run, opened as its only user.
 pub(super) async fn open(config: &Config, access: Access) -> anyhow::Result<ControlContext> {
-    let store = match access {
-        Access::Reads => gateway::open_store_to_read(config).await,
-        Access::Changes => gateway::open_store_to_change(config).await,
-        Access::Begins => {
-            gateway::make_state(config)?;
-            gateway::open_store_for_command(config).await
-        }
-    };
+    let store = gateway::open_store_for_command(config, access).await;
     Ok(over(store.context("cannot open the store")?, config))
 }
 

@@ -134,7 +134,10 @@ impl Draft {
             match head::opening(bytes) {
                 None => return Some(BytesMut::new()),
                 Some("") => {}
-                Some(before) => *bytes = [before.as_bytes(), bytes.as_ref()].concat().as_slice().into(),
+                Some(before) => {
+                    let content = std::mem::replace(bytes, before.as_bytes().into());
+                    bytes.extend_from_slice(&content);
+                }
             }
         }
         let Some(end) = head::end(bytes, *scanned) else {

@@ -24,17 +24,29 @@ pub fn end(bytes: &[u8], scanned: usize) -> Option<usize> {
     found.map(|at| from + at + 4)
 }
 
+/// Most octets of a line without its CRLF (RFC 5322 §2.1.1).
+const LINE: usize = 998;
+
 /// The empty line before a body that comes without a header section.
 const BODY: &str = "\r\n";
 
 /// What must stand before content, lest it go on with the trace above it: nothing before a header field; an empty line
 /// before a body without a header section; the name of a field before the line that begins a message in an mbox
-/// (RFC 4155), which senders leave there. None if it does not show yet.
+/// (RFC 4155), which senders leave there. None if it does not show yet; a colon shows within a line's [`LINE`] octets, or
+/// there is no field.
 pub fn opening(content: &[u8]) -> Option<&'static str> {
     let in_name = |octet: &u8| octet.is_ascii_graphic() && *octet != b':';
-    let (name, behind) = content.split_at(content.iter().position(|octet| !in_name(octet))?);
-    let blank = behind.iter().position(|octet| !matches!(octet, b' ' | b'\t'))?;
-    Some(match (name, behind.get(blank)?) {
+    let shown = content.get(..LINE).unwrap_or(content);
+    let name = shown.iter().take_while(|octet| in_name(octet)).count();
+    let (name, behind) = shown.split_at(name);
+    let blank = behind
+        .iter()
+        .take_while(|octet| matches!(octet, b' ' | b'\t'))
+        .count();
+    let Some(next) = behind.get(blank) else {
+        return (shown.len() == LINE).then_some(BODY);
+    };
+    Some(match (name, next) {
         ([], b'\r') if blank == 0 => "",
         ([_, ..], b':') => "",
         _ if is_from(name) && behind.starts_with(b" ") => "X-Mailbox-Line: ",
@@ -205,6 +217,14 @@ mod tests {
         for short in ["", "Subject", "Subject \t", "From "] {
             assert_eq!(opening(short.as_bytes()), None, "{short}");
         }
+        let long = |name: usize, blank: usize| format!("{}{}", "x".repeat(name), " ".repeat(blank));
+        for (name, blank) in [(LINE - 1, 0), (1, LINE - 2)] {
+            let begun = long(name, blank);
+            assert_eq!(opening(begun.as_bytes()), None);
+            assert_eq!(opening(format!("{begun}:").as_bytes()), Some(""));
+            assert_eq!(opening(format!("{begun} ").as_bytes()), Some(BODY));
+        }
+        assert_eq!(opening(format!("{}:", long(LINE, 0)).as_bytes()), Some(BODY));
     }
 
     #[test]

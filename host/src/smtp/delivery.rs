@@ -21,7 +21,7 @@ use crate::store::{
 };
 use bytes::Bytes;
 use postern_proto::smtp::{Answer, Reply, Role};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -202,16 +202,19 @@ impl Consignment {
 
     /// What becomes of each copy, on one line; of a recipient who has none too.
     fn outcomes(&self, transaction: &Transaction, groups: &[Group]) -> Vec<String> {
-        let refused = |place: usize| {
-            groups.iter().find_map(|group| match &group.settled {
-                Settled::Refused(reply) if group.targets.contains(&place) => Some(reply),
-                _ => None,
-            })
-        };
+        let mut refused = HashMap::new();
+        for group in groups {
+            if let Settled::Refused(reply) = &group.settled {
+                for place in &group.targets {
+                    refused.entry(*place).or_insert(reply);
+                }
+            }
+        }
         let copies = self.copies(groups);
         let targets = self.targets.iter().zip(&copies).enumerate();
         let told = targets.map(|(place, (target, copy))| {
-            explain::outcome(&target.mailbox, (&target.fate, copy), refused(place))
+            let refused = refused.get(&place).copied();
+            explain::outcome(&target.mailbox, (&target.fate, copy), refused)
         });
         let answered: HashSet<&usize> = self
             .targets
@@ -346,12 +349,15 @@ impl Answers {
         consignment: &Consignment,
         groups: &[Group],
     ) -> Option<Explanation> {
+        if !self.gateway.attempts.is_on() {
+            return None;
+        }
         let outcomes = consignment.outcomes(transaction, groups);
         let replies: Vec<Reply> = groups
             .iter()
             .map(|group| self.reply(transaction, group))
             .collect();
-        self.explanation(transaction, outcomes, &replies)
+        Some(self.explanation(transaction, outcomes, &replies))
     }
 
     /// In LMTP each recipient has a group, in the order of their RCPTs.

@@ -106,24 +106,16 @@ impl Answers {
         self.gateway.attempts.add(&attempt((stage, id), facts, explained));
     }
 
-    /// What is kept with a message that is about to be written; None where nothing is kept.
+    /// What is kept with a message that is about to be written.
     pub(super) fn explanation(
         &self,
         transaction: &Transaction,
         outcomes: Vec<String>,
         replies: &[Reply],
-    ) -> Option<Explanation> {
-        if !self.gateway.attempts.is_on() {
-            return None;
-        }
+    ) -> Explanation {
         let (steps, unkept) = steps(&transaction.opinions);
         let replies = replies.iter().map(told::reply).collect();
-        Some(Explanation::of(
-            self.with_connection(steps),
-            unkept,
-            outcomes,
-            replies,
-        ))
+        Explanation::of(self.with_connection(steps), unkept, outcomes, replies)
     }
 
     /// A second record of a message that was written, where one is wanted.

@@ -23,7 +23,7 @@ pub(crate) struct Place {
 
 /// Octets that the log's pipe holds before the gateway waits.
 const PIPE: usize = 64 * 1024;
-/// In which it takes in lines; at 20,000 messages a second half of what it holds.
+/// In which it takes in lines. Beyond 13 MB of them a second (30,000 messages) the gateway would wait for its log.
 const LOG_GATHERS: Duration = Duration::from_millis(5);
 
 /// Where a gateway keeps mail.

@@ -1,7 +1,8 @@
 //! What changed in a folder together is put in force together.
 //!
-//! All that one look finds changed is one exchange. It waits while any of it is to be compiled, and no longer: what
-//! changes again meanwhile belongs to the later look that finds it, and other exchanges do not wait for this one.
+//! All that one look finds changed is one exchange. It waits while any of it is to be compiled, and no longer; other
+//! exchanges do not wait for it. What changes again meanwhile belongs to the later look that finds it, and if that is to
+//! be compiled, so does all that waited for it.
 
 use super::super::cache;
 use super::Content;
@@ -44,8 +45,13 @@ impl Exchanges {
         let files: BTreeSet<&PathBuf> = self.seen.keys().chain(seen.keys()).collect();
         let has_changed = |file: &&PathBuf| self.seen.get(*file) != seen.get(*file);
         let changed: BTreeSet<PathBuf> = files.into_iter().filter(has_changed).cloned().collect();
-        let mut waiting: Vec<_> = self.waiting.iter().map(|exchange| exchange - &changed).collect();
-        waiting.push(changed);
+        let again = &changed & uncompiled;
+        let (joined, apart): (Vec<_>, Vec<_>) = self
+            .waiting
+            .iter()
+            .partition(|exchange| !exchange.is_disjoint(&again));
+        let mut waiting: Vec<_> = apart.into_iter().map(|exchange| exchange - &changed).collect();
+        waiting.push(joined.into_iter().fold(changed, |all, exchange| &all | exchange));
         // What did not change and is tried again waits for itself alone.
         let again = uncompiled
             .iter()

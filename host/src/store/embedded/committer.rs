@@ -178,13 +178,13 @@ pub(super) struct Committer {
     pub(super) unlooked: usize,
 }
 
-/// Declares the engine failed if the committer's thread unwinds.
-struct Unwinding<'a>(&'a Failure);
+/// Declares the engine failed if the thread that does this work unwinds.
+pub(super) struct Unwinding<'a>(pub(super) &'static str, pub(super) &'a Failure);
 
 impl Drop for Unwinding<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.0.declare("the committer panicked");
+            self.1.declare(&format!("{} panicked", self.0));
         }
     }
 }
@@ -200,7 +200,7 @@ impl Committer {
 
     fn serve(mut self, mut requests: mpsc::Receiver<Box<dyn Request>>) {
         let failure = self.failure.clone();
-        let _unwinding = Unwinding(&failure);
+        let _unwinding = Unwinding("the committer", &failure);
         while let Some(first) = requests.blocking_recv() {
             let group = drain(first, &mut requests);
             gauge!("postern_store_queue_depth").set(requests.len() as f64);
@@ -251,8 +251,6 @@ impl Committer {
         let (rows, freed) = change.finish();
         let mut batch = self.spaces.db.batch();
         for (space, key, value) in rows {
-            let octets = key.len() + value.as_ref().map_or(0, |value| value.len());
-            self.memtables.wrote(space, octets);
             match value {
                 Some(value) => batch.insert(self.spaces.of(space), key, value),
                 None => batch.remove(self.spaces.of(space), key),
@@ -260,6 +258,7 @@ impl Committer {
         }
         let mode = self.mode(need, octets);
         batch.durability(Some(mode)).commit().map_err(engine)?;
+        self.memtables.look(&self.spaces);
         self.removed.fetch_add(freed, Ordering::Relaxed);
         self.count(served.len(), octets);
         Ok(())

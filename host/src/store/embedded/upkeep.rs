@@ -5,7 +5,7 @@
 //! A compaction writes what lives in the files anew before it removes them: one that may not fit is put off.
 
 use super::Spaces;
-use super::committer::Failure;
+use super::committer::{Failure, Unwinding};
 use super::rows::Space;
 use super::space::FreeSpace;
 use fjall::{AbstractTree as _, PersistMode};
@@ -46,6 +46,8 @@ pub(super) struct Upkeep {
 impl Upkeep {
     /// Runs until the other end of `stop` is gone.
     pub(super) fn serve(mut self, stop: &Receiver<()>) {
+        let failure = self.failure.clone();
+        let _unwinding = Unwinding("upkeep", &failure);
         while stop.recv_timeout(EVERY) == Err(RecvTimeoutError::Timeout) {
             self.free.look();
             if let Err(error) = self.round() {

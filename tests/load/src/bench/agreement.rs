@@ -101,6 +101,7 @@ async fn sent(gateway: &Gateway, words: &[&str], folder: &Path) -> anyhow::Resul
     let (before, traffic) = (meter.read()?, gateway.traffic());
     let [messages, errors] = postal.minute().await?;
     let octets = gateway.traffic().since(traffic).received;
+    anyhow::ensure!(octets > 0, "the gateway's log tells of no message");
     let mut figures = meter.since(&before, messages as u64, octets)?;
     let rate = messages / MINUTE.as_secs_f64();
     merge(

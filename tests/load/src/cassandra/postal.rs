@@ -72,6 +72,7 @@ async fn load(lab: &mut Lab, site: &Opened, arguments: &[&str]) -> anyhow::Resul
     let [messages, errors] = postal.minute().await?;
     let traffic = gateway.traffic().since(traffic_before);
     let octets = traffic.received;
+    anyhow::ensure!(octets > 0, "the gateway's log tells of no message");
     let mut figures = meter.since(&before, messages as u64, octets)?;
     crate::merge(
         &mut figures,

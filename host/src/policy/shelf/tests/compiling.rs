@@ -134,6 +134,25 @@ fn the_last_good_version_goes_on_while_the_next_is_compiled_and_goes_when_it_is_
     assert!(names(&site.glance()).is_empty());
 }
 
+/// It lost its place, and mail had neither policy until the compiler was done.
+#[test]
+fn what_waits_for_a_file_goes_on_waiting_when_that_is_written_anew() {
+    for yaml in [false, true] {
+        let (mut site, strict) = strict();
+        site.place("10-strict", "(i32.const 64) nop");
+        site.remove("20-strict.wasm");
+        assert!(is(&site.glance(), &strict));
+        match yaml {
+            true => site.write("10-strict.yaml", "limits: { deadline: 7s }\n"),
+            false => site.place("10-strict", "(i32.const 64) nop nop"),
+        }
+        let look = site.glance();
+        assert!(is(&look, &strict), "there is no moment without it");
+        compile(look);
+        assert_eq!(names(&site.glance()), ["10-strict"]);
+    }
+}
+
 #[test]
 fn what_one_look_finds_changed_is_in_force_at_once_and_what_changes_again_waits_no_longer() {
     let (mut site, strict) = strict();

@@ -26,6 +26,7 @@ use judge::{Judge, Readiness};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 use stuck::Stuck;
 
 /// A policy folder's files as they are known, and the set that came of them.
@@ -307,6 +308,7 @@ impl Shelf {
         let judge = Judge {
             loader,
             which,
+            now: Instant::now(),
             exchanges: &self.exchanges,
         };
         let uncompiled = match compile {
@@ -329,7 +331,8 @@ impl Shelf {
         for (file, content) in &contents {
             let (name, before) = (name_of(file), self.files.get(file));
             let other = names.get(&name).map(String::as_str);
-            let entry = match exchanges.holds(file) && other.is_none() {
+            let decides = before.is_some_and(|before| before.good.is_some());
+            let entry = match exchanges.holds(file) && (other.is_none() || !decides) {
                 true => before.cloned(),
                 false => content
                     .as_ref()

@@ -2,7 +2,8 @@
 //!
 //! All that one look finds changed is one exchange. It waits while any of it is to be compiled, and no longer; other
 //! exchanges do not wait for it. What changes again meanwhile belongs to the later look that finds it, and if that is to
-//! be compiled, so does all that waited for it.
+//! be compiled, so does all that waited for it. In a folder where nothing was there is nothing to exchange: what comes there
+//! waits for itself alone.
 
 use super::super::cache;
 use super::Content;
@@ -51,8 +52,10 @@ impl Exchanges {
             .iter()
             .partition(|exchange| !exchange.is_disjoint(&again));
         let mut waiting: Vec<_> = apart.into_iter().map(|exchange| exchange - &changed).collect();
-        waiting.push(joined.into_iter().fold(changed, |all, exchange| &all | exchange));
-        // What did not change and is tried again waits for itself alone.
+        if !self.seen.is_empty() {
+            waiting.push(joined.into_iter().fold(changed, |all, exchange| &all | exchange));
+        }
+        // As does what did not change and is tried again.
         let again = uncompiled
             .iter()
             .filter(|file| !waiting.iter().any(|exchange| exchange.contains(*file)));

@@ -12,6 +12,8 @@ use std::time::Instant;
 pub(super) struct Judge<'a> {
     pub(super) loader: &'a Loader,
     pub(super) which: Which,
+    /// When it began.
+    pub(super) now: Instant,
     /// As they were before it.
     pub(super) exchanges: &'a Exchanges,
 }
@@ -177,7 +179,7 @@ impl Judge<'_> {
 
     /// Whether the same file is not tried again in this look. One that has waited for the compiler is.
     fn rests(&self, file: &Path, wrong: &Wrong) -> bool {
-        let is_early = wrong.stuck.is_some_and(|stuck| Instant::now() < stuck.next);
+        let is_early = wrong.stuck.is_some_and(|stuck| self.now < stuck.next);
         let is_same = self.which == Which::Changed && !self.exchanges.holds(file);
         is_same && (!wrong.told.0.passes || is_early)
     }

@@ -17,6 +17,9 @@ use std::time::Duration;
 
 const EVERY: Duration = Duration::from_secs(1);
 
+/// A key that no row has.
+const NOBODY: [u8; 1] = [0];
+
 /// The engine does not tell when it has written.
 const WRITING: Duration = Duration::from_millis(10);
 
@@ -57,7 +60,7 @@ impl Upkeep {
         }
     }
 
-    fn round(&mut self) -> fjall::Result<()> {
+    pub(super) fn round(&mut self) -> fjall::Result<()> {
         // Writes nothing new: it answers an error if a worker of the engine has failed.
         self.spaces.db.persist(PersistMode::Buffer)?;
         let (garbage, held) = self.garbage();
@@ -67,6 +70,9 @@ impl Upkeep {
         if self.is_worth_it(garbage, held) && self.fits(garbage, held) {
             compact(&self.spaces, &self.removed)?;
             self.compacted();
+        } else if self.free.is_short() && self.spaces.body.tree.version_free_list_len() > 0 {
+            let_go(&self.spaces)?;
+            self.free.look();
         }
         Ok(())
     }
@@ -129,6 +135,7 @@ pub(super) fn compact(spaces: &Spaces, removed: &AtomicU64) -> fjall::Result<()>
     }
     spaces.body.major_compact()?;
     spaces.body.major_compact()?;
+    let_go(spaces)?;
     removed.fetch_sub(before, Ordering::Relaxed);
     counter!("postern_store_compactions_total").increment(1);
     tracing::info!(
@@ -138,4 +145,11 @@ pub(super) fn compact(spaces: &Spaces, removed: &AtomicU64) -> fjall::Result<()>
         "bodies compacted"
     );
     Ok(())
+}
+
+/// Removes the files that only earlier versions have and no reader uses. The engine does so when it rotates a memtable that
+/// holds something: of a store to which nothing is written, the files of removed mail would stay.
+fn let_go(spaces: &Spaces) -> fjall::Result<()> {
+    spaces.state.remove(NOBODY)?;
+    spaces.state.rotate_memtable_and_wait()
 }

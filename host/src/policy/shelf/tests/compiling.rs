@@ -134,6 +134,46 @@ fn the_last_good_version_goes_on_while_the_next_is_compiled_and_goes_when_it_is_
     assert!(names(&site.glance()).is_empty());
 }
 
+/// A folder that came back with one new component had no policy in force until that was compiled.
+#[test]
+fn in_a_folder_that_was_away_or_empty_nothing_waits_for_another() {
+    let (mut site, _) = strict();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let (here, away) = (site.root(), elsewhere.path().join("away"));
+    std::fs::rename(&here, &away).unwrap();
+    assert!(names(&site.glance()).is_empty());
+    std::fs::rename(&away, &here).unwrap();
+    site.place("10-new", "(i32.const 64) nop");
+    let look = site.glance();
+    assert_eq!(names(&look), ["20-strict"]);
+    assert_eq!(next(&look).as_deref(), Some("10-new"));
+
+    site.remove("10-new.wasm");
+    site.remove("20-strict.wasm");
+    assert!(names(&site.glance()).is_empty());
+    site.place("10-new", "(i32.const 64) nop nop");
+    site.place("20-strict", "(i32.const 64) nop nop nop");
+    compile(site.glance());
+    let look = site.glance();
+    assert_eq!(names(&look), ["10-new"]);
+    compile(look);
+    assert_eq!(names(&site.glance()), ["10-new", "20-strict"]);
+}
+
+/// The new name was told to be taken, by a file that was gone.
+#[test]
+fn a_policy_that_is_renamed_beside_an_uncompiled_one_is_no_fault() {
+    let (mut site, strict) = strict();
+    site.copy("20-strict.wasm", "25-strict.wasm");
+    site.remove("20-strict.wasm");
+    site.place("55-new", "(i32.const 64) nop");
+    let look = site.glance();
+    assert!(is(&look, &strict) && look.faults.is_empty());
+    assert_eq!(states(&look), ["20-strict loaded"]);
+    compile(look);
+    assert_eq!(names(&site.glance()), ["25-strict", "55-new"]);
+}
+
 /// It lost its place, and mail had neither policy until the compiler was done.
 #[test]
 fn what_waits_for_a_file_goes_on_waiting_when_that_is_written_anew() {

@@ -17,6 +17,19 @@ async fn delivered(store: &EmbeddedStore, count: usize) -> Vec<MessageId> {
     ids
 }
 
+/// Of a full disk.
+fn upkeep(store: &EmbeddedStore, removed: Arc<AtomicU64>) -> Upkeep {
+    Upkeep {
+        spaces: store.spaces.clone(),
+        free: Arc::new(FreeSpace::new(Arc::new(|| Ok(0)), 1)),
+        failure: store.failure.clone(),
+        removed,
+        floor: 0,
+        left: 0,
+        put_off: false,
+    }
+}
+
 /// Where the engine had begun to write what it held, a compaction did not wait for that: removals in it were found by
 /// none, and a full disk stayed full.
 #[tokio::test]
@@ -47,15 +60,7 @@ async fn a_compaction_waits_for_removals_that_the_engine_is_just_writing() {
 async fn what_is_removed_while_a_compaction_runs_is_worth_the_next_one() {
     let (_folder, store) = opened();
     let removed = Arc::new(AtomicU64::new(5 * MIB));
-    let mut upkeep = Upkeep {
-        spaces: store.spaces.clone(),
-        free: Arc::new(FreeSpace::new(Arc::new(|| Ok(0)), 1)),
-        failure: store.failure.clone(),
-        removed: Arc::clone(&removed),
-        floor: 0,
-        left: 0,
-        put_off: false,
-    };
+    let mut upkeep = upkeep(&store, Arc::clone(&removed));
     let is_worth_it = |upkeep: &Upkeep| {
         let (garbage, held) = upkeep.garbage();
         upkeep.is_worth_it(garbage, held)
@@ -66,4 +71,25 @@ async fn what_is_removed_while_a_compaction_runs_is_worth_the_next_one() {
     assert_eq!(meanwhile, 0, "it has what it was begun for");
     upkeep.compacted();
     assert!(is_worth_it(&upkeep));
+}
+
+/// All mail was removed from a full disk, and it stayed full until the gateway was started again.
+#[tokio::test]
+async fn files_that_a_reader_kept_are_removed_while_nothing_is_written_and_the_disk_is_full() {
+    let (folder, store) = opened();
+    let ids = delivered(&store, 3).await;
+    store.compact().unwrap();
+    let full = octets_below(folder.path());
+    store.remove("a@x.org", &ids).await.unwrap();
+    let reader = store.spaces.entry.iter();
+    store.compact().unwrap();
+    assert_eq!(store.spaces.body.disk_space(), 0);
+    let kept = octets_below(folder.path());
+    assert!(kept + LONG as u64 > full, "{kept} of {full}");
+    drop(reader);
+    let mut upkeep = upkeep(&store, Arc::default());
+    upkeep.round().unwrap();
+    let left = octets_below(folder.path());
+    assert!(left + 3 * LONG as u64 <= kept, "{left} of {kept}");
+    upkeep.round().unwrap();
 }
